@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
+import pyarrow.orc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -39,7 +42,7 @@ COLUMNS: Mapping[str, list[Any]] = {
     "first": ["1st", "2nd", "3rd"],
     "second": ["i", "ii", "iii"],
 }
-FORMATS = ["parquet", "json", "jsonl", "csv", "npy"]
+FORMATS = ["parquet", "json", "jsonl", "csv", "npy", "feather", "orc", "npz", "h5"]
 
 
 def write(folder: Path, format: str, columns: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -49,6 +52,17 @@ def write(folder: Path, format: str, columns: Mapping[str, Sequence[Any]]) -> li
     path = folder / f"a.{format}"
     if format == "parquet":
         pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), path)
+    elif format == "feather":
+        pyarrow.feather.write_feather(pa.table({name: pa.array(values) for name, values in columns.items()}), path)
+    elif format == "orc":
+        pyarrow.orc.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), path)
+    elif format == "npz":
+        arrays = {name: np.array(values) for name, values in columns.items()}
+        np.savez(path, allow_pickle=False, **arrays)
+    elif format == "h5":
+        with h5py.File(path, "w") as datasets:
+            for name, values in columns.items():
+                datasets[name] = list(values)
     elif format == "json":
         path.write_text(json.dumps(rows))
     elif format == "jsonl":
