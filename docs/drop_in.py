@@ -62,6 +62,17 @@ DIFFERENCES: Sequence[tuple[str, str, str]] = (
     ("Index types", "each its own", "the nearest of the engine, see [indexes](indexes.md)"),
     ("Search iterators", "use the index", "exact, so each page costs a scan of the field"),
     ("Flush, compaction", "asked for", "automatic; the calls succeed at once"),
+    ("Clustering keys", "rows are sorted by them", "accepted and described, without effect: rows stay as imported"),
+    (
+        "Geometry fields",
+        "spatial functions in filters, RTREE indexes",
+        "stored and returned as WKT; `st_…` in filters is refused, an RTREE index has no effect",
+    ),
+    (
+        "Timestamptz fields",
+        "filters with `ISO` and `INTERVAL`, time zones of databases, collections and requests; `time_fields`",
+        "the same, exactly; `time_fields` is refused. A date alone is a time too",
+    ),
     ("Replicas, resource groups, shards, mmap, warm-up", "tuned", "accepted without effect, or refused; see below"),
     (
         "Import roots",

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import orjson
+import pandas as pd
 import pyarrow as pa
 import pytest
+import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.bulk_writer import BulkFileType, LocalBulkWriter
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.errors import DataError
 from tests.support.bulk_files import read_files
 
 DIM = 8
@@ -91,6 +96,8 @@ SCALARS: dict[DataType, st.SearchStrategy[Any]] = {
     DataType.DOUBLE: floats(64),
     DataType.VARCHAR: TEXT,
     DataType.TEXT: TEXT,
+    DataType.TIMESTAMPTZ: st.datetimes(timezones=st.just(UTC)),
+    DataType.GEOMETRY: st.tuples(floats(64), floats(64)).map(lambda xy: shapely.Point(xy[0] + 0.0, xy[1] + 0.0)),
     DataType.JSON: st.one_of(JSON, st.lists(st.integers(-5, 5))),
 }
 ELEMENTS: dict[DataType, st.SearchStrategy[Any]] = {
@@ -147,6 +154,10 @@ def canonical(value: Any, field: Field) -> Any:
             {subfield.name: canonical(struct[subfield.name], subfield) for subfield in field.fields}
             for struct in value
         ]
+    if field.type is DataType.TIMESTAMPTZ:
+        return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    if field.type is DataType.GEOMETRY:
+        return shapely.to_wkt(value, rounding_precision=-1, trim=True)
     return list(value) if field.type is DataType.BINARY_VECTOR else value
 
 
@@ -172,6 +183,9 @@ def arrow(table_rows: list[dict[str, Any]], collection: CollectionSchema) -> pa.
         if each.type is DataType.JSON:
             cells = [None if cell is None else json.dumps(cell) for cell in cells]
         kind: Any = canonical_type(each)
+        if each.type is DataType.TIMESTAMPTZ:
+            columns[each.name] = pa.array(cells, pa.timestamp("us", "UTC"))
+            continue
         columns[each.name] = pa.array([canonical(cell, each) for cell in cells], kind)
     if collection.dynamic:
         texts = [json.dumps({k: v for k, v in row.items() if collection.get(k) is None}) for row in table_rows]
@@ -242,6 +256,74 @@ def test_binary_vectors_are_bits_or_bytes(tmp_path: Path, value: Any) -> None:
     with LocalBulkWriter(collection, tmp_path) as writer:
         writer.append_row({"id": 1, "v": value})
     assert read_files(writer.batch_files, collection) == [{"id": 1, "v": [170]}]
+
+
+TIMES = CollectionSchema(
+    fields=(
+        *vector_schema(DataType.FLOAT_VECTOR).fields,
+        Field(name="at", type=DataType.TIMESTAMPTZ, default="2030-01-01 00:00:00"),
+        Field(name="place", type=DataType.GEOMETRY, default="POINT (0 0)"),
+    )
+)
+"""Without an offset a time is in the time zone of the collection, which a writer doesn't know."""
+
+
+@pytest.mark.parametrize("way", ["rows", "columns", "frame"])
+@pytest.mark.parametrize("file_type", [BulkFileType.PARQUET, BulkFileType.CSV])
+def test_times_may_come_in_several_forms(tmp_path: Path, file_type: BulkFileType, way: str) -> None:
+    at = [
+        datetime(2025, 1, 1, 8),
+        datetime(2025, 1, 1, tzinfo=UTC),
+        datetime(2025, 1, 1, 3, tzinfo=timezone(timedelta(hours=3))),
+        date(2025, 1, 1),
+        np.datetime64("2025-01-01T08:00:00"),
+        "2025-01-01T00:00:00Z",
+        "2025-01-01 08:00:00",
+        None,
+    ]
+    data: dict[str, Any] = {
+        "id": list(range(len(at))),
+        "v": [[0.0] * 4] * len(at),
+        "at": at,
+        "place": [shapely.Point(1, 2)] * len(at),
+    }
+    with LocalBulkWriter(TIMES, tmp_path, file_type=file_type) as writer:
+        if way == "rows":
+            for row in zip(*data.values(), strict=True):
+                writer.append_row(dict(zip(data, row, strict=True)))
+        else:
+            writer.append_batch(data if way == "columns" else pd.DataFrame(data))
+    stored = replace(TIMES, fields=tuple(replace(each, default=None, nullable=True) for each in TIMES))
+    found = read_files(
+        writer.batch_files, replace(TIMES, fields=(TIMES["id"], *stored.fields[1:])).in_timezone("Asia/Shanghai")
+    )
+    new_year = 1_735_689_600_000_000
+    assert [row["at"] for row in found] == [
+        *[new_year] * 3,
+        new_year - 8 * 3_600_000_000,
+        *[new_year] * 3,
+        1_893_427_200_000_000,
+    ]
+    assert {row["place"] for row in found} == {"POINT (1 2)"}
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        ({"at": "soon"}, "invalid timestamp string: 'soon'"),
+        ({"at": 1735689600}, "the value is int, the field is Timestamptz"),
+        ({"place": "POINT (1)"}, "no geometry: Expected number"),
+        ({"place": b"x"}, "the value is bytes, the field is Geometry"),
+    ],
+)
+def test_no_times_and_no_geometries(tmp_path: Path, value: dict[str, Any], rule: str) -> None:
+    with LocalBulkWriter(TIMES, tmp_path) as writer:
+        writer.append_row({"id": 1, "v": [0] * 4})
+        with pytest.raises(DataError, match=re.escape(rule)):
+            writer.append_row({"id": 2, "v": [0] * 4, **value})
+        columns = {key: [each] for key, each in value.items()}
+        with pytest.raises(DataError, match=re.escape(rule)):
+            writer.append_batch({"id": [2], "v": [[0.0] * 4], **columns})
 
 
 def test_defaults_are_filled_in(tmp_path: Path) -> None:

@@ -121,6 +121,11 @@ class HybridSearchRequest:
     grouping: Grouping | None = None
     round_decimal: int | None = None
 
+    @property
+    def timezone(self) -> str:
+        """The time zone of times in results: that of the first search."""
+        return next((search.params.timezone for search in self.searches), "")
+
     def check(self) -> None:
         """Check limit, offset, and the number of searches, weights and query vectors.
 

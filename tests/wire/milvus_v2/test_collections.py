@@ -312,8 +312,7 @@ ARRAY = {"fieldName": "a", "dataType": "Array", "elementDataType": "Int8"}
             "convert defaultValue fail, err:",
         ),
         ([PK, V, {"fieldName": "j", "dataType": "JSON", "defaultValue": "{}"}], 1100, "convert defaultValue fail"),
-        ([PK, V, {"fieldName": "g", "dataType": "Geometry"}], 1100, "data type Geometry of field g is not supported"),
-        ([PK, V, {"fieldName": "t", "dataType": "Timestamptz"}], 1100, "data type Timestamptz of field t"),
+        ([PK, V, {"fieldName": "s", "dataType": "String"}], 1100, "data type String of field s is not supported"),
         ([PK, {**V, "isClusteringKey": True}], 1100, "vector clustering key not allowed, field name = v"),
         (
             [PK, {"dataType": "FloatVector"}],

@@ -43,6 +43,7 @@ SAMPLES = {
     "M": 16,
     "m": 2,
     "partitionsNum": 0,
+    "timezone": "Asia/Shanghai",
 }
 
 

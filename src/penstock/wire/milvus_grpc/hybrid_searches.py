@@ -34,7 +34,7 @@ def methods(collections: CollectionService, searches: SearchService, grpc: Milvu
         collection = collection_to_read(request, collections)
         with read_errors():
             query = _hybrid_request(request.message, collection, searches)
-            collection = in_timezone(collection, query.searches[0].params.timezone)
+            collection = in_timezone(collection, query.timezone)
             result = searches.hybrid_search(collection, query, org_id=request.cluster.org_id)
         with release_on_error(result.held):
             message = search_results(collection, result, query.output_fields, query.limit, query.grouping)

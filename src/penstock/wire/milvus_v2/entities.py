@@ -131,7 +131,7 @@ def routes(
         collection = collection_of(request)
         with read_errors():
             query = hybrid_search_request(request.fields, collection, searches)
-            collection = in_timezone(collection, query.searches[0].params.timezone)
+            collection = in_timezone(collection, query.timezone)
             result = searches.hybrid_search(collection, query, org_id=request.cluster.org_id)
         return search_answer(request, collection, result)
 
