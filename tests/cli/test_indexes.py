@@ -76,6 +76,8 @@ def test_parameters(run: Run, no_indexes: str) -> None:
     assert made.exit_code == 0, made.output
     assert '"M":"8"' in run("indexes", "describe", no_indexes).stdout
     assert run("indexes", "create", no_indexes, "v", "--param", "M").exit_code == 2
+    assert "'HNSW'" in run("indexes", "create", no_indexes, "v", "--type", "HNWS", "--metric", "L2").stderr
+    assert "Did you mean 'v'?" in run("indexes", "create", no_indexes, "vv").stderr
 
 
 def test_drop(run: Run, server: RunningServer, no_indexes: str) -> None:

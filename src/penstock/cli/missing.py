@@ -1,4 +1,4 @@
-"""The nearest name where a collection, a database, a partition or a field doesn't exist."""
+"""The nearest name where a collection, a database, a partition, a field or an index type doesn't exist."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.cli.errors import COLLECTION_UNKNOWN, DATABASE_UNKNOWN, explain
 from penstock.cli.groups import did_you_mean
+from penstock.domain.index import INDEX_TYPES
 from penstock.sdk.errors import ApiError, SdkError
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def _hint(error: ApiError, client: Client, values: Mapping[str, Any]) -> str:
         if partition and partition in error.message:
             known = client.partitions.list(collection)
             return "" if partition in known else did_you_mean(partition, known)
+    index_type = str(values.get("index_type") or "").upper()
+    if index_type and index_type in error.message:
+        return "" if index_type in INDEX_TYPES else did_you_mean(index_type, INDEX_TYPES)
     field = values.get("field")
     if field and field in error.message:
         fields = [each.name for each in client.collections.describe(collection).fields]

@@ -78,6 +78,10 @@ _SCALAR_INDEXES = frozenset(["AUTOINDEX", "INVERTED", "BITMAP", "STL_SORT", "TRI
 _GEOMETRY_INDEXES = frozenset(["AUTOINDEX", "RTREE"])
 
 
+INDEX_TYPES = frozenset[str]().union(_SCALAR_INDEXES, *(types for _, types in _VECTOR_RULES.values()))
+"""Every index type, of whatever field."""
+
+
 def default_metric(field: Field) -> Metric:
     """Return the default metric: COSINE, HAMMING (binary), IP (sparse), or BM25 (output of a function)."""
     return Metric.BM25 if field.function_output else _VECTOR_RULES[field.type][0][0]
