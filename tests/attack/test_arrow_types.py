@@ -37,6 +37,7 @@ FIELDS: dict[str, Field] = {
         for kind in (
             *(DataType.BOOL, DataType.INT8, DataType.INT16, DataType.INT32, DataType.INT64),
             *(DataType.FLOAT, DataType.DOUBLE, DataType.JSON, DataType.SPARSE_FLOAT_VECTOR),
+            *(DataType.TEXT, DataType.TIMESTAMPTZ, DataType.GEOMETRY),
         )
     },
     "VarChar": Field(name="x", type=DataType.VARCHAR, max_length=1000, nullable=True),

@@ -313,7 +313,9 @@ class SearchService:
         struct = collection.schema.get(name.partition("[")[0])
         if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:
             raise Unsupported(
-                f"searching the vectors of struct arrays is not supported by this server: {name}", field=name
+                f"searching the vectors of struct arrays is not supported by this server: {name}; search the vectors "
+                "in a field of their own, in one row for each",
+                field=name,
             )
         raise FieldNotFound(f"cannot find a vector field: field not found[field={name}]", field=name)
 

@@ -49,6 +49,7 @@ HAS_HALVES = VERSION >= (2, 4, 4)
 HAS_NULLS = VERSION >= (2, 5, 0)
 HAS_INT8_VECTOR = VERSION >= (2, 6, 0)
 HAS_STRUCTS = VERSION >= (2, 6, 4)
+HAS_TIMES = VERSION >= (3, 0, 0)
 HAS_NULL_VECTORS = VERSION >= (3, 0, 0)
 GUESSES_ARRAYS = VERSION < (2, 6, 0)
 
@@ -86,6 +87,18 @@ JSONS: list[dict[str, Any]] = [
     {"quote": 'a "b" \\ c', "line": "1\n2", "emoji": "🎉", "": "empty key", "key with blank": None},
     {"flag": False, "list": [], "nested": [[1], [[2]]], "text": "null"},
 ]
+
+
+TIMES = {
+    "2025-05-01T23:59:59+08:00": "2025-05-01T15:59:59Z",
+    "2025-05-01T23:59:59.25Z": "2025-05-01T23:59:59.25Z",
+    "1969-12-31 23:59:59": "1969-12-31T23:59:59Z",
+}
+PLACES = {
+    "POINT (1 2)": "POINT (1 2)",
+    "polygon((0 0, 1.50 0, 1 1, 0 0))": "POLYGON ((0 0, 1.5 0, 1 1, 0 0))",
+    "LINESTRING EMPTY": "LINESTRING EMPTY",
+}
 
 
 def integers(bits: int) -> list[int]:
@@ -204,6 +217,9 @@ WRITER_TYPES = {
     "Double": "DOUBLE",
     "VarChar": "VARCHAR",
     "JSON": "JSON",
+    "Text": "TEXT",
+    "Timestamptz": "TIMESTAMPTZ",
+    "Geometry": "GEOMETRY",
     "Array": "ARRAY",
     "FloatVector": "FLOAT_VECTOR",
     "Float16Vector": "FLOAT16_VECTOR",
@@ -301,6 +317,10 @@ def scalar_columns(file_type: str) -> Iterator[Column]:
     yield Column("a_double", "Double", cycle(FLOATS64))
     yield Column("a_text", "VarChar", cycle(strings_for(file_type)), max_length=1000)
     yield Column("a_json", "JSON", cycle(JSONS))
+    if HAS_TIMES:
+        yield Column("a_time", "Timestamptz", cycle(list(TIMES), TIMES.get))
+        yield Column("a_place", "Geometry", cycle(list(PLACES), PLACES.get))
+        yield Column("a_long_text", "Text", cycle([text * 50 for text in strings_for(file_type) if text]))
 
 
 def array_columns(file_type: str) -> Iterator[Column]:
@@ -370,7 +390,7 @@ def null_vector_columns() -> Iterator[Column]:
 def struct_columns(file_type: str) -> Iterator[Column]:
     yield key_column()
     yield Column("v_float", "FloatVector", float_vector, dim=DIM)
-    unfit = ("a_json", "v_sparse")
+    unfit = ("a_json", "a_time", "a_place", "a_long_text", "v_sparse")
     parts = [*scalar_columns(file_type), *vector_columns(file_type, half_lists=True)]
     yield StructColumn("structs", [part for part in parts if part.name not in unfit])
     yield StructColumn("vectors", list(vector_columns("numpy")))
