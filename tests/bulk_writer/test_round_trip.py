@@ -266,6 +266,7 @@ TIMES = CollectionSchema(
     )
 )
 """Without an offset a time is in the time zone of the collection, which a writer doesn't know."""
+WITHOUT_DEFAULTS = replace(TIMES, fields=tuple(replace(each, default=None) for each in TIMES))
 
 
 @pytest.mark.parametrize("way", ["rows", "columns", "frame"])
@@ -293,10 +294,7 @@ def test_times_may_come_in_several_forms(tmp_path: Path, file_type: BulkFileType
                 writer.append_row(dict(zip(data, row, strict=True)))
         else:
             writer.append_batch(data if way == "columns" else pd.DataFrame(data))
-    stored = replace(TIMES, fields=tuple(replace(each, default=None, nullable=True) for each in TIMES))
-    found = read_files(
-        writer.batch_files, replace(TIMES, fields=(TIMES["id"], *stored.fields[1:])).in_timezone("Asia/Shanghai")
-    )
+    found = read_files(writer.batch_files, WITHOUT_DEFAULTS.in_timezone("Asia/Shanghai"))
     new_year = 1_735_689_600_000_000
     assert [row["at"] for row in found] == [
         *[new_year] * 3,
@@ -305,6 +303,26 @@ def test_times_may_come_in_several_forms(tmp_path: Path, file_type: BulkFileType
         1_893_427_200_000_000,
     ]
     assert {row["place"] for row in found} == {"POINT (1 2)"}
+
+
+def test_geometries_may_be_binary(tmp_path: Path) -> None:
+    with LocalBulkWriter(TIMES, tmp_path) as writer:
+        places = pa.array([shapely.to_wkb(shapely.Point(1, 2))], pa.binary())
+        writer.append_batch(pa.table({"id": [1], "v": [[0.0] * 4], "place": places}))
+    (row,) = read_files(writer.batch_files, WITHOUT_DEFAULTS)
+    assert row["place"] == "POINT (1 2)"
+
+
+@pytest.mark.parametrize(
+    ("column", "rule"),
+    [
+        (pa.array([1735689600]), "the file's column is int64, the field is Timestamptz"),
+        (pa.array([1], pa.duration("s")), "the file's column is duration[s], the field is Timestamptz"),
+    ],
+)
+def test_columns_that_are_no_times(tmp_path: Path, column: Any, rule: str) -> None:
+    with LocalBulkWriter(TIMES, tmp_path) as writer, pytest.raises(DataError, match=re.escape(rule)):
+        writer.append_batch(pa.table({"id": [1], "v": [[0.0] * 4], "at": column}))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from penstock.bulk_writer.format_constraints import Limits
 from penstock.bulk_writer.formats.base import META
 from penstock.bulk_writer.row_size import row_sizes
 from penstock.bulk_writer.schemas import WRITTEN_AS_TEXT, schema_of_files
-from penstock.bulk_writer.values import text_column
+from penstock.bulk_writer.text_columns import text_column
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.errors import DataError
 from penstock.readers.base import RowBatch
@@ -57,7 +57,7 @@ class BatchChecker:
         self._schema = schema
         in_files = schema_of_files(schema)
         self._columns = (*in_files.fields, META) if schema.dynamic else in_files.fields
-        self._parsed = [(at, field) for at, field in enumerate(schema) if field.type in WRITTEN_AS_TEXT]
+        self._parsed = [field for field in schema if field.type in WRITTEN_AS_TEXT]
         self._refused = refused
         self._limits = limits
         self._conformer = Conformer(in_files, [0])
@@ -109,23 +109,25 @@ class BatchChecker:
 
     def _canonical(self, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
         try:
-            with_meta = self._with_meta(batch)
+            with_meta = self._with_texts(self._with_meta(batch))
         except DataError as error:
             raise error if error.row is None else error.at(row=first + error.row) from None
         canonical = self._conformer.conform(RowBatch(batch=with_meta, first_row=first, bytes_read=0))
         canonical = canonical.select(canonical.schema.names[:-1])  # without the partition column
-        for at, field in self._parsed:
-            try:
-                texts = text_column(canonical.column(at), field)
-            except DataError as error:
-                raise error.at(row=first + (error.row or 0)) from None
-            canonical = canonical.set_column(at, canonical.schema.field(at), texts)
         if self._limits is not None:
             try:
                 self._limits.check_batch(canonical)
             except DataError as error:
                 raise error.at(row=first + (error.row or 0)) from None
         return canonical
+
+    def _with_texts(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Convert times and geometries to the text of files."""
+        for field in self._parsed:
+            if field.name in batch.schema.names:
+                at = batch.schema.get_field_index(field.name)
+                batch = batch.set_column(at, field.name, text_column(batch.column(at), field))
+        return batch
 
     def _with_meta(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Move columns that the schema doesn't name into the dynamic field, or reject them."""

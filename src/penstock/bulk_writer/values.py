@@ -15,17 +15,14 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from penstock.bulk_writer.row_size import SCALAR_BYTES, SPARSE_PAIR_BYTES
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.rules.forms import FORMS, type_error
-from penstock.rules.geometries import wkt_of_text, wkt_of_texts
+from penstock.rules.geometries import wkt_of_text
 from penstock.rules.json_texts import parse_json
 from penstock.rules.numbers import WHOLE_RANGES, float_error, integer_error
-from penstock.rules.rule import Array
 from penstock.rules.sparse import check_sparse_lengths, sparse_index
 from penstock.rules.structs import check_struct_keys
 from penstock.rules.table import (
@@ -45,7 +42,7 @@ from penstock.rules.table import (
     VECTOR_BYTES,
     VECTOR_DIM,
 )
-from penstock.rules.times import micros_of_text, micros_of_texts
+from penstock.rules.times import micros_of_text
 
 __all__ = ["Cell", "cell_maker", "json_text"]
 
@@ -55,8 +52,7 @@ Cell = tuple[Any, int]
 _FLOAT32_LIMIT = float(np.finfo(np.float32).max) * (1 + 2.0**-26)
 """Less than half an ulp above the largest float32, which such numbers are rounded to: 3.4028235e38 as printed."""
 _FLOAT64_LIMIT = float(np.finfo(np.float64).max)
-_MIDNIGHT = "T00:00:00"
-_DATE_LENGTH = 10
+MIDNIGHT = "T00:00:00"
 _JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -141,7 +137,7 @@ def _time(field: Field, value: Any) -> Cell:
     elif isinstance(value, datetime):
         text = value.isoformat()
     elif isinstance(value, date):
-        text = f"{value.isoformat()}{_MIDNIGHT}"
+        text = f"{value.isoformat()}{MIDNIGHT}"
     elif isinstance(value, str):
         text = value
     else:
@@ -156,20 +152,6 @@ def _geometry(field: Field, value: Any) -> Cell:
         _wrong_type(field, value)
     text = wkt_of_text(text, field)
     return text, len(text)
-
-
-def text_column(texts: Array, field: Field) -> Array:
-    """Check a column of times or geometries, and convert it to the text of files.
-
-    Raises:
-        DataError: the first that is none, with its row.
-    """
-    if field.type is DataType.GEOMETRY:
-        return wkt_of_texts(texts, field)
-    micros_of_texts(texts, field)
-    lengths: Array = pc.utf8_length(texts)
-    is_date: Array = pc.equal(lengths, pa.scalar(_DATE_LENGTH, lengths.type))
-    return pc.if_else(is_date, pc.binary_join_element_wise(texts, _MIDNIGHT, ""), texts)
 
 
 def _utf8_length(field: Field, value: str) -> int:

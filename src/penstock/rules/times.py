@@ -16,6 +16,8 @@ from penstock.rules.table import TIME
 _COMMON = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[01]):[0-5]\d)$"
 """Texts that Arrow parses like :func:`parse_time`: with an offset, and nothing to cut off."""
 
+_SAFE = (parse_time("0002-01-01"), parse_time("9999-01-01"))
+
 
 def micros_of_text(text: str, field: Field) -> int:
     """Parse one text for a Timestamptz field.
@@ -39,22 +41,12 @@ def micros_of_texts(texts: Array, field: Field, row_of: Callable[[int], int] = i
         try:
             times = texts.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
         except pa.ArrowInvalid:  # a day that the month lacks, for example
-            pass
-        else:
-            return _in_range(times, texts, field)
+            return _one_by_one(texts, field, row_of)
+        span = pc.min_max(times)
+        # Only an offset can move a year of four digits out of range.
+        if span["min"].as_py() is None or (_SAFE[0] <= span["min"].as_py() and span["max"].as_py() <= _SAFE[1]):
+            return times
     return _one_by_one(texts, field, row_of)
-
-
-def _in_range(times: Array, texts: Array, field: Field) -> Array:
-    # Only an offset can move a year of four digits out of range: the rule for single texts decides.
-    span = pc.min_max(times)
-    low, high = span["min"].as_py(), span["max"].as_py()
-    if low is None or (low >= _SAFE[0] and high <= _SAFE[1]):
-        return times
-    return _one_by_one(texts, field, int)
-
-
-_SAFE = (parse_time("0002-01-01"), parse_time("9999-01-01"))
 
 
 def _one_by_one(texts: Array, field: Field, row_of: Callable[[int], int]) -> Array:
