@@ -6,6 +6,7 @@ whatever completes is held against an oracle that knows no Arrow.
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import math
@@ -97,6 +98,9 @@ def as_json(value: Any) -> Any:
     return [as_json(each) for each in value] if isinstance(value, list) else value
 
 
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
 def is_value(got: Any, read: Any, field: Field, column: ArrowColumn, raw: Any) -> bool:
     """Whether ``got`` is what a person reads in the column, as a value of the field."""
     kind = field.type
@@ -113,7 +117,11 @@ def is_value(got: Any, read: Any, field: Field, column: ArrowColumn, raw: Any) -
         return not isinstance(read, bool) and bool(got == read)
     if kind in (DataType.FLOAT, DataType.DOUBLE):
         return not isinstance(read, bool) and math.isclose(got, float(read), rel_tol=1e-6, abs_tol=1e-45)
-    if kind is DataType.VARCHAR:
+    if kind is DataType.TIMESTAMPTZ:
+        time = datetime.datetime.fromisoformat(read)
+        time = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+        return bool(got == (time - EPOCH) // datetime.timedelta(microseconds=1))
+    if kind in (DataType.VARCHAR, DataType.TEXT):
         # JSON has its text, which reads as any spelling of it.
         return bool(got == read) or (isinstance(raw, str) and got == raw)
     if kind is DataType.ARRAY:
