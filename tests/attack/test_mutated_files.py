@@ -86,7 +86,9 @@ def test_a_broken_file_gives_rows_or_an_error_that_names_it(tmp_path: Path, coun
     # Each format's files are both: so broken that they are refused, and so little that they give rows.
     for format_, of_format in by_format(found).items():
         assert sum(bool(each.error) for each in of_format) > len(of_format) // 10, format_
-        assert sum(bool(each.rows) for each in of_format) > len(of_format) // 100, format_
+        if len(of_format) >= 100:  # of fewer, none may give rows by chance
+            assert sum(bool(each.rows) for each in of_format) > len(of_format) // 100, format_
+    assert sum(bool(each.rows) for each in found) > count // 20
 
 
 def by_format(found: list[Outcome]) -> dict[str, list[Outcome]]:
