@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -68,6 +69,41 @@ def test_embeddings_as_text_of_pandas(run: Run, server: RunningServer, folder: P
     assert done.exit_code == 0, done.output
     assert "metric L2" in done.stderr
     assert nearest(server, "infer_pandas", VECTORS[1].tolist(), "title")["title"] == "queen"
+
+
+def test_an_ann_benchmark_in_hdf5(run: Run, server: RunningServer, folder: Path) -> None:
+    path = folder / "ann.hdf5"
+    with h5py.File(path, "w") as file:
+        file["train"], file["test"] = VECTORS, VECTORS[:2]
+        file["neighbors"], file["distances"] = np.zeros((2, 3), np.int32), np.zeros((2, 3), np.float32)
+    done = run("import", str(path), "--collection", "infer_ann", "--create", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "imported: train" in done.output
+    assert "vector" in nearest(server, "infer_ann", VECTORS[1].tolist(), "vector")
+
+
+def test_an_answer_of_openai(run: Run, server: RunningServer, folder: Path) -> None:
+    path = folder / "openai.json"
+    data = [
+        {"object": "embedding", "index": index, "embedding": vector.tolist()} for index, vector in enumerate(VECTORS)
+    ]
+    answer = {"object": "list", "data": data, "model": "text-embedding-3-small", "usage": {"total_tokens": 5}}
+    path.write_text(json.dumps(answer))
+    done = run("import", str(path), "--collection", "infer_openai", "--create", "--yes")
+    assert done.exit_code == 0, done.output
+    assert nearest(server, "infer_openai", VECTORS[3].tolist(), "index")["index"] == 3
+
+
+def test_a_folder_of_spark(run: Run, server: RunningServer, folder: Path) -> None:
+    for language, rows in (("de", slice(0, 2)), ("en", slice(2, 4))):
+        part = folder / f"lang={language}"
+        part.mkdir()
+        frame = pl.DataFrame({"id": list(range(4))[rows], "embedding": VECTORS[rows]})
+        frame.write_parquet(part / "part-00000.snappy.parquet")
+    (folder / "_SUCCESS").touch()
+    done = run("import", str(folder), "--collection", "infer_spark", "--create", "--yes")
+    assert done.exit_code == 0, done.output
+    assert nearest(server, "infer_spark", VECTORS[3].tolist(), "lang") == {"lang": "en"}
 
 
 def test_a_printed_schema_file_creates_the_same_collection(run: Run, write: Write, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class JsonReader:
         source = request.sources[0]
         reader = replace(self, block_bytes=min(self.block_bytes, SAMPLE_BLOCK_BYTES))
         root = _Root.read(read, checked_blocks(source, reader.block_bytes))
-        spec = {"start": 0, "end": source.size, "wrapped": root.wrapped}
+        spec = {"start": 0, "end": source.size, "wrapped": root.wrapped, "keyed": root.keyed}
         return sample_records(request, reader._records(read, spec))
 
     def _records(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[list[tuple[int, bytes]]]:
