@@ -238,7 +238,7 @@ def test_rows_beyond_the_sample_may_have_nulls() -> None:
     ("files", "message"),
     [
         ({"a.parquet": b"PAR1"}, "not a Parquet file|cut off"),
-        ({"a.json": b'{"data": []}'}, "root key should be 'rows'"),
+        ({"a.json": b'{"items": []}'}, "root key should be 'rows'"),
         ({"a.jsonl": b'{"id": 1}\n{"id": tru}\n'}, "row 1.*invalid JSON"),
         ({"a.csv": b""}, "the file is empty"),
         ({"a.csv": b"a,b\n1\n"}, "number of fields in the row"),
