@@ -80,7 +80,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         flags = ["--memory-budget", options.memory_budget] if options.memory_budget else []
-        with running_server(Path(folder), *flags) as server, server.client(timeout=600) as client:
+        with running_server(Path(folder), *flags, workers=None) as server, server.client(timeout=600) as client:
             name = "data" if options.format == "npy" else f"data.{options.format}"
             path = server.import_root / name
             WRITERS[options.format](path, options.rows, options.dim)

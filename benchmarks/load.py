@@ -247,7 +247,7 @@ def _server() -> Iterator[tuple[RunningServer, Client]]:
     """A fresh server with a collection and a file of one row."""
     with (
         tempfile.TemporaryDirectory() as name,
-        running_server(Path(name), "--log-format", "json") as server,
+        running_server(Path(name), "--log-format", "json", workers=None) as server,
         server.client(timeout=60) as client,
     ):
         (server.import_root / "small.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n')

@@ -56,7 +56,10 @@ def _batch(schema: pa.Schema, start: int, count: int, dim: int) -> pa.RecordBatc
 
 
 def measure(size: int, group: int, dim: int, budget: str) -> str:
-    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder), "--memory-budget", budget) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder), "--memory-budget", budget, workers=None) as server,
+    ):
         path = server.import_root / "data.parquet"
         rows = write_groups(path, size, group, dim)
         groups = pq.ParquetFile(path).num_row_groups

@@ -77,7 +77,7 @@ class Load:
 
 
 def measure(options: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder), *options.flag) as server:
+    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder), *options.flag, workers=None) as server:
         names = [f"docs{number}" for number in range(options.collections)]
         with server.client() as client:
             for name in names:

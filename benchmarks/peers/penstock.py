@@ -41,7 +41,7 @@ class Penstock:
     def measure(self, task: Task) -> Outcome:
         rows = task.data.rows
         with (
-            running_server(task.folder, "--import-root", str(FILES), *self.flags) as server,
+            running_server(task.folder, "--import-root", str(FILES), *self.flags, workers=None) as server,
             server.client(timeout=600) as client,
         ):
             pid = server.process.pid
@@ -56,7 +56,7 @@ class Penstock:
     def measure_searches(self, task: SearchTask) -> SearchOutcome:
         """By the client of Milvus 2.3, over gRPC, as Milvus is measured."""
         with (
-            running_server(task.folder, "--import-root", str(FILES), *self.flags) as server,
+            running_server(task.folder, "--import-root", str(FILES), *self.flags, workers=None) as server,
             running_program("milvus", "milvus", task, {"uri": server.url}) as program,
         ):
             return measure_searches(program, task, server.process.pid, program.process.pid)

@@ -83,9 +83,10 @@ def running_server(
     env: Mapping[str, str] | None = None,
     name: str = "server",
     ready: int = 200,
+    workers: int | None = 1,
     forked: bool = False,
 ) -> Iterator[RunningServer]:
-    """A server of one worker on a free port, with ``folder/data`` and the import root ``folder/files``; stopped at
+    """A server on a free port, with ``folder/data`` and the import root ``folder/files``; stopped at
     the end.
 
     Args:
@@ -94,6 +95,8 @@ def running_server(
             kept from it.
         name: of its log; for several servers in one folder.
         ready: what ``/healthz`` answers once it listens.
+        workers: each imports for a second of processor time at its start. None leaves the number to the server, as
+            whatever measures speed must.
         forked: fork it, which saves two seconds of processor time, see :mod:`tests.support.forked_server`. For tests
             of what a server does after its start, and not of how a process of it looks from outside.
 
@@ -104,7 +107,7 @@ def running_server(
     data_dir, import_root, log = folder / "data", folder / "files", folder / f"{name}.log"
     import_root.mkdir(parents=True, exist_ok=True)
     arguments = ["serve", "--port", "0", "--data-dir", str(data_dir), "--import-root", str(import_root)]
-    arguments += ["--workers", "1"]  # each imports for a second of processor time
+    arguments += [] if workers is None else ["--workers", str(workers)]
     environment = clean_environment() | dict(env or {})
     printed = log.stat().st_size if log.exists() else 0
     start = _forked if forked else _started
