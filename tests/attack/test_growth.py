@@ -99,6 +99,54 @@ BODIES: dict[str, tuple[str, int, Callable[[int], dict[str, Any]]]] = {
         50_000,
         lambda n: {"schema": {"fields": [PRIMARY], "functions": [{"name": "f", "type": "BM25"}] * n}},
     ),
+    "function inputs": (
+        "collections/create",
+        20_000,
+        lambda n: {
+            "schema": {
+                "fields": [PRIMARY, {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}}],
+                "functions": [
+                    {"name": "f", "type": "BM25", "inputFieldNames": texts(n), "outputFieldNames": texts(n)},
+                ],
+            }
+        },
+    ),
+    "hybrid searches": (
+        "entities/hybrid_search",
+        2_000,
+        lambda n: {
+            "search": [{"data": [[1, 1]], "annsField": "vector", "limit": 1}] * n,
+            "rerank": {"strategy": "rrf"},
+            "limit": 1,
+        },
+    ),
+    "weights": (
+        "entities/hybrid_search",
+        50_000,
+        lambda n: {
+            "search": [{"data": [[1, 1]], "annsField": "vector", "limit": 1}],
+            "rerank": {"strategy": "ws", "params": {"weights": [0.5] * n}},
+            "limit": 1,
+        },
+    ),
+    "a mapping": (
+        "jobs/import/create",
+        20_000,
+        lambda n: {"files": [["none.parquet"]], "options": {"mapping": json.dumps(dict.fromkeys(texts(n), "x"))}},
+    ),
+    "columns of a mapping": (
+        "jobs/import/create",
+        20_000,
+        lambda n: {
+            "files": [["none.parquet"]],
+            "options": {"mapping": json.dumps({"vector": {"columns": texts(n)}})},
+        },
+    ),
+    "dropped columns": (
+        "jobs/import/create",
+        20_000,
+        lambda n: {"files": [["none.parquet"]], "options": {"drop_columns": json.dumps(texts(n))}},
+    ),
     "properties": ("collections/create", 50_000, lambda n: {"dimension": 2, "properties": keys(n)}),
     "params": ("collections/create", 50_000, lambda n: {"dimension": 2, "params": keys(n)}),
     "indexes": ("indexes/create", 20_000, lambda n: {"indexParams": [{"fieldName": "vector"}] * n}),

@@ -226,7 +226,7 @@ def test_what_is_refused_at_once(run: Run, collection: str, path: str, code: int
 def test_an_unknown_collection(run: Run, make_file: MakeFile) -> None:
     done = run("import", str(make_file("a.jsonl")), "--collection", "cli_nowhere")
     assert done.exit_code == 1
-    assert "penstock collections create NAME" in done.stderr
+    assert "penstock import FILES --collection NAME --create" in done.stderr
 
 
 def test_more_files_than_a_job_takes(run: Run, collection: str, make_file: MakeFile) -> None:

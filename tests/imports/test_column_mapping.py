@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -418,6 +419,15 @@ def test_what_can_not_be_mapped_is_refused() -> None:
 def test_texts_that_are_no_mapping_are_refused(text: str, reason: str) -> None:
     with pytest.raises(ImportRefused, match=reason):
         ColumnMapping.of({"mapping": text}, SCHEMA)
+
+
+def test_the_last_of_many_fields_twice_is_found_at_once() -> None:
+    keys = [f"k{number}" for number in range(50_000)]
+    text = "{" + ",".join(f'"{key}":"c"' for key in [*keys, keys[-1]]) + "}"
+    started = time.process_time()
+    with pytest.raises(ImportRefused, match="names 'k49999' twice"):
+        ColumnMapping.of({"mapping": text}, SCHEMA)
+    assert time.process_time() - started < 2  # a count for each key took half a minute
 
 
 JSON_VALUES = st.recursive(

@@ -60,8 +60,8 @@ def _where_to_look(code: int | None) -> str:
         return "List the jobs: penstock jobs list"
     if code in COLLECTION_UNKNOWN:
         return (
-            "List the collections: penstock collections list; "
-            "create one: penstock collections create NAME --dimension N"
+            "List the collections: penstock collections list; create one from your files: "
+            "penstock import FILES --collection NAME --create"
         )
     if code in DATABASE_UNKNOWN:
         return "List the databases: penstock databases list"

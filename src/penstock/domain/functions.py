@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _MAX_NAME = 255
+_MAX_FIELDS = 64
+"""Fields that a function may name as inputs, and as outputs."""
 _MAX_DESCRIPTION = 65535
 
 
@@ -90,6 +92,11 @@ def _check_names(function: Function) -> None:
     for kind, fields in (("input", function.inputs), ("output", function.outputs)):
         if not fields:
             raise MissingParameter(f"function {kind} field names cannot be empty, function: {function.name}")
+        if len(fields) > _MAX_FIELDS:
+            raise InvalidSchema(
+                f"function {function.name} names {len(fields):,} {kind} fields; at most {_MAX_FIELDS} are allowed",
+                function=function.name,
+            )
         for field in fields:
             if not field:
                 raise MissingParameter(

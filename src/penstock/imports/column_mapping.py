@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -252,8 +253,7 @@ def _parsed(options: Mapping[str, str], name: str, kind: type[dict[str, Any]] | 
     def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
+            twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
             raise _refused(
                 f"options.{name} names {shorten(twice)!r} twice: a field has one source", name, field=twice
             )
