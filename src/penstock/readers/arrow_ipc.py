@@ -17,7 +17,7 @@ import pyarrow as pa
 from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError
 from penstock.readers.base import FormatSpec, ReadRequest
-from penstock.readers.columnar import REWRITE, Chunk, ColumnarReader, broken, shares
+from penstock.readers.columnar import REWRITE, Chunk, ColumnarReader, content_errors, shares
 
 _TITLE = "Arrow IPC"
 _MAGIC = b"ARROW1"
@@ -30,6 +30,8 @@ _MIN_ROWS = 1 << 20
 _BLOCK = struct.Struct("<qi4xq")
 """A block of the footer: offset, and the bytes of its metadata and of its buffers."""
 _TAIL_BYTES = 10
+_ERRORS = (pa.ArrowException, UnicodeError, struct.error, KeyError)
+"""What Arrow and the parser of footers raise for damaged files."""
 
 
 @dataclass(slots=True)
@@ -44,9 +46,10 @@ class _IpcFile:
     reader: Any = None
 
     def batches(self, number: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with _errors(self.source_name):
+        with content_errors(_TITLE, self.source_name, *_ERRORS):
             if self.reader is None:
-                included = [index for index, name in enumerate(self.names) if name in set(columns)]
+                selected = set(columns)
+                included = [index for index, name in enumerate(self.names) if name in selected]
                 self.reader = pa.ipc.open_file(
                     self.stream, options=pa.ipc.IpcReadOptions(included_fields=included, use_threads=False)
                 )
@@ -68,7 +71,7 @@ class _IpcStream:
     def batches(self, number: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         del number, columns
         while True:
-            with _errors(self.source_name):
+            with content_errors(_TITLE, self.source_name, *_ERRORS):
                 try:
                     batch = self.reader.read_next_batch()
                 except StopIteration:
@@ -83,7 +86,7 @@ def _opened(request: ReadRequest) -> Iterator[_IpcFile | _IpcStream]:
     name = source.name
     with source.open_arrow() as stream:
         is_stream = _is_stream(stream, name)
-        with _errors(name):
+        with content_errors(_TITLE, name, *_ERRORS):
             if is_stream:
                 reader: Any = pa.ipc.open_stream(stream, options=pa.ipc.IpcReadOptions(use_threads=False))
                 blocks = [source.size]
@@ -146,24 +149,9 @@ def _block_sizes(stream: pa.NativeFile) -> list[int]:
     (count,) = struct.unpack_from("<I", footer, at + offset)
     blocks = (_BLOCK.unpack_from(footer, at + offset + 4 + number * _BLOCK.size) for number in range(count))
     sizes = [metadata + body for _, metadata, body in blocks]
-    if any(not 0 <= size <= stream.size() for size in sizes):
+    if min(sizes) < 0 or sum(sizes) > stream.size():  # also if batches overlap: each is read
         raise pa.ArrowInvalid("the footer claims record batches that are larger than the file")
     return sizes
-
-
-@contextmanager
-def _errors(name: str) -> Iterator[None]:
-    """Translate Arrow's errors about a file's content."""
-    try:
-        yield
-    except pa.ArrowMemoryError:
-        raise
-    except (pa.ArrowException, UnicodeError, struct.error, KeyError) as error:
-        raise broken(_TITLE, error, name) from error
-    except OSError as error:
-        if error.errno is not None:
-            raise  # the disk's
-        raise broken(_TITLE, error, name) from error
 
 
 ARROW_IPC = FormatSpec(name="Arrow", extensions=("arrow", "feather", "ipc", "arrows"), reader=ColumnarReader(_opened))

@@ -16,10 +16,10 @@ from uuid import UUID
 import pyarrow as pa
 
 from penstock.domain.jobs import JobWarning
-from penstock.errors import DataError, PenstockError
+from penstock.errors import DataError, shorten
 from penstock.extras import require_extra
 from penstock.readers.base import FormatSpec, ReadRequest
-from penstock.readers.columnar import REWRITE, Chunk, ColumnarReader, broken, check_names
+from penstock.readers.columnar import REWRITE, Chunk, ColumnarReader, check_names, content_errors
 
 _TITLE = "Avro"
 _MAGIC = b"Obj\x01"
@@ -28,6 +28,8 @@ _MIN_ROWS = 1 << 20
 _BATCH_ROWS = 1 << 12
 """Rows that become a batch: Python objects take many times what Arrow does."""
 _MAX_DEPTH = 32
+_MAX_FREE_VALUES = 1024
+"""Values of a row, or of an array's element, that take no bytes in the file, such as nulls."""
 _PRIMITIVES: Mapping[str, pa.DataType] = {
     "null": pa.null(),
     "boolean": pa.bool_(),
@@ -72,7 +74,7 @@ class _AvroFile:
         rows = iter(self.reader)
         while True:
             try:
-                with _errors(self.source_name):
+                with content_errors(_TITLE, self.source_name, Exception):
                     row = next(rows, None)
             except DataError as error:
                 raise error.at(row=count) from None
@@ -123,8 +125,9 @@ def _opened(request: ReadRequest) -> Iterator[_AvroFile]:
             "the file is not an Avro file", file=source.name, remedy="Check its extension, or write it again"
         )
     with source.open_stream() as stream:
-        with _errors(source.name):
+        with content_errors(_TITLE, source.name, Exception):  # the library checks little
             reader: Any = fastavro.reader(stream)
+            _check_bounded(reader.writer_schema, source.name)
             types = _columns(json.loads(reader.metadata["avro.schema"]), source.name)
         chunk = Chunk(
             size=source.size,
@@ -170,8 +173,6 @@ def _arrow_type(schema: Any, depth: int) -> pa.DataType:
     match schema.get("type"):
         case "bytes" | "fixed" if schema.get("logicalType") == "decimal":
             return pa.decimal128(min(38, int(schema["precision"])), int(schema.get("scale", 0)))
-        case "array" if schema["items"] == "null":
-            raise _no_type("arrays of nulls")  # their values take no bytes, so that a few claim any number
         case "array":
             return pa.list_(_arrow_type(schema["items"], depth + 1))
         case "map":
@@ -186,23 +187,67 @@ def _arrow_type(schema: Any, depth: int) -> pa.DataType:
             return logical or _arrow_type(inner, depth + 1)
 
 
+def _check_bounded(schema: Any, file: str) -> None:
+    """Raise DataError for a schema by which a few bytes decode to any number of values, or to any depth.
+
+    The library decodes all columns, also those that are not imported, by functions that call themselves.
+    """
+    try:
+        _cost(schema, {})
+    except DataError as error:
+        raise error.at(file=file) from None
+
+
+def _cost(schema: Any, named: dict[str, tuple[bool, int] | None]) -> tuple[bool, int]:
+    """Whether a value takes bytes, and how many values that take none come with it.
+
+    ``named`` has those of the named types so far, None for records whose fields are being looked at.
+    """
+    if isinstance(schema, list):
+        return True, max((_cost(choice, named)[1] for choice in schema), default=0)
+    if isinstance(schema, str):
+        if schema not in named:
+            return schema != "null", int(schema == "null")
+        cost = named[schema]
+        if cost is None:
+            raise DataError(
+                f"the type {shorten(schema)!r} contains itself, so that it may nest to any depth",
+                remedy="Write the column with a type of fixed depth, or as JSON text, or leave it out",
+            )
+        return cost
+    cost = True, 0
+    match schema["type"]:
+        case "record" | "error":
+            named[schema["name"]] = None
+            fields = [_cost(field["type"], named) for field in schema["fields"]]
+            takes_bytes, free = any(takes for takes, _ in fields), 1 + sum(free for _, free in fields)
+            if free > _MAX_FREE_VALUES:
+                raise DataError(
+                    f"{_MAX_FREE_VALUES:,} values and more of the type {shorten(schema['name'])!r} take no bytes",
+                    remedy="Leave out the columns and fields that are always null",
+                )
+            cost = takes_bytes, free
+        case "array":
+            if not _cost(schema["items"], named)[0]:
+                raise DataError(
+                    "arrays whose elements take no bytes, such as nulls, can't be imported",
+                    remedy="Leave the column out of the file",
+                )
+        case "map":
+            _cost(schema["values"], named)
+        case "fixed":
+            cost = schema["size"] > 0, int(schema["size"] <= 0)
+        case "enum":
+            pass
+        case inner:
+            return _cost(inner, named)
+    if "name" in schema:
+        named[schema["name"]] = cost
+    return cost
+
+
 def _no_type(what: str) -> DataError:
     return DataError(f"{what} can't be imported", remedy="Write the column with one type, or leave it out")
-
-
-@contextmanager
-def _errors(name: str) -> Iterator[None]:
-    """Translate the library's errors about a file's content: it checks little, so they are of any kind."""
-    try:
-        yield
-    except (PenstockError, MemoryError):
-        raise
-    except OSError as error:
-        if error.errno is not None:
-            raise  # the disk's
-        raise broken(_TITLE, error, name) from error
-    except Exception as error:
-        raise broken(_TITLE, error, name) from error
 
 
 AVRO = FormatSpec(name="Avro", extensions=("avro",), reader=ColumnarReader(_opened))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from penstock.domain.jobs import FileRange, JobWarning
 from penstock.domain.schema import META_FIELD, Field
-from penstock.errors import DataError, shorten
+from penstock.errors import DataError, PenstockError, shorten
 from penstock.readers.base import ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
@@ -331,6 +331,23 @@ def _check_count(rows: int, chunk: Chunk, request: ReadRequest) -> None:
             file=request.sources[0].name,
             remedy=f"{REWRITE} without dictionaries and compression",
         )
+
+
+@contextmanager
+def content_errors(title: str, name: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Translate the errors that a library raises for the content of a file of the format ``title``.
+
+    These are of ``kinds``, or an OSError without a number; one with a number is the disk's.
+    """
+    translated: tuple[type[Exception], ...] = (OSError, *kinds)
+    try:
+        yield
+    except (PenstockError, MemoryError):
+        raise
+    except translated as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise broken(title, error, name) from error
 
 
 def broken(title: str, error: Exception, name: str) -> DataError:

@@ -12,11 +12,13 @@ from pyarrow import orc
 from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError
 from penstock.readers.base import FormatSpec, ReadRequest
-from penstock.readers.columnar import REWRITE, Chunk, ColumnarReader, broken, shares
+from penstock.readers.columnar import REWRITE, Chunk, ColumnarReader, content_errors, shares
 from penstock.readers.decompression_bombs import max_decoded_bytes
 
 _TITLE = "ORC"
 _MAGIC = b"ORC"
+_ERRORS = (pa.ArrowException, UnicodeError, ValueError)
+"""What the library raises for damaged files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class _OrcFile:
     notes: Sequence[JobWarning] = ()
 
     def batches(self, number: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with _errors(self.source_name):
+        with content_errors(_TITLE, self.source_name, *_ERRORS):
             batch = self.file.read_stripe(number, columns=list(columns))
             batch.validate(full=True)
         yield batch
@@ -47,7 +49,7 @@ def _opened(request: ReadRequest) -> Iterator[_OrcFile]:
                 "the file is not an ORC file", file=source.name, remedy="Check its extension, or write it again"
             )
         stream.seek(0)
-        with _errors(source.name):
+        with content_errors(_TITLE, source.name, *_ERRORS):
             file = orc.ORCFile(stream)
             names, stripes, rows = file.schema.names, file.nstripes, file.nrows
         if not 0 <= rows <= max_decoded_bytes(source.size):
@@ -57,21 +59,6 @@ def _opened(request: ReadRequest) -> Iterator[_OrcFile]:
         sizes = shares(source.size, [1] * stripes)
         chunks = [Chunk(size=size, decoded_size=max(1, size), max_rows=rows) for size in sizes]
         yield _OrcFile(file, source.name, names, chunks)
-
-
-@contextmanager
-def _errors(name: str) -> Iterator[None]:
-    """Translate the library's errors about a file's content."""
-    try:
-        yield
-    except pa.ArrowMemoryError:
-        raise
-    except (pa.ArrowException, UnicodeError, ValueError) as error:
-        raise broken(_TITLE, error, name) from error
-    except OSError as error:
-        if error.errno is not None:
-            raise  # the disk's
-        raise broken(_TITLE, error, name) from error
 
 
 ORC = FormatSpec(name="ORC", extensions=("orc",), reader=ColumnarReader(_opened))
