@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import pytest
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
@@ -14,6 +17,7 @@ from penstock.readers.base import FormatSpec, ReadRequest, plan_at_once
 from penstock.readers.csv.reader import CSV
 from penstock.readers.json.array_reader import JSON
 from penstock.readers.json.lines_reader import JSON_LINES
+from penstock.readers.numpy_archive import NUMPY_ARCHIVE
 from penstock.validation import Conformer
 from tests.support.in_memory import BytesSource
 
@@ -58,6 +62,13 @@ def header(count: int) -> bytes:
     return b"id,vector" + b"".join(b",c%d" % number for number in range(count)) + b"\n"
 
 
+def archive(count: int) -> bytes:
+    file = io.BytesIO()
+    others: dict[str, Any] = {f"c{number}": np.arange(2) for number in range(count)}
+    np.savez_compressed(file, id=np.arange(2), vector=np.ones((2, 2), np.float32), **others)
+    return file.getvalue()
+
+
 INPUTS: dict[str, tuple[FormatSpec, CollectionSchema, int, Callable[[int], bytes]]] = {
     "sparse map": (JSON_LINES, SPARSE, 10_000, lambda n: text({"id": 1, "sparse": keys(n)})),
     "sparse map in CSV": (CSV, SPARSE, 10_000, lambda n: b"id,sparse\n1," + quoted(text(keys(n)))),
@@ -96,6 +107,7 @@ INPUTS: dict[str, tuple[FormatSpec, CollectionSchema, int, Callable[[int], bytes
     "a cell without end": (CSV, STRICT, 100_000, lambda n: b'id,vector,text\n1,"[1,2]","' + b'""\n' * n),
     "brackets": (JSON_LINES, DYNAMIC, 10_000, lambda n: text(ROW | {"k": [[]] * n})),
     "a long number": (JSON_LINES, DYNAMIC, 500_000, lambda n: text(ROW)[:-1] + b',"k":' + b"9" * n + b"}"),
+    "compressed arrays": (NUMPY_ARCHIVE, DYNAMIC, 100, archive),
     "objects on a line": (JSON_LINES, STRICT, 2_000, lambda n: text(ROW) * n),
 }
 

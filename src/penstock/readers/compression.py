@@ -19,6 +19,7 @@ from penstock.errors import DataError
 from penstock.readers.base import BoundaryScan, Reader, ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.decompression_bombs import check_decompression_bomb, max_decoded_bytes
 from penstock.sources.base import Source
+from penstock.sources.derived import DerivedSource
 
 HEAD_BYTES = 1 << 20
 """Bytes that are decompressed to find the exact size of a short text."""
@@ -66,9 +67,7 @@ class CompressibleText:
         ranges = self.reader.plan(replace(request, sources=[text]), max(1, text.size))
         assert isinstance(ranges, Sequence)
         return [
-            replace(
-                whole, size=text.compressed.size, decoded_size=min(text.size, _ASSUMED_RATIO * text.compressed.size)
-            )
+            replace(whole, size=text.stored.size, decoded_size=min(text.size, _ASSUMED_RATIO * text.stored.size))
             for whole in ranges
         ]
 
@@ -92,20 +91,19 @@ def _text_of(compressed: Source) -> _DecompressedSource | None:
 
 
 @dataclass(slots=True)
-class _DecompressedSource:
+class _DecompressedSource(DerivedSource):
     """The text that a compressed file decompresses to.
 
     ``read_bytes`` are the compressed bytes that have been read.
     """
 
-    compressed: Source
     compression: _Compression
     read_bytes: int = 0
     _size: int | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
-        return self.compressed.name
+        return self.stored.name
 
     @property
     def size(self) -> int:
@@ -113,12 +111,8 @@ class _DecompressedSource:
         if self._size is None:
             with self.open_stream(0, HEAD_BYTES + 1) as stream:
                 head = len(stream.read())
-            self._size = head if head <= HEAD_BYTES else max_decoded_bytes(self.compressed.size)
+            self._size = head if head <= HEAD_BYTES else max_decoded_bytes(self.stored.size)
         return self._size
-
-    @property
-    def held_bytes(self) -> int:
-        return self.compressed.held_bytes
 
     def open_arrow(self) -> pa.NativeFile:
         """Open a stream, which has no random access."""
@@ -126,16 +120,6 @@ class _DecompressedSource:
 
     def open_stream(self, start: int = 0, end: int | None = None) -> BinaryIO:
         return cast(BinaryIO, _TextStream(self, start, end))
-
-    def local_path(self) -> None:
-        return None
-
-    @property
-    def is_pinned(self) -> bool:
-        return self.compressed.is_pinned
-
-    def check_unchanged(self) -> None:
-        self.compressed.check_unchanged()
 
 
 class _TextStream(io.RawIOBase):
@@ -177,7 +161,7 @@ class _TextStream(io.RawIOBase):
             raise self._broken(error) from error
         self._at += len(data)
         try:
-            check_decompression_bomb(self._at, source.compressed.size)
+            check_decompression_bomb(self._at, source.stored.size)
         except DataError as error:
             raise error.at(file=source.name) from None
         return data
@@ -191,7 +175,7 @@ class _TextStream(io.RawIOBase):
                 remedy="Give the file the suffix of its content: without a second one if it isn't compressed",
             )
         if "Truncated" in str(error):
-            rule = f"the {compression.title} file is cut off after {source.compressed.size:,} bytes"
+            rule = f"the {compression.title} file is cut off after {source.stored.size:,} bytes"
         else:
             rule = f"the {compression.title} file is damaged: {' '.join(str(error).split())[:200]}"
         return DataError(
@@ -214,7 +198,7 @@ class _CountedStream(io.RawIOBase):
     def __init__(self, source: _DecompressedSource) -> None:
         self._source = source
         # An object store has no range of an empty object.
-        self._stream: BinaryIO = source.compressed.open_stream() if source.compressed.size else io.BytesIO()
+        self._stream: BinaryIO = source.stored.open_stream() if source.stored.size else io.BytesIO()
         self._count = 0
         self.head = b""
 

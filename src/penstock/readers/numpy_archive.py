@@ -11,7 +11,6 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
 
@@ -20,11 +19,13 @@ import pyarrow as pa
 from penstock.domain.jobs import FileRange
 from penstock.errors import DataError
 from penstock.readers.base import FormatSpec, Reader, ReadRequest, RowBatch, Sample, SampleRequest
-from penstock.readers.columnar import shares
+from penstock.readers.columnar import content_errors, shares
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.numpy import NUMPY
 from penstock.sources.base import Source
+from penstock.sources.derived import DerivedSource
 
+_TITLE = "npz"
 _SUFFIX = ".npy"
 _MAX_ARRAYS = 4096
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -32,7 +33,8 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
 _REMEDY = "Save it again with numpy.savez"
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError, struct.error, LookupError)
+_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError, struct.error, LookupError)
+"""What the library raises for damaged archives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,11 @@ def _arrays(archive: Source) -> list[Source]:
     """The arrays of an archive as sources, named ``archive.npz/name.npy``."""
     if archive.size == 0:
         raise DataError("the file is empty (0 bytes)", file=archive.name, remedy=_REMEDY)
-    with _errors(archive.name), archive.open_arrow() as stream, zipfile.ZipFile(cast(Any, stream)) as file:
+    with (
+        content_errors(_TITLE, archive.name, *_ERRORS),
+        archive.open_arrow() as stream,
+        zipfile.ZipFile(cast(Any, stream)) as file,
+    ):
         members = file.infolist()
         if not members or len(members) > _MAX_ARRAYS:
             raise DataError(
@@ -87,46 +93,34 @@ def _array(archive: Source, stream: pa.NativeFile, member: zipfile.ZipInfo) -> S
         )
     if member.compress_type not in _METHODS or member.flag_bits & _ENCRYPTED:
         raise DataError("the array is encrypted, or compressed otherwise than NumPy does", file=name, remedy=_REMEDY)
-    if member.compress_type == zipfile.ZIP_DEFLATED:
-        check_decompression_bomb(member.file_size, archive.size)
-        return _CompressedArray(archive, name, member.filename, member.file_size)
     stream.seek(member.header_offset)
     signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(bytes(stream.read(_LOCAL_HEADER.size)))
     start = member.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
-    if signature != b"PK\x03\x04" or not 0 <= start <= start + member.file_size <= archive.size:
+    if signature != b"PK\x03\x04" or not 0 <= start <= start + member.compress_size <= archive.size:
         raise DataError("the archive is damaged: an array lies outside of it", file=name, remedy=_REMEDY)
-    return _StoredArray(archive, name, start, member.file_size)
+    if member.compress_type == zipfile.ZIP_DEFLATED:
+        try:
+            check_decompression_bomb(member.file_size, archive.size)
+        except DataError as error:
+            raise error.at(file=name) from None
+        return _CompressedArray(archive, name, member.file_size, start, member)
+    return _StoredArray(archive, name, member.compress_size, start)
 
 
-@dataclass(frozen=True, slots=True)
-class _StoredArray:
+@dataclass(slots=True)
+class _StoredArray(DerivedSource):
     """An array that lies in its archive as it is, ``size`` bytes from ``start`` on."""
 
-    archive: Source
     name: str
-    start: int
     size: int
-
-    @property
-    def held_bytes(self) -> int:
-        return self.archive.held_bytes
+    start: int
 
     def open_arrow(self) -> pa.NativeFile:
-        return pa.PythonFile(_Part(self.archive.open_arrow(), self.start, self.size), mode="r")
+        return pa.PythonFile(_Part(self.stored.open_arrow(), self.start, self.size), mode="r")
 
     def open_stream(self, start: int = 0, end: int | None = None) -> BinaryIO:
         stop = self.size if end is None else min(end, self.size)
-        return self.archive.open_stream(self.start + start, self.start + stop)
-
-    def local_path(self) -> None:
-        return None
-
-    @property
-    def is_pinned(self) -> bool:
-        return self.archive.is_pinned
-
-    def check_unchanged(self) -> None:
-        self.archive.check_unchanged()
+        return self.stored.open_stream(self.start + start, self.start + stop)
 
 
 class _Part(io.RawIOBase):
@@ -166,18 +160,14 @@ class _Part(io.RawIOBase):
         super().close()
 
 
-@dataclass(frozen=True, slots=True)
-class _CompressedArray:
-    """An array that is decompressed from its beginning; ``size`` is that of the array."""
+@dataclass(slots=True)
+class _CompressedArray(DerivedSource):
+    """An array that is decompressed from its beginning, which is at ``start``; ``size`` is that of the array."""
 
-    archive: Source
     name: str
-    member: str
     size: int
-
-    @property
-    def held_bytes(self) -> int:
-        return self.archive.held_bytes
+    start: int
+    member: zipfile.ZipInfo
 
     def open_arrow(self) -> pa.NativeFile:
         return pa.PythonFile(_Decompressed(self), mode="r")
@@ -187,26 +177,18 @@ class _CompressedArray:
             file.seek(start)
             return io.BytesIO(file.read(None if end is None else end - start))
 
-    def local_path(self) -> None:
-        return None
-
-    @property
-    def is_pinned(self) -> bool:
-        return self.archive.is_pinned
-
-    def check_unchanged(self) -> None:
-        self.archive.check_unchanged()
-
 
 class _Decompressed(io.RawIOBase):
-    """The bytes of a compressed array; to seek decompresses what is between."""
+    """The bytes of a compressed array; to seek decompresses what is between.
+
+    It is opened without the archive's directory, which would be read again for each array.
+    """
 
     def __init__(self, array: _CompressedArray) -> None:
         self._name = array.name
-        self._stream = array.archive.open_arrow()
-        with _errors(array.name):
-            self._zip = zipfile.ZipFile(cast(Any, self._stream))
-            self._file = self._zip.open(array.member)
+        self._stream = array.stored.open_arrow()
+        self._stream.seek(array.start)
+        self._file = zipfile.ZipExtFile(cast(Any, self._stream), "r", array.member)
 
     def readable(self) -> bool:
         return True
@@ -215,41 +197,21 @@ class _Decompressed(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        with _errors(self._name):
+        with content_errors(_TITLE, self._name, *_ERRORS):
             return self._file.seek(offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()
 
     def read(self, size: int = -1) -> bytes:
-        with _errors(self._name):
+        with content_errors(_TITLE, self._name, *_ERRORS):
             return self._file.read(size)
 
     def close(self) -> None:
         if not self.closed:
             self._file.close()
-            self._zip.close()
             self._stream.close()
         super().close()
-
-
-@contextmanager
-def _errors(name: str) -> Iterator[None]:
-    """Translate the errors of zip archives."""
-    try:
-        yield
-    except (UnicodeError, *_ZIP_ERRORS) as error:
-        raise DataError(
-            f"the archive can't be read: {' '.join(str(error).split())[:200] or type(error).__name__}",
-            file=name,
-            remedy=f"{_REMEDY}, or copy it again if it was damaged on the way",
-        ) from error
-    except OSError as error:
-        if error.errno is not None:
-            raise  # the disk's
-        raise DataError(
-            f"the archive can't be read: {' '.join(str(error).split())[:200]}", file=name, remedy=_REMEDY
-        ) from error
 
 
 NUMPY_ARCHIVE = FormatSpec(name="npz", extensions=("npz",), reader=_NumpyArchiveReader(), counts_rows=True)
