@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.analyzers import Token, analyzer_from_params, field_analyzer
+from penstock.analyzers import Token, analyzer_from_params, build_analyzer, field_analyzer
+from penstock.domain.deadline import DeadlineExceeded, deadline
 from penstock.domain.schema import DataType, Field
 from penstock.errors import InvalidParameter, Unsupported
 
@@ -156,3 +158,38 @@ def test_an_error_names_the_field() -> None:
     field = Field(name="body", type=DataType.VARCHAR, params={"analyzer_params": '{"type": "x"}'})
     with pytest.raises(Unsupported, match=r"the analyzer x is not supported .* field name = body"):
         field_analyzer(field)
+
+
+ASCII_FOLDING = {"tokenizer": "standard", "filter": ["asciifolding"]}
+
+
+@pytest.mark.parametrize(
+    ("params", "token"),
+    [
+        (ASCII_FOLDING, "a" + "\u0345\u0300" * 50_000),
+        *(
+            ({"tokenizer": "standard", "filter": [{"type": "stemmer", "language": language}]}, word * 200_000)
+            for language, word in (("english", "ay"), ("italian", "qu"))
+        ),
+    ],
+    ids=["asciifolding", "english", "italian"],
+)
+def test_a_token_as_long_as_a_text_takes_no_longer_than_its_characters(params: Any, token: str) -> None:
+    started = time.process_time()
+    terms(token, params)
+    assert time.process_time() - started < 1  # quadratic time was eight seconds for each
+
+
+def test_a_long_token_is_folded_and_not_stemmed() -> None:
+    assert terms("é" + "e\u0301\u0327" * 3000, ASCII_FOLDING) == ["e" * 3001]
+    stems = {"tokenizer": "standard", "filter": [{"type": "stemmer", "language": "english"}]}
+    assert terms("x" * 1017 + "running " + "x" * 1018 + "running", stems) == [
+        "x" * 1017 + "run",
+        "x" * 1018 + "running",
+    ]
+
+
+def test_the_analysis_of_one_text_ends_at_the_deadline() -> None:
+    text = " ".join(f"running{number}" for number in range(100_000))
+    with deadline(0.1), pytest.raises(DeadlineExceeded):
+        build_analyzer('{"type": "english"}').tokens(text)

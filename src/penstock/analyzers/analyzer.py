@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from penstock.analyzers.token_filters import TokenFilter
 from penstock.analyzers.tokenizers import Tokenizer
+from penstock.domain.deadline import check_deadline
 
 _CACHED_TOKENS = 65_536
 _CACHED_LENGTH = 64
@@ -39,6 +40,7 @@ class _Terms(dict[str, "str | None"]):
         return term
 
     def _filtered(self, token: str) -> str | None:
+        check_deadline()  # here, since other tokens take next to no time
         for filter in self._filters:
             changed = filter.apply(token)
             if not changed:
@@ -48,7 +50,7 @@ class _Terms(dict[str, "str | None"]):
 
 
 class Analyzer:
-    """Splits texts into terms. Threads may share one.
+    """Splits texts into terms, within the deadline of the call. Threads may share one.
 
     ``split`` gives the tokens of a text, ``term`` the term of a token, None where a filter drops it.
     ``keeps_spelling``: a term differs from its token in case only.

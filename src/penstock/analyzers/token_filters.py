@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from threading import Lock
 from typing import Any
 
@@ -38,13 +38,25 @@ _FOLDED = str.maketrans(
 )
 """Letters that have no decomposition in Unicode."""
 
+_MAX_STEMMED = 1024
+"""Characters of a token that is stemmed: a stemmer takes quadratic time for some, and longer ones are no words."""
+
 
 def _fold(token: str) -> str:
     if token.isascii():
         return token
-    decomposed = unicodedata.normalize("NFKD", token.translate(_FOLDED))
-    folded = "".join(character for character in decomposed if not unicodedata.combining(character))
+    folded = "".join(map(_without_marks, token.translate(_FOLDED)))
     return folded if folded.isascii() else unicodedata.normalize("NFC", folded)
+
+
+@lru_cache(4096)
+def _without_marks(character: str) -> str:
+    """The decomposition of a character without combining marks.
+
+    By character, since Unicode's order of the marks of a whole token takes quadratic time for thousands of them.
+    """
+    decomposed = unicodedata.normalize("NFKD", character)
+    return "".join(part for part in decomposed if not unicodedata.combining(part))
 
 
 LOWERCASE = TokenFilter(str.lower)
@@ -67,13 +79,15 @@ def stop_filter(words: Iterable[str]) -> TokenFilter:
 
 @cache
 def stemmer_filter(language: str) -> TokenFilter:
-    """Replace a token by its stem in one of :data:`STEMMER_LANGUAGES`."""
+    """Replace a token by its stem in one of :data:`STEMMER_LANGUAGES`; one of over 1,024 characters stays."""
     import snowballstemmer  # of the extra server; the bulk writers import this module, too
 
     stemmer: Any = snowballstemmer.stemmer(language)
     lock = Lock()  # a stemmer keeps the word that it works on
 
     def stem(token: str) -> str:
+        if len(token) > _MAX_STEMMED:
+            return token
         with lock:
             return str(stemmer.stemWord(token))
 
