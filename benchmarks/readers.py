@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.files import WRITERS
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.imports.column_mapping import ColumnMapping
 from penstock.imports.mapped_batches import MappedBatches
+from penstock.imports.mapping_options import column_mapping_of
 from penstock.readers.base import FormatSpec, ReadRequest, plan_at_once
 from penstock.readers.formats import EXTENSIONS
 from penstock.sources.base import Location
@@ -114,7 +114,7 @@ def user_seconds(
     spec: FormatSpec, paths: Sequence[Path], schema: CollectionSchema, options: Mapping[str, str] | None = None
 ) -> float:
     sources = [open_source(Location(uri=path.as_uri(), name=path.name, size=path.stat().st_size)) for path in paths]
-    mapping = ColumnMapping.of(options or {}, schema)
+    mapping = column_mapping_of(options or {}, schema)
     request = ReadRequest(sources=sources, schema=mapping.source_schema(schema), batch_bytes=8 << 20)
     reader = spec.reader
     ranges = plan_at_once(reader, request, 64 << 20)

@@ -1,13 +1,21 @@
 """What users of Milvus, Zilliz Cloud and Pinecone change, and what differs for them.
 
-``docs/drop-in.md`` is generated from these tables and from those of calls and parameters in the code.
+``docs/drop-in.md`` is made from these tables and from those of calls and parameters in the code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-__all__ = ["ADDRESSES", "DIFFERENCES", "PINECONE_CALLS", "PINECONE_COLUMNS", "UNSERVED_KINDS"]
+from docs.markdown import MADE, cell, keys_cell, markdown_table
+from penstock.collections.parameters import Effect
+from penstock.collections.unserved import UNSERVED as UNSERVED_CALLS
+from penstock.wire.http import Route
+from penstock.wire.milvus_grpc.calls import GrpcMethod
+from penstock.wire.milvus_v2.dialect import PREFIX
+from penstock.wire.milvus_v2.parameter_docs import TABLES
+
+__all__ = ["drop_in_page"]
 
 ADDRESSES: Sequence[tuple[str, str]] = (
     (
@@ -108,3 +116,62 @@ PINECONE_COLUMNS: Sequence[tuple[str, str]] = (
     ("`sparse_values`", "`SparseFloatVector`; structs of `indices` and `values` are taken as they are"),
     ("`metadata`", "`JSON`"),
 )
+
+
+def drop_in_page(routes: Iterable[Route], methods: Iterable[GrpcMethod]) -> str:
+    """Write ``docs/drop-in.md``, which counts the served calls of ``routes`` and ``methods``."""
+    refused_routes = {f"{PREFIX}/{call}" for call in UNSERVED_CALLS}
+    served_calls = sum(route.path.startswith("/v2/") and route.path not in refused_routes for route in routes)
+    served_methods = sum(not method.refusal for method in methods)
+    keys = [
+        (f"{keys_cell(row)} of {table.title}", cell(row.about))
+        for table in TABLES
+        for row in table.rows
+        if row.effect is Effect.REFUSED
+    ]
+    alternatives: dict[str, list[str]] = {}
+    for call, alternative in UNSERVED_CALLS.items():
+        alternatives.setdefault(alternative, []).append(f"`{call}`")
+    calls = [(", ".join(names), cell(alternative)) for alternative, names in alternatives.items()]
+    reasons: dict[str, list[str]] = {}
+    for table in TABLES:
+        for row in table.rows:
+            if row.effect is Effect.NONE and row.names != ("any other",):
+                reasons.setdefault(row.about.removeprefix("described; "), []).append(keys_cell(row))
+    unused = [
+        (", ".join(dict.fromkeys(", ".join(names).split(", "))), cell(about)) for about, names in reasons.items()
+    ]
+    return f"""# Coming from Milvus, Zilliz Cloud or Pinecone
+{MADE}
+## What to change
+
+{markdown_table(["Client", "Change"], ADDRESSES)}
+Programs that only import may also use [Penstock's own client](python.md), which has the calls of all of them.
+
+## What is the same
+
+{served_calls} REST calls ([all of them](endpoints.md)) and {served_methods} gRPC calls ([all of them](grpc.md)), with
+the fields, types, states, error numbers and texts of Milvus and Zilliz Cloud; the [forms](types.md) of values in
+files; the language of filters, with templates. Released clients run against it in the tests.
+
+## What differs
+
+{markdown_table(["Subject", "Milvus", "Penstock"], DIFFERENCES)}
+## What has no effect
+
+These keys are accepted and described. [Parameters](parameters.md) has them by call.
+
+{markdown_table(["Keys", "Reason"], unused)}
+## What is refused
+
+With an error that names the alternative. gRPC calls that are not served: [grpc.md](grpc.md#not-served).
+
+{markdown_table(["Call", "Alternative"], calls)}
+{markdown_table(["Key", "Alternative"], keys)}
+{markdown_table(["Kind", "Alternative"], UNSERVED_KINDS)}
+## Pinecone
+
+There is no dialect of Pinecone; its import files can be used as they are. A collection with these fields takes them:
+
+{markdown_table(["Column", "Field"], PINECONE_COLUMNS)}
+{markdown_table(["Pinecone", "Penstock"], PINECONE_CALLS)}"""

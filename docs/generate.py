@@ -12,12 +12,11 @@ from typing import Any, cast
 import click
 
 import penstock
-from docs.drop_in import ADDRESSES, DIFFERENCES, PINECONE_CALLS, PINECONE_COLUMNS, UNSERVED_KINDS
+from docs.drop_in import drop_in_page
 from docs.error_meanings import MEANINGS
+from docs.markdown import MADE, cell, keys_cell, markdown_table
 from penstock.cli.main import cli
 from penstock.cli.server_options import CATALOG_SETTINGS
-from penstock.collections.parameters import Effect, Parameter
-from penstock.collections.unserved import UNSERVED as UNSERVED_CALLS
 from penstock.domain.schema import DataType
 from penstock.errors import PenstockError, Transient
 from penstock.rules.forms import FORMS
@@ -31,7 +30,7 @@ from penstock.settings import Setting, load_settings, settings_table
 from penstock.wire.http import Route
 from penstock.wire.milvus.errors import MILVUS, ZILLIZ
 from penstock.wire.milvus.errors import TIMEOUT as V2_TIMEOUT
-from penstock.wire.milvus_v2.dialect import PREFIX
+from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_v2.parameter_docs import TABLES
 from penstock.wire.zilliz_v1.errors import INTERNAL as V1_INTERNAL
 from penstock.wire.zilliz_v1.errors import ROWS as V1
@@ -45,19 +44,17 @@ SERVER_COMMANDS = frozenset({"penstock serve", "penstock doctor"})
 CONNECTING = ("url", "api_key", "database", "profile")
 ADMINISTERING = ("config", *CATALOG_SETTINGS)
 
-MADE = "<!-- Made by `make docs` from the tables in the code; don't edit. -->\n"
-
 
 def settings_page() -> str:
     rows = [
         (
-            f"`{each.name}`",
-            f"`{each.flag}`" if each.flag else "none: secret",
-            f"`{each.environment}`",
-            _cell(each.default),
-            _cell(" ".join(filter(None, [each.help, _values(each), each.reason]))),
+            f"`{setting.name}`",
+            f"`{setting.flag}`" if setting.flag else "none: secret",
+            f"`{setting.environment}`",
+            cell(setting.default),
+            cell(" ".join(filter(None, [setting.help, _values(setting), setting.reason]))),
         )
-        for each in settings_table()
+        for setting in settings_table()
     ]
     return f"""# Settings of `penstock serve`
 {MADE}
@@ -73,7 +70,7 @@ import_root = ["/data/files", "s3://bucket/prefix"]
 list_window = "3d"
 ```
 
-{_table(["Key", "Flag", "Variable", "Default", "Meaning"], rows)}"""
+{markdown_table(["Key", "Flag", "Variable", "Default", "Meaning"], rows)}"""
 
 
 def _values(setting: Setting) -> str:
@@ -125,7 +122,7 @@ def errors_page() -> str:
         rows.append(
             (
                 f"`{kind.code}`",
-                _cell(MEANINGS[kind.code]),
+                cell(MEANINGS[kind.code]),
                 "yes" if issubclass(kind, Transient) else "no",
                 _v1_numbers(kind),
                 str(_row(MILVUS, kind).code),
@@ -146,7 +143,7 @@ A call without `clusterId` and `projectId` gets Milvus's numbers, one with eithe
 addition to the table, the v1 calls check their own parameters in the order of
 `src/penstock/wire/zilliz_v1/errors.py`.
 
-{_table(["Code", "Meaning", "Transient", "v1", "v2", "v2, Zilliz profile"], rows)}"""
+{markdown_table(["Code", "Meaning", "Transient", "v1", "v2", "v2, Zilliz profile"], rows)}"""
 
 
 def endpoints_page() -> str:
@@ -154,10 +151,11 @@ def endpoints_page() -> str:
     for route in all_routes():
         about = route.operation
         text = " ".join(filter(None, [about.summary.rstrip(".") + ".", about.description]))
-        tags.setdefault(about.tag, []).append((f"`{route.method} {route.path}`", _cell(text)))
-    own = [(f"`GET {path}`", _cell(text)) for path, text in PLAIN_ROUTES.items()]
+        tags.setdefault(about.tag, []).append((f"`{route.method} {route.path}`", cell(text)))
+    own = [(f"`GET {path}`", cell(text)) for path, text in PLAIN_ROUTES.items()]
     sections = [
-        f"## {tag[0].upper()}{tag[1:]}\n\n{_table(['Call', 'Description'], rows)}" for tag, rows in tags.items()
+        f"## {tag[0].upper()}{tag[1:]}\n\n{markdown_table(['Call', 'Description'], rows)}"
+        for tag, rows in tags.items()
     ]
     return f"""# HTTP calls
 {MADE}
@@ -168,15 +166,15 @@ treated as one.
 {chr(10).join(sections)}
 ## Other paths
 
-{_table(["Call", "Description"], own)}"""
+{markdown_table(["Call", "Description"], own)}"""
 
 
 def grpc_page() -> str:
-    methods = grpc_methods(_no_services()).values()
+    methods = _all_methods()
     served = [(f"`{method.name}`", method.role or "") for method in methods if not method.refusal]
     prefix = "is not served by Penstock"
     refused = [
-        (f"`{method.name}`", _cell(method.refusal.partition(prefix)[2].removeprefix("; ")))
+        (f"`{method.name}`", cell(method.refusal.partition(prefix)[2].removeprefix("; ")))
         for method in methods
         if method.refusal
     ]
@@ -212,76 +210,12 @@ turns it off. The service is `milvus.proto.milvus.MilvusService`. To clients the
 
 ## Served
 
-{_table(["Method", "Role"], served)}
+{markdown_table(["Method", "Role"], served)}
 ## Not served
 
 They answer with number 10 and a sentence. Methods that are in neither table are the gRPC status `UNIMPLEMENTED`.
 
-{_table(["Method", "Alternative"], refused)}"""
-
-
-def drop_in_page() -> str:
-    methods = grpc_methods(_no_services()).values()
-    routes = [route for route in all_routes() if route.path.startswith("/v2/")]
-    refused_routes = {f"{PREFIX}/{call}" for call in UNSERVED_CALLS}
-    served_calls = sum(route.path not in refused_routes for route in routes)
-    served_methods = sum(not method.refusal for method in methods)
-    keys = [
-        (f"{_key_names(row)} of {table.title}", _cell(row.about))
-        for table in TABLES
-        for row in table.rows
-        if row.effect is Effect.REFUSED
-    ]
-    alternatives: dict[str, list[str]] = {}
-    for call, alternative in UNSERVED_CALLS.items():
-        alternatives.setdefault(alternative, []).append(f"`{call}`")
-    calls = [(", ".join(names), _cell(alternative)) for alternative, names in alternatives.items()]
-    reasons: dict[str, list[str]] = {}
-    for table in TABLES:
-        for row in table.rows:
-            if row.effect is Effect.NONE and row.names != ("any other",):
-                reasons.setdefault(row.about.removeprefix("described; "), []).append(_key_names(row))
-    unused = [
-        (", ".join(dict.fromkeys(", ".join(names).split(", "))), _cell(about)) for about, names in reasons.items()
-    ]
-    return f"""# Coming from Milvus, Zilliz Cloud or Pinecone
-{MADE}
-## What to change
-
-{_table(["Client", "Change"], ADDRESSES)}
-Programs that only import may also use [Penstock's own client](python.md), which has the calls of all of them.
-
-## What is the same
-
-{served_calls} REST calls ([all of them](endpoints.md)) and {served_methods} gRPC calls ([all of them](grpc.md)), with
-the fields, types, states, error numbers and texts of Milvus and Zilliz Cloud; the [forms](types.md) of values in
-files; the language of filters, with templates. Released clients run against it in the tests.
-
-## What differs
-
-{_table(["Subject", "Milvus", "Penstock"], DIFFERENCES)}
-## What has no effect
-
-These keys are accepted and described. [Parameters](parameters.md) has them by call.
-
-{_table(["Keys", "Reason"], unused)}
-## What is refused
-
-With an error that names the alternative. gRPC calls that are not served: [grpc.md](grpc.md#not-served).
-
-{_table(["Call", "Alternative"], calls)}
-{_table(["Key", "Alternative"], keys)}
-{_table(["Kind", "Alternative"], UNSERVED_KINDS)}
-## Pinecone
-
-There is no dialect of Pinecone; its import files can be used as they are. A collection with these fields takes them:
-
-{_table(["Column", "Field"], PINECONE_COLUMNS)}
-{_table(["Pinecone", "Penstock"], PINECONE_CALLS)}"""
-
-
-def _key_names(row: Parameter) -> str:
-    return ", ".join(f"`{name}*`" if name.endswith(".") else f"`{name}`" for name in row.names)
+{markdown_table(["Method", "Alternative"], refused)}"""
 
 
 def parameters_page() -> str:
@@ -289,13 +223,13 @@ def parameters_page() -> str:
     for table in TABLES:
         rows = [
             (
-                _key_names(row),
+                keys_cell(row),
                 row.effect.value,
-                _cell(", ".join(filter(None, [row.about, f"({', '.join(sorted(row.types))})" if row.types else ""]))),
+                cell(", ".join(filter(None, [row.about, f"({', '.join(sorted(row.types))})" if row.types else ""]))),
             )
             for row in table.rows
         ]
-        sections.append(f"## {table.title}\n\n{_table(['Key', 'Effect', 'Description'], rows)}")
+        sections.append(f"## {table.title}\n\n{markdown_table(['Key', 'Effect', 'Description'], rows)}")
     return f"""# Parameters of the Milvus calls
 {MADE}
 Request objects with free keys: which keys are **served**, accepted with **no effect**, or **refused**.
@@ -317,14 +251,14 @@ outside the index. So a client that waits for `Finished`, or for no pending rows
 
 def types_page() -> str:
     forms = [
-        (f"`{kind.value}`", *(_cell(_names_only(form)) for form in FORMS[kind])) for kind in DataType if kind in FORMS
+        (f"`{kind.value}`", *(cell(_names_only(form)) for form in FORMS[kind])) for kind in DataType if kind in FORMS
     ]
     rules = [
         (
             _types(rule),
-            _cell(rule.demand),
-            f"`{_cell(_names_only(rule.message, '<{}>'))}`",
-            _cell(_names_only(rule.remedy)),
+            cell(rule.demand),
+            f"`{cell(_names_only(rule.message, '<{}>'))}`",
+            cell(_names_only(rule.remedy)),
         )
         for rule in RULES
         if rule is not TYPE
@@ -340,10 +274,10 @@ What a value of a type may be given as. A cell of CSV holds a number or a text, 
 Any other kind is refused: `{_names_only(TYPE.message, "<{}>")}`. The output field of a
 [BM25 function](full-text-search.md) must not be given at all: the server computes it from the text.
 
-{_table(["Type", "Arrow (Parquet, NumPy, data frames)", "JSON, CSV", "Python rows"], forms)}
+{markdown_table(["Type", "Arrow (Parquet, NumPy, data frames)", "JSON, CSV", "Python rows"], forms)}
 ## Rules
 
-{_table(["Types", "A value is", "Error", "What to do"], rules)}"""
+{markdown_table(["Types", "A value is", "Error", "What to do"], rules)}"""
 
 
 def _names_only(template: str, mark: str = "`{}`") -> str:
@@ -360,7 +294,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "cli.md": cli_page,
     "errors.md": errors_page,
-    "drop-in.md": drop_in_page,
+    "drop-in.md": lambda: drop_in_page(all_routes(), _all_methods()),
     "endpoints.md": endpoints_page,
     "grpc.md": grpc_page,
     "parameters.md": parameters_page,
@@ -382,6 +316,11 @@ def all_commands(command: click.Command, path: str) -> Iterator[tuple[str, click
 def all_routes() -> Sequence[Route]:
     """Every route of the dialects."""
     return dialect_routes(_no_services())
+
+
+def _all_methods() -> Collection[GrpcMethod]:
+    """Every gRPC method, served or refused."""
+    return grpc_methods(_no_services()).values()
 
 
 def _no_services() -> Services:
@@ -419,22 +358,22 @@ def all_error_classes() -> Sequence[type[PenstockError]]:
     for module in pkgutil.walk_packages(penstock.__path__, "penstock."):
         if ".migrations" not in module.name:
             importlib.import_module(module.name)
-    found: dict[str, type[PenstockError]] = {}
+    by_code: dict[str, type[PenstockError]] = {}
     kinds: list[type[PenstockError]] = [PenstockError, *_subclasses(PenstockError)]
     for kind in kinds:
-        found.setdefault(kind.code, kind)
-    return list(found.values())
+        by_code.setdefault(kind.code, kind)
+    return list(by_code.values())
 
 
 def _subclasses(kind: type[PenstockError]) -> Iterator[type[PenstockError]]:
     # Python lists them in the order in which their modules were imported, which differs from program to program.
-    for each in sorted(
+    for subclass in sorted(
         kind.__subclasses__(), key=lambda error: (error.__module__ != "penstock.errors", error.__module__)
     ):
         # Tests and programs may derive errors of their own.
-        if each.__module__.startswith("penstock."):
-            yield each
-            yield from _subclasses(each)
+        if subclass.__module__.startswith("penstock."):
+            yield subclass
+            yield from _subclasses(subclass)
 
 
 def _command_section(path: str, command: click.Command) -> str:
@@ -467,12 +406,14 @@ def _options_named(command: click.Command, names: Collection[str]) -> Sequence[c
 
 
 def _connecting_options(command: click.Command) -> Sequence[click.Option]:
-    found = _options_named(command, CONNECTING)
-    return found if len(found) == len(CONNECTING) else []  # a role's --database is something else
+    options = _options_named(command, CONNECTING)
+    return options if len(options) == len(CONNECTING) else []  # a role's --database is something else
 
 
 def _options_table(path: str, options: Sequence[click.Option]) -> str:
-    return _table(["Option", "Variable", "Default", "Meaning"], [_option_row(option, path) for option in options])
+    return markdown_table(
+        ["Option", "Variable", "Default", "Meaning"], [_option_row(option, path) for option in options]
+    )
 
 
 def _option_row(option: click.Option, path: str) -> tuple[str, str, str, str]:
@@ -483,7 +424,7 @@ def _option_row(option: click.Option, path: str) -> tuple[str, str, str, str]:
     is_given = isinstance(option.default, str | int | float) and not option.is_flag and option.default != ""
     is_given = is_given and option.show_default is not False
     default = f"`{option.default}`" if is_given else "required" if option.required else ""
-    return names.replace("|", "\\|"), f"`{variable}`" if variable else "", default, _cell(option.help or "")
+    return names.replace("|", "\\|"), f"`{variable}`" if variable else "", default, cell(option.help or "")
 
 
 def _v1_numbers(kind: type[PenstockError]) -> str:
@@ -495,16 +436,7 @@ def _v1_numbers(kind: type[PenstockError]) -> str:
 
 
 def _row(table: Mapping[type[PenstockError], Any], kind: type[PenstockError]) -> Any:
-    return next(table[each] for each in kind.__mro__ if each in table)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return next(table[base] for base in kind.__mro__ if base in table)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from click.testing import CliRunner
 
@@ -38,3 +40,12 @@ def test_words(words: str, offered: set[str]) -> None:
     done = CliRunner().invoke(cli, [], prog_name="penstock", env=environment)
     assert done.exit_code == 0, done.output
     assert offered <= {line.partition(",")[2] for line in done.stdout.splitlines()}
+
+
+def test_a_completion_leaves_the_standard_input_to_the_shell() -> None:
+    words = "penstock query docs --filter - --li"
+    environment = {"_PENSTOCK_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "5"}
+    typed = io.BytesIO(b"typed")
+    done = CliRunner().invoke(cli, [], prog_name="penstock", env=environment, input=typed)
+    assert "plain,--limit" in done.stdout.splitlines()
+    assert typed.read() == b"typed"

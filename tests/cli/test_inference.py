@@ -17,6 +17,7 @@ import pytest
 
 from penstock.sdk.client import Client
 from tests.cli.conftest import Run
+from tests.sdk.recording_server import Answer, recording_server
 from tests.support.servers import PENSTOCK, RunningServer, clean_environment
 
 Write = Callable[[str, str | bytes], Path]
@@ -162,6 +163,38 @@ def test_a_collection_that_exists_is_not_imported_into(run: Run, write: Write) -
     assert again.exit_code == 1
     assert "The collection infer_exists exists; nothing was imported" in again.stderr
     assert run("collections", "stats", "infer_exists").stdout == "2\n"
+
+
+def test_a_collection_that_is_left_empty_by_a_refused_import_is_named(run: Run, write: Write) -> None:
+    path = write("rows.jsonl", ROWS)
+    arguments = ("import", str(path), "--collection", "infer_left")
+    refused = run(*arguments, "--create", "--yes", "--constant", "nope=1")
+    assert refused.exit_code == 1
+    assert "names 'nope', which is not a field of the collection" in refused.stderr
+    assert "The collection infer_left was created for this import, and is empty." in refused.stderr
+    assert "penstock import FILES --collection infer_left, without --create" in refused.stderr
+    assert "To drop it: penstock collections drop infer_left" in refused.stderr
+    assert run(*arguments).exit_code == 0
+    assert run("collections", "stats", "infer_left").stdout == "2\n"
+    again = run(*arguments, "--constant", "nope=1")
+    assert "was created for this import" not in again.stderr
+    assert run("collections", "drop", "infer_left", "--yes").exit_code == 0
+
+
+def test_a_collection_whose_import_got_no_answer_is_named(run: Run, write: Write) -> None:
+    path = write("rows.jsonl", ROWS)
+    with recording_server() as recorder:
+        schema = {"fields": [{"fieldName": "id", "dataType": "Int64", "isPrimary": True}]}
+        lists = ("indexParams", "fields", "dynamic", "notes", "sampledFiles")
+        nothing: dict[str, list[object]] = {key: [] for key in lists}
+        inferred = {"schema": schema, **nothing, "sampledRows": 2, "isComplete": True}
+        recorder.answer("/v2/vectordb/collections/has", {"code": 0, "data": {"has": False}})
+        recorder.answer("/v2/vectordb/jobs/import/infer", {"code": 0, "data": inferred})
+        recorder.answer("/v2/vectordb/collections/create", {"code": 0, "data": {}})
+        recorder.answer("/v2/vectordb/jobs/import/create", Answer(close=True))
+        done = run("import", str(path), "--collection", "docs", "--create", "--yes", "--url", recorder.url)
+    assert done.exit_code == 1
+    assert "The collection docs was created; whether the import was, shows penstock jobs list" in done.stderr
 
 
 def test_columns_may_be_chosen(run: Run, write: Write) -> None:

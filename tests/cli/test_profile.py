@@ -106,6 +106,8 @@ def test_a_key_is_sent_to_its_own_address_only(recorder: RecordingServer, monkey
         (("profile", "add", "prod", "--url", "http://h"), 2, "To change it, add --replace."),
         (("profile", "add", "a b", "--url", "http://h"), 2, "letters, digits, _ and -"),
         (("profile", "add", "x", "--url", "ftp://h"), 2, "is not the address of a server"),
+        (("profile", "add", "x", "--url", "http://h?token=17"), 2, "'http://h' is not the address of a server"),
+        (("profile", "add", "x", "--url", "http://me:word@h:99999"), 2, "'http://h:99999' is not the address"),
         (("profile", "add", "x", "--url", "http://me:word@h"), 2, "leave user and password out of the address"),
         (("profile", "add", "x", "--url", "http://h", "--api-key-file", "/nowhere"), 2, "there is no file /nowhere"),
         (("profile", "add", "x", "--url", "http://h", "--save-api-key"), 2, "standard input, which is empty"),
@@ -126,6 +128,58 @@ def test_a_damaged_file_of_keys_is_not_quoted(folder: Path) -> None:
     assert refused.exit_code == 1
     assert "api-keys.toml cannot be read" in refused.stderr
     assert KEY not in refused.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("api-keys.toml", b"prod = 17\n", "the API key of profile prod"),
+        ("api-keys.toml", b'[prod]\nkey = "17"\n', "the API key of profile prod"),
+        ("api-keys.toml", b'prod = "17\xff"\n', "it is not UTF-8"),
+        ("api-keys.toml", b'prod = "17\\n18"\n', "the API key contains control characters"),
+        ("profiles.toml", b'[prod]\nurl = "http://h"\napi_key = "17"\n', "unknown key 'api_key'. Did you mean"),
+        ("profiles.toml", b'[prod]\nurl = "http://h"\napi_key_env = ["17"]\n', "api_key_env of the profile prod"),
+        ("profiles.toml", b"[prod]\nurl = 17\n", "the profile prod in"),
+        ("key.txt", b"17\n18\n", "the API key contains control characters"),
+        ("key.txt", b"17\xff\n", "it is not UTF-8"),
+    ],
+)
+def test_wrong_content_is_named_and_not_quoted(folder: Path, name: str, content: bytes, told: str) -> None:
+    arguments = ("profile", "add", "prod", "--url", "http://127.0.0.1:9")
+    folder.mkdir()
+    if name == "key.txt":
+        (folder / name).write_bytes(content)
+        run(*arguments, "--api-key-file", str(folder / name))
+    else:
+        run(*arguments, "--save-api-key", input=f"{KEY}\n")
+    (folder / name).write_bytes(content)
+    refused = run("databases", "list", "--profile", "prod")
+    assert (refused.exit_code in (1, 2), told in refused.stderr) == (True, True), refused.output
+    assert isinstance(refused.exception, SystemExit)  # a message, no traceback
+    assert "17" not in refused.output
+    assert "0xff" not in refused.output
+
+
+def test_a_replaced_profile_has_no_old_key_and_damaged_profiles_keep_theirs(folder: Path) -> None:
+    arguments = ("profile", "add", "prod", "--url", "http://127.0.0.1:9")
+    run(*arguments, "--save-api-key", input=f"{KEY}\n")
+    profiles = (folder / "profiles.toml").read_text()
+    (folder / "profiles.toml").write_text("[prod\n")
+    assert run(*arguments, "--replace").exit_code == 1
+    assert KEY in (folder / "api-keys.toml").read_text()
+    (folder / "profiles.toml").write_text(profiles)
+    assert run(*arguments, "--replace").exit_code == 0
+    assert KEY not in (folder / "api-keys.toml").read_text()
+
+
+def test_a_name_that_was_written_by_hand_stays(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "profiles.toml").write_text('["my.server [1]"]\nurl = "http://h"\n')
+    assert run("profile", "add", "prod", "--url", "http://h").exit_code == 0
+    assert [entry["name"] for entry in json.loads(run("profile", "list", "--json").stdout)] == [
+        "my.server [1]",
+        "prod",
+    ]
 
 
 def test_no_profiles(folder: Path) -> None:

@@ -217,6 +217,6 @@ def test_a_netrc_file_does_not_replace_the_key(
 def test_what_is_no_key_or_no_address_is_refused() -> None:
     with pytest.raises(ValueError, match="control characters"):
         v2_calls.list_import_jobs("http://127.0.0.1:9", api_key="line 1\nline 2")
-    for address in ("http://", "", "ftp://host", "://"):
+    for address in ("http://", "", "ftp://host", "://", "http://h:99999", "http://h:x", "http://h?a=1", "http://[h"):
         with pytest.raises(ValueError, match="not the address of a server"):
             v2_calls.list_import_jobs(address)

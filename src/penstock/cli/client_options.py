@@ -26,7 +26,7 @@ def with_client(command: Callable[..., None]) -> Callable[..., None]:
         try:
             client = Client(url, api_key, database=database, cluster_id=cluster_id)
         except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--url") from None
+            raise click.UsageError(str(error)) from None
         with client:
             try:
                 command(client, *args, **values)
@@ -57,14 +57,14 @@ def _with_profile(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
     profile = get_profile(name)
     context = click.get_current_context()
-    on_line = {each for each in values if context.get_parameter_source(each) is ParameterSource.COMMANDLINE}
+    on_line = {option for option in values if context.get_parameter_source(option) is ParameterSource.COMMANDLINE}
     taken = {"database": profile.database, "cluster_id": profile.cluster_id}
-    changed = {each: value for each, value in taken.items() if value and each in values}
+    changed = {option: value for option, value in taken.items() if value and option in values}
     if "url" not in on_line:
         changed["url"] = profile.url
         if "api_key" not in on_line:
             changed["api_key"] = profile.api_key()
-    return {**values, **{each: value for each, value in changed.items() if each not in on_line}}
+    return {**values, **{option: value for option, value in changed.items() if option not in on_line}}
 
 
 _OPTIONS = (

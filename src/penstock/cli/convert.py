@@ -123,7 +123,10 @@ def _schema(
     if schema_file is not None:
         return schema_from_rest(read_schema_file(schema_file).schema).check()
     assert collection is not None
-    return fetch_schema(url, collection, api_key=api_key, database=database)
+    try:
+        return fetch_schema(url, collection, api_key=api_key, database=database)
+    except ValueError as error:  # a malformed address or key
+        raise click.UsageError(str(error)) from None
 
 
 def _selection(columns: tuple[str, ...]) -> dict[str, str] | None:

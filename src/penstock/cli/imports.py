@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
+from penstock.cli.errors import Failure, explain
 from penstock.cli.inference import inference_options
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
+    from penstock.sdk.errors import ImportCallError
 
 GROUPS_PER_JOB = 1024
 
@@ -116,6 +118,7 @@ def import_files(
     """
     from penstock.cli.column_flags import mapping_of
     from penstock.cli.paths import import_groups, server_groups
+    from penstock.sdk.errors import ImportCallError
 
     if gather_rest:
         if unknown_columns not in (None, "dynamic"):
@@ -144,11 +147,16 @@ def import_files(
             f"{len(groups):,} files result in {len(shares)} jobs of at most {files_per_job:,}; each is atomic.",
             err=True,
         )
-    ids = []
+    ids: list[str] = []
     for share in shares:
-        job = client.imports.create(
-            collection, share, partition=partition, options=job_options, mapping=mapping, drop_columns=dropped
-        )
+        try:
+            job = client.imports.create(
+                collection, share, partition=partition, options=job_options, mapping=mapping, drop_columns=dropped
+            )
+        except ImportCallError as error:
+            if create and not ids:
+                raise Failure(f"{explain(error)}\n{_left_behind(collection, error)}") from None
+            raise
         ids.append(job.id)
         click.echo(f"Job {job.id}: {_named(share)} into {collection}", err=True)
     if no_wait:
@@ -170,7 +178,6 @@ def _create(
     auto_id: bool,
     yes: bool,
 ) -> None:
-    from penstock.cli.errors import Failure
     from penstock.cli.inference import create_inferred
 
     if client.collections.has(collection):
@@ -180,6 +187,23 @@ def _create(
         )
     inferred = client.collections.infer(groups, id=id_column, vector=vector_column, auto_id=auto_id, options=options)
     create_inferred(client, collection, inferred, yes=yes)
+
+
+def _left_behind(collection: str, error: ImportCallError) -> str:
+    """Say what becomes of a collection that was created for an import which then was refused, or got no answer."""
+    from penstock.sdk.errors import ApiError
+
+    again = f"penstock import FILES --collection {collection}"
+    drop = f"penstock collections drop {collection}"
+    if isinstance(error, ApiError):
+        return (
+            f"The collection {collection} was created for this import, and is empty. To import into it: {again}, "
+            f"without --create. To drop it: {drop}"
+        )
+    return (
+        f"The collection {collection} was created; whether the import was, shows penstock jobs list --collection "
+        f"{collection}. If not, import without --create: {again}, or drop the collection: {drop}"
+    )
 
 
 def _options(pairs: tuple[str, ...], flags: Mapping[str, str | None]) -> dict[str, str]:

@@ -74,24 +74,17 @@ def list_profiles(as_json: bool) -> None:
     """List the profiles, and where their API keys come from."""
     from penstock.cli.output import print_json, print_table
 
-    found = profiles().values()
+    rows = [
+        (profile.name, profile.url, profile.database, profile.cluster_id, profile.key_source)
+        for profile in profiles().values()
+    ]
     if as_json:
-        print_json(
-            [
-                {
-                    "name": each.name,
-                    "url": each.url,
-                    "database": each.database,
-                    "clusterId": each.cluster_id,
-                    "apiKey": each.key_source,
-                }
-                for each in found
-            ]
-        )
+        keys = ("name", "url", "database", "clusterId", "apiKey")
+        print_json([dict(zip(keys, row, strict=True)) for row in rows])
         return
-    rows = [(each.name, each.url, each.database or "-", each.cluster_id or "-", each.key_source) for each in found]
     none = "No profiles. Add one: penstock profile add NAME --url URL"
-    print_table(["Profile", "URL", "Database", "Cluster", "API key"], rows, none=none)
+    shown = [[value or "-" for value in row] for row in rows]
+    print_table(["Profile", "URL", "Database", "Cluster", "API key"], shown, none=none)
 
 
 @profile.command()
@@ -104,12 +97,18 @@ def remove(name: str) -> None:
 
 def _ask_for_key() -> str:
     """Ask on a terminal, without an echo; read a line where the standard input is none."""
+    from penstock.sdk.http import check_api_key
+
     if sys.stdin.isatty():
-        return str(click.prompt("API key", hide_input=True, err=True)).strip()
-    key = sys.stdin.readline().strip()
-    if not key:
-        raise click.UsageError("--save-api-key reads the key from standard input, which is empty.")
-    return key
+        key = str(click.prompt("API key", hide_input=True, err=True))
+    else:
+        key = sys.stdin.readline()
+        if not key.strip():
+            raise click.UsageError("--save-api-key reads the key from standard input, which is empty.")
+    try:
+        return check_api_key(key)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _check_url(url: str) -> None:

@@ -45,22 +45,23 @@ class Profile:
             return f"file {self.api_key_file}"
         if self.api_key_env:
             return f"variable {self.api_key_env}"
-        return "saved" if self.name in _read(_keys_path(), private=True) else "none"
+        return "saved" if self.name in _saved_keys() else "none"
 
     def api_key(self) -> str:
         """Read the API key; empty if there is none.
 
         Raises:
-            Failure: its file or variable isn't there.
+            Failure: its file or variable isn't there, or holds no key.
         """
         if self.api_key_file:
             try:
                 return Path(self.api_key_file).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise Failure(
-                    f"the API key of profile {self.name} cannot be read from {self.api_key_file}: {error}. To choose "
-                    f"another file: penstock profile add {self.name} --replace --url {self.url} --api-key-file FILE"
-                ) from error
+                    f"the API key of profile {self.name} cannot be read from {self.api_key_file}: {_why(error)}. To "
+                    f"choose another file: penstock profile add {self.name} --replace --url {self.url} "
+                    "--api-key-file FILE"
+                ) from None
         if self.api_key_env:
             if not os.environ.get(self.api_key_env):
                 raise Failure(
@@ -68,7 +69,7 @@ class Profile:
                     f"Set it: export {self.api_key_env}=…"
                 )
             return os.environ[self.api_key_env].strip()
-        return str(_read(_keys_path(), private=True).get(self.name, ""))
+        return _saved_keys().get(self.name, "")
 
 
 def profiles() -> Mapping[str, Profile]:
@@ -78,63 +79,92 @@ def profiles() -> Mapping[str, Profile]:
         Failure: the file can't be read.
     """
     path = _profiles_path()
-    found = {}
-    for name, entry in _read(path).items():
-        if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
-            raise Failure(f"the profile {name} in {path} has no url. To create it again: penstock profile add {name}")
-        found[name] = Profile(name=name, **{key: str(entry[key]) for key in _KEYS if key in entry})
-    return found
+    return {name: _profile(name, entry, path) for name, entry in _read(path).items()}
+
+
+def _profile(name: str, entry: Any, path: Path) -> Profile:
+    """The profile of an entry of the file. Errors don't show values: one of them may be a key in the wrong place."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
+        raise Failure(
+            f"the profile {name} in {path} has no url. To create it again: penstock profile add {name} --url URL"
+        )
+    for key, value in entry.items():
+        if key not in _KEYS:
+            hint = did_you_mean(key, _KEYS) or f"The keys are {', '.join(_KEYS)}."
+            raise Failure(f"the profile {name} in {path} has the unknown key {key!r}. {hint}")
+        if not isinstance(value, str):
+            raise Failure(f"{key} of the profile {name} in {path} is no text. Write it in quotes")
+    return Profile(name=name, **entry)
 
 
 def get_profile(name: str) -> Profile:
-    """Raises click.UsageError, with the nearest name, if there is no such profile."""
-    found = profiles()
-    if name not in found:
-        hint = did_you_mean(name, found) or (
+    """Read the profile of a name. Raises click.UsageError, with the nearest name, if there is none."""
+    by_name = profiles()
+    if name not in by_name:
+        hint = did_you_mean(name, by_name) or (
             "List the profiles: penstock profile list"
-            if found
+            if by_name
             else f"Create it: penstock profile add {name} --url URL"
         )
         raise click.UsageError(f"There is no profile {name!r}. {hint}")
-    return found[name]
+    return by_name[name]
 
 
 def save_profile(profile: Profile, api_key: str | None) -> None:
     """Add or replace a profile; ``api_key`` is saved unless it is None.
 
     Raises:
-        Failure: the files can't be written.
+        Failure: the files can't be read or written.
     """
-    keys = dict(_read(_keys_path(), private=True))
-    had_key = keys.pop(profile.name, None) is not None
+    by_name = {**profiles(), profile.name: profile}
+    # Whatever ends this halfway, no key is left with the address of another profile.
+    keys = _forget_key(profile.name)
+    _write_profiles(by_name)
     if api_key is not None:
-        keys[profile.name] = api_key
-    if had_key or api_key is not None:
-        _write(_keys_path(), "".join(f"{_text(name)} = {_text(key)}\n" for name, key in keys.items()))
-    _write_profiles({**profiles(), profile.name: profile})
+        _write_keys({**keys, profile.name: api_key})
 
 
 def remove_profile(name: str) -> None:
     """Remove a profile and its saved key. Raises as :func:`get_profile`."""
     get_profile(name)
-    keys = dict(_read(_keys_path(), private=True))
+    _forget_key(name)
+    _write_profiles({other: profile for other, profile in profiles().items() if other != name})
+
+
+def _saved_keys() -> dict[str, str]:
+    """Read the saved keys, by profile."""
+    keys = _read(_keys_path(), private=True)
+    for name, key in keys.items():
+        if not isinstance(key, str):
+            raise Failure(f"the API key of profile {name} in {_keys_path()} is no text. Write it in quotes")
+    return dict(keys)
+
+
+def _forget_key(name: str) -> Mapping[str, str]:
+    """Remove the saved key of a profile, and return the others."""
+    keys = _saved_keys()
     if keys.pop(name, None) is not None:
-        _write(_keys_path(), "".join(f"{_text(each)} = {_text(key)}\n" for each, key in keys.items()))
-    _write_profiles({each: profile for each, profile in profiles().items() if each != name})
+        _write_keys(keys)
+    return keys
 
 
 def check_name(name: str) -> None:
-    """Raises click.BadParameter."""
+    """Check the name of a new profile. Raises click.BadParameter."""
     if not _NAME.match(name):
         raise click.BadParameter(f"{name!r} may have 1 to 64 letters, digits, _ and -", param_hint="NAME")
 
 
-def _write_profiles(found: Mapping[str, Profile]) -> None:
+def _write_profiles(by_name: Mapping[str, Profile]) -> None:
     sections = []
-    for profile in found.values():
+    for name, profile in by_name.items():
         values = [f"{key} = {_text(value)}\n" for key in _KEYS if (value := getattr(profile, key))]
-        sections.append(f"[{profile.name}]\n{''.join(values)}")
+        header = name if _NAME.match(name) else _text(name)  # others are written by hand
+        sections.append(f"[{header}]\n{''.join(values)}")
     _write(_profiles_path(), "\n".join(sections))
+
+
+def _write_keys(keys: Mapping[str, str]) -> None:
+    _write(_keys_path(), "".join(f"{_text(name)} = {_text(key)}\n" for name, key in keys.items()))
 
 
 def _folder() -> Path:
@@ -150,7 +180,7 @@ def _keys_path() -> Path:
 
 
 def _read(path: Path, *, private: bool = False) -> Mapping[str, Any]:
-    """The content of a file; nothing if it isn't there. A private one must not be readable by others."""
+    """Read a file; an empty one if it isn't there. A private one must not be readable by others."""
     try:
         with path.open("rb") as file:
             if private and os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
@@ -163,7 +193,12 @@ def _read(path: Path, *, private: bool = False) -> Mapping[str, Any]:
         why = "it is no TOML" if private else f"it is no TOML: {error}"
         raise Failure(f"{path} cannot be read: {why}. Correct it, or delete it and add the profiles again") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"{path} cannot be read: {error}") from error
+        raise Failure(f"{path} cannot be read: {_why(error)}") from None
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    """Say why a file can't be read, without what is in it."""
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _write(path: Path, text: str) -> None:
@@ -183,5 +218,5 @@ def _write(path: Path, text: str) -> None:
 
 
 def _text(value: str) -> str:
-    """A TOML string; JSON's is one, too, but for the character DEL."""
+    """Format a TOML string; JSON's is one, too, but for the character DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -12,8 +12,10 @@ from pathlib import Path
 import click
 
 
-def text_or_stdin(_context: click.Context, _option: click.Parameter, value: str) -> str:
+def text_or_stdin(context: click.Context, _option: click.Parameter, value: str) -> str:
     """Return the text of an option, or that of the standard input for ``-``."""
+    if context.resilient_parsing:  # a shell asks for completions: the standard input is its user's
+        return value
     return sys.stdin.read().strip() if value == "-" else value
 
 

@@ -49,11 +49,11 @@ class MappedBatches:
             for column in source.columns
         )
         self._absent = [
-            each
-            for each in schema
-            if each.name in mapping.dropped - mapping.sources.keys()
-            and each.name not in mapping.columns
-            and not schema.is_computed(each)
+            field
+            for field in schema
+            if field.name in mapping.dropped - mapping.sources.keys()
+            and field.name not in mapping.columns
+            and not schema.is_computed(field)
         ]
 
     @property
@@ -84,15 +84,15 @@ class MappedBatches:
                 columns.append(array)
                 fields.append(column.with_name(self._names.get(column.name, column.name)))
         try:
-            for name, array in self._made(batch):
+            for name, array in self._computed(batch):
                 columns.append(array)
                 fields.append(pa.field(name, array.type))
         except DataError as error:
             raise error.at(row=batch.first_row + (error.row or 0)) from None
         return replace(batch, batch=pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields)))
 
-    def _made(self, batch: RowBatch) -> Iterator[tuple[str, Array]]:
-        """Columns that are no columns of the file; in canonical type where the reader's are."""
+    def _computed(self, batch: RowBatch) -> Iterator[tuple[str, Array]]:
+        """Make the columns that are no columns of the file; in canonical type where the reader's are."""
         rows = batch.batch.num_rows
         for name, source in self._mapping.sources.items():
             target = self._schema[name]
@@ -101,8 +101,8 @@ class MappedBatches:
             elif isinstance(source, Cast | Gathered | Nested):
                 yield name, self._checked(target, self._combined(target, source, batch), batch)
         if batch.is_checked:
-            for each in self._absent:
-                yield each.name, conform_column(pa.nulls(rows), None, each, self._note_for(each.name))
+            for field in self._absent:
+                yield field.name, conform_column(pa.nulls(rows), None, field, self._note_for(field.name))
 
     def _checked(self, target: Field, array: Array, batch: RowBatch) -> Array:
         """The column in canonical type, unless the conformer will convert it."""

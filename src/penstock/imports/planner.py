@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 from penstock.domain.jobs import FileRange, JobWarning, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError, LimitExceeded, shorten
-from penstock.imports.column_mapping import ColumnMapping
 from penstock.imports.delta_log import without_removed
+from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.partition_columns import partition_columns
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.settings import JobSettings
@@ -112,7 +112,7 @@ def plan_ranges(
         DataError, SourceError: for the first file that can't be planned; it names the file.
     """
     _check_sizes(files, settings)
-    mapping = ColumnMapping.of(options, schema)
+    mapping = column_mapping_of(options, schema)
     source_schema = mapping.source_schema(schema)
     _check_sets(files, source_schema)
     unknown_columns = UnknownColumns.of(options)

@@ -27,9 +27,9 @@ from penstock.errors import (
     MissingParameter,
 )
 from penstock.imports.checks import check_groups, check_options, check_paths
-from penstock.imports.column_mapping import ColumnMapping
 from penstock.imports.events import NullObserver, Observer
 from penstock.imports.file_probe import FileProbe
+from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.planner import check_input
 from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
 from penstock.imports.settings import JobSettings
@@ -71,7 +71,7 @@ class ImportService:
         self._check_partition(collection, request.partition)
         check_options(request.options, request.partition)
         auto_commit = request.options.get("auto_commit", "true").lower() != "false"
-        mapping = ColumnMapping.of(request.options, collection.schema)
+        mapping = column_mapping_of(request.options, collection.schema)
         groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings)
         record = self._idempotency_record(request, collection, groups)
         if record is not None:

@@ -18,6 +18,7 @@ from penstock.engines.base import Engine, MaintainableEngine, Staged, Table
 from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.imports.column_mapping import ColumnMapping
 from penstock.imports.mapped_batches import MappedBatches
+from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.memory_budget import too_large
 from penstock.imports.partition_columns import PartitionColumns, add_dynamic_values, with_values
 from penstock.readers.base import BoundaryScan, InputFile, ReadRequest, RowBatch
@@ -58,7 +59,7 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
     Raises:
         DataError, SourceError, MemoryExceeded: for the first file that can't be planned; it names the file.
     """
-    mapping = ColumnMapping.of(task.options, task.schema)
+    mapping = column_mapping_of(task.options, task.schema)
     plans = []
     for number, file in enumerate(task.files):
         context.check()
@@ -190,7 +191,7 @@ def _conformed(
         SourceError: the file can't be read.
     """
     locations, columns = task.locations[file_range.file], file_range.columns
-    mapping = ColumnMapping.of(task.options, task.table.schema)
+    mapping = column_mapping_of(task.options, task.table.schema)
     values = mapping.by_field(columns)
     schema = with_values(task.table.schema, values)
     request = _read_request(task, mapping, schema, locations, columns)

@@ -11,7 +11,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from penstock.sdk.errors import AnswerTimeout, ApiError, ConnectionFailed, InvalidResponse
-from penstock.sdk.http import TIMEOUT, exchange, full_url
+from penstock.sdk.http import TIMEOUT, check_api_key, exchange, full_url
 
 __all__ = ["Connection"]
 
@@ -47,7 +47,7 @@ class Connection:
         self.url = full_url(url, "")
         self.database = database
         self.cluster_id = cluster_id
-        self._api_key = api_key
+        self._api_key = check_api_key(api_key)
         self._options: dict[str, Any] = {"timeout": timeout, "verify": verify, "cert": cert}
         self._owns_session = session is None
         self._session = session or _new_session()

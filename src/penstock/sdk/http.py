@@ -26,7 +26,7 @@ from penstock.sdk.errors import (
 )
 from penstock.version import package_version
 
-__all__ = ["TIMEOUT", "exchange", "full_url"]
+__all__ = ["TIMEOUT", "check_api_key", "exchange", "full_url"]
 
 TIMEOUT = 20.0
 
@@ -40,10 +40,26 @@ def full_url(address: str, path: str) -> str:
     """Join ``path`` to the server's ``address``, by default with https. Raises ValueError for a wrong address."""
     address = address.strip()
     url = address if "://" in address else f"https://{address}"
-    parts = urlsplit(url)
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
+    if not _is_address(url):
         raise ValueError(f"{_shown_url(url)!r} is not the address of a server, such as http://127.0.0.1:19530")
     return f"{url.rstrip('/')}{path}"
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        is_complete = bool(parts.hostname) and parts.port != 0  # the port is parsed when it is asked for
+    except ValueError:
+        return False
+    return is_complete and parts.scheme.lower() in ("http", "https") and not (parts.query or parts.fragment)
+
+
+def check_api_key(api_key: str) -> str:
+    """Return an API key without the line break that ends keys in files. Raises ValueError if it can't be sent."""
+    key = api_key.strip()
+    if any(character < " " for character in key):
+        raise ValueError("the API key contains control characters; is it the content of a whole file?")
+    return key
 
 
 def exchange(
@@ -68,7 +84,7 @@ def exchange(
         ApiError, ConnectionFailed, InvalidResponse: see :mod:`penstock.sdk.errors`.
         ValueError: the address or an option is malformed.
     """
-    api_key = api_key.strip()  # keys read from files end in a line break
+    api_key = check_api_key(api_key)
     secret_values = _hidden(api_key, *secrets)
     # Redirected, a POST would silently become a GET, and a body with keys would be sent on to another host.
     options.setdefault("allow_redirects", False)
@@ -99,8 +115,6 @@ class _Bearer(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._api_key:
-            if any(character < " " for character in self._api_key):
-                raise ValueError("the API key contains control characters; is it the content of a whole file?")
             request.headers["Authorization"] = f"Bearer {self._api_key}".encode().decode("latin-1")
         return request
 
