@@ -229,3 +229,56 @@ def test_options_that_do_not_go_together(run: Run, command: list[str], message: 
     done = run(*(path if argument == "a" else argument for argument in command))
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("store", "name", "content", "vector", "title"),
+    [
+        (
+            "qdrant",
+            "points.json",
+            json.dumps(
+                {
+                    "result": {
+                        "points": [
+                            {"id": number, "vector": vector.tolist(), "payload": {"title": word}}
+                            for number, (word, vector) in enumerate(zip(WORDS, VECTORS, strict=True))
+                        ]
+                    }
+                }
+            ),
+            "vector",
+            "title",
+        ),
+        (
+            "chroma",
+            "collection.json",
+            json.dumps({"ids": WORDS, "embeddings": VECTORS.tolist(), "documents": WORDS, "metadatas": None}),
+            "embedding",
+            "document",
+        ),
+        (
+            "pgvector",
+            "docs.copy",
+            "id\tembedding\ttitle\n"
+            + "".join(
+                f"{number}\t{json.dumps(vector.tolist())}\t{word}\n"
+                for number, (word, vector) in enumerate(zip(WORDS, VECTORS, strict=True))
+            ),
+            "embedding",
+            "title",
+        ),
+    ],
+)
+def test_exports_of_other_stores(
+    run: Run, server: RunningServer, write: Write, store: str, name: str, content: str, vector: str, title: str
+) -> None:
+    path = write(name, content)
+    done = run(
+        *("import", str(path), "--collection", f"from_{store}", "--from-format", store, "--create", "--yes"),
+    )
+    assert done.exit_code == 0, done.output
+    with Client(server.url) as client:
+        (hit,) = client.search(f"from_{store}", [VECTORS[2].tolist()], limit=1, output_fields=[title])[0]
+    assert hit.fields[title] == "man"
+    assert vector in done.stderr

@@ -64,6 +64,18 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         name="mapping", help="JSON object: the columns that fields get their values from, by field", metavar="JSON"
     ),
     ImportOption(name="drop_columns", help="JSON list of columns and keys to leave out", metavar="JSON"),
+    ImportOption(
+        name="from_format",
+        help="The store that the files were exported from, whose records are taken apart",
+        values=("chroma", "pgvector", "pinecone", "qdrant", "weaviate"),
+        has_flag=True,
+    ),
+    ImportOption(
+        name="column_names",
+        help="pgvector: names of the columns, separated by commas, of a file without a header",
+        metavar="NAMES",
+        has_flag=True,
+    ),
     ImportOption(name="datasets", help="HDF5: names of the datasets to import, separated by commas", metavar="NAMES"),
 )
 """The options that this server supports. The ``FormatSpec`` of a format declares those that belong to it."""

@@ -103,7 +103,9 @@ class SchemaInference:
         self._catalog.databases.get(request.cluster_id, request.database)
         check_options(request.options)
         roots = self._roots.within([request.caller.roots], for_tenant=not request.caller.is_anybody)
-        groups = check_groups(request.groups, roots, request.keys, self._settings)
+        groups = check_groups(
+            request.groups, roots, request.keys, self._settings, request.options.get("from_format", "")
+        )
         with self._place(cluster.org_id):
             deadline = time.monotonic() + self._settings.infer_timeout
             files = self._resolve(groups, roots, request, cluster.org_id, deadline)
@@ -129,7 +131,8 @@ class SchemaInference:
         files: list[InputFile] = []
         for group in evenly_spread(groups, MAX_FILES):
             seconds = max(0.1, deadline - time.monotonic())
-            files += self._file_probe.probe(org_id, group, roots, request.keys, seconds)
+            preset = request.options.get("from_format", "")
+            files += self._file_probe.probe(org_id, group, roots, request.keys, seconds, preset)
         return files
 
     def _run(self, task: SampleTask, runner: Runner, deadline: float) -> InferredSchema:
