@@ -16,6 +16,7 @@ from penstock.readers.numpy_archive import NUMPY_ARCHIVE
 from penstock.readers.orc import ORC
 from penstock.readers.parquet import PARQUET
 from penstock.readers.presets.chroma import CHROMA, CHROMA_LINES
+from penstock.readers.presets.openai import OPENAI
 from penstock.readers.presets.pgvector import PGVECTOR
 from penstock.readers.presets.pinecone import PINECONE
 from penstock.readers.presets.qdrant import QDRANT
@@ -43,6 +44,7 @@ FORMATS: Sequence[FormatSpec] = (
 EXTENSIONS: Mapping[str, FormatSpec] = {extension: spec for spec in FORMATS for extension in spec.extensions}
 PRESETS: Mapping[str, Sequence[FormatSpec]] = {
     "chroma": (CHROMA, CHROMA_LINES),
+    "openai": (OPENAI,),
     "pgvector": (PGVECTOR,),
     "pinecone": (PINECONE,),
     "qdrant": (QDRANT,),

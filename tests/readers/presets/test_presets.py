@@ -56,6 +56,23 @@ COPY = "id\tvector\ttitle\tyear\na\t[1,2]\tOne\t1999\nb\t[3,4]\t\\N\t\\N\n"
 CHROMA = {"vector": "embedding", "title": "document"}
 
 
+BATCH = [
+    {
+        "id": "r1",
+        "custom_id": "q1",
+        "response": {"body": {"data": [{"index": 0, "embedding": [1, 2]}]}},
+        "error": None,
+    },
+    {
+        "id": "r2",
+        "custom_id": "q2",
+        "response": {"body": {"data": [{"index": 0, "embedding": [3, 4]}, {"index": 1, "embedding": [5, 6]}]}},
+        "error": None,
+    },
+]
+FAILED = {"custom_id": "q3", "response": {"status_code": 400, "body": {"error": {"message": "too long"}}}}
+
+
 def lines(*rows: Any) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
@@ -193,6 +210,21 @@ def test_escapes_and_sparse_vectors_of_pgvector() -> None:
     assert found.rows[0]["words"] == {"indices": [0, 7], "values": [0.5, 2.0]}
 
 
+def test_batches_of_openai() -> None:
+    fields = (
+        Field(name="id", type=DataType.INT64, primary=True),
+        Field(name="custom_id", type=DataType.VARCHAR, max_length=64),
+        Field(name="embedding", type=DataType.FLOAT_VECTOR, dim=2),
+    )
+    found = reading("openai", "a.jsonl", lines(*BATCH), CollectionSchema(fields=fields, auto_id=True, dynamic=True))
+    assert [(row["custom_id"], row["embedding"]) for row in found.rows] == [
+        ("q1", [1.0, 2.0]),
+        ("q2", [3.0, 4.0]),
+        ("q2", [5.0, 6.0]),
+    ]
+    assert [json.loads(row[META_FIELD])["index"] for row in found.rows] == [0, 0, 1]
+
+
 def pinecone(metadata: list[str | None], **columns: Any) -> bytes:
     vectors = pa.array([[1, 2], [3, 4]], pa.list_(pa.float32()))
     return parquet({"id": ["a", "b"], "values": vectors, "metadata": metadata, **columns})
@@ -209,6 +241,9 @@ def test_records_of_pinecone() -> None:
 @pytest.mark.parametrize(
     ("preset", "name", "content", "rule"),
     [
+        ("openai", "a.jsonl", lines({"id": 1}), "no key 'custom_id'"),
+        ("openai", "a.jsonl", lines(FAILED), 'the request "q3" of the batch failed'),
+        ("openai", "a.jsonl", lines({"custom_id": "a", "response": None}), "no list of embeddings"),
         ("qdrant", "a.json", b"", "the file is empty"),
         ("qdrant", "a.json", b"PAR1" * 9, "Parquet"),
         ("qdrant", "a.json", b"x", "the file begins with 'x', no export of Qdrant does"),
@@ -247,6 +282,7 @@ def test_extensions_are_those_of_the_preset(preset: str) -> None:
 def test_broken_files_give_rows_or_an_error_of_data(preset: str) -> None:
     name, content = {
         "chroma": ("a.json", dumped(COLUMNS)),
+        "openai": ("a.jsonl", lines(*BATCH)),
         "pgvector": ("a.sql", f"--\nCOPY a (id, vector, title) FROM stdin;\n{COPY}\\.\n".encode()),
         "pinecone": ("a.parquet", pinecone(['{"title": "One", "year": 1999}', None])),
         "qdrant": ("a.json", dumped({"result": {"points": POINTS}})),
@@ -267,7 +303,7 @@ def test_broken_files_give_rows_or_an_error_of_data(preset: str) -> None:
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(ImportRefused, match="from_format must be one of chroma, pgvector, pinecone"):
+    with pytest.raises(ImportRefused, match="from_format must be one of chroma, openai, pgvector, pinecone"):
         check_options({"from_format": "oracle"})
     with pytest.raises(ImportRefused, match="column_names is a list of different names"):
         check_options({"column_names": "id,id"})

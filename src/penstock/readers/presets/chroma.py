@@ -26,6 +26,8 @@ MAX_BYTES = 128 << 20
 _COLUMNS = {"ids": "id", "embeddings": "embedding", "documents": "document", "uris": "uri"}
 _METADATA = "metadatas"
 _GROUP_ROWS = 1000
+_LEAST_BYTES = len(b'"",')
+"""Of a row in a file of lists: its id."""
 _REMEDY = "It holds what collection.get(include=['embeddings', 'documents', 'metadatas']) returns, as JSON"
 
 _LINES = reader_of(
@@ -107,7 +109,7 @@ def _with_metadata(values: dict[str, Any], metadata: Any, row: int) -> dict[str,
 CHROMA = FormatSpec(
     name="Chroma",
     extensions=with_compressed("json"),
-    reader=CompressibleText(RecordsReader(_records, has_offsets=False)),
+    reader=CompressibleText(RecordsReader(_records, has_offsets=False, least_bytes=_LEAST_BYTES)),
 )
 CHROMA_LINES = FormatSpec(
     name="Chroma lines", extensions=with_compressed("jsonl", "ndjson"), reader=CompressibleText(_LINES)

@@ -70,18 +70,20 @@ class RecordShape:
 class RecordsReader:
     """Reader of the records that ``records`` yields of a source, in blocks of so many bytes. A range is ``{}``.
 
-    ``has_offsets``: the offsets of the records are places in the file.
+    ``has_offsets``: the offsets of the records are places in the file. ``least_bytes`` are the fewest that a row
+    takes in the file; 0: as many as a row of JSON text.
     """
 
     records: Callable[[Source, int], Records]
     block_bytes: int = BLOCK_BYTES
     has_offsets: bool = True
+    least_bytes: int = 0
 
     def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
         source = request.sources[0]
         if source.size == 0:
             raise DataError("the file is empty", file=source.name, remedy="Export it again")
-        rows = source.size // min_row_bytes(request.schema) + 1
+        rows = source.size // (self.least_bytes or min_row_bytes(request.schema)) + 1
         return [FileRange(spec={}, size=source.size, max_rows=rows)]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
@@ -110,7 +112,7 @@ def reader_of(shape: RecordShape) -> RecordsReader:
 def _unpacked(shape: RecordShape, source: Source, block_bytes: int) -> Records:
     unpack = Unpacker(shape)
     row = 0
-    for group in _scanned(shape, source, block_bytes):
+    for group in scanned(shape, source, block_bytes):
         rows = []
         for offset, text in group:
             try:
@@ -174,7 +176,7 @@ def _is_sparse(value: Any) -> bool:
     return value is not None and set(value) == {"indices", "values"}
 
 
-def _scanned(shape: RecordShape, source: Source, block_bytes: int) -> Records:
+def scanned(shape: RecordShape, source: Source, block_bytes: int) -> Records:
     """The texts of the records of a JSON or JSON Lines file."""
     stream = checked_blocks(source, block_bytes)
     head = b""

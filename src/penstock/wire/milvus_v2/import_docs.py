@@ -82,7 +82,11 @@ INFER = Operation(
             "type": "string",
             "description": "Column of the primary key; by default one named as a key.",
         },
-        "vector": {"type": "string", "description": "Column of the vector to search by default."},
+        "vector": {
+            "type": "string",
+            "description": "Column of the vector to search by default, or a pattern such as emb_* "
+            "of columns with a number, one for each dimension.",
+        },
         "autoId": {"type": "boolean", "description": "Whether the server generates the keys."},
     },
     data=_object(
@@ -108,6 +112,11 @@ INFER = Operation(
             "notes": {"type": "array", "items": _TEXT},
             "sampledRows": _COUNT,
             "sampledFiles": {"type": "array", "items": _TEXT},
+            "mapping": {
+                "type": "object",
+                "description": "Sources of fields that the import needs in its option mapping: the columns of a "
+                "vector that was chosen by a pattern.",
+            },
             "isComplete": {"type": "boolean", "description": "Whether the sample has all rows of all files."},
         }
     ),
