@@ -22,7 +22,9 @@ from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import CatalogFull, StorageError, StorageFull, StorageUnavailable
+from penstock.imports.change_feed import ChangeFeed
 from penstock.imports.context import ImportContext
+from penstock.imports.job_events import JobEvents
 from penstock.imports.memory_budget import LEAST_MEMORY
 from penstock.imports.scheduler import Scheduler
 from penstock.imports.schema_inference import SchemaInference
@@ -130,9 +132,16 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         scheduler.start()
 
     health = Health(settings, catalog, engine, roots, begin)
+    imports = ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota)
+    feed = ChangeFeed(
+        catalog,
+        max_streams=settings.max_event_streams,
+        max_streams_per_org=settings.max_event_streams_per_org,
+    )
 
     def stop() -> None:
         health.stop()
+        feed.close()
         scheduler.stop()
         runner.close()
         watching.stop()
@@ -144,7 +153,8 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         authentication=authentication,
         audit=audit,
         accounts=AccountService(catalog),
-        imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota),
+        imports=imports,
+        job_events=JobEvents(imports, feed),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),
@@ -162,6 +172,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         problem=health.problem,
         is_full=lambda: health.is_full,
         start=health.start,
+        end_streams=feed.end,
         stop=stop,
     )
 

@@ -181,6 +181,12 @@ class JobRepository:
             raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id)
         return job_of(row)
 
+    def by_ids(self, job_ids: Sequence[int]) -> Sequence[ImportJob]:
+        """The jobs of these ids, of any cluster; unknown ids are left out."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id.in_(job_ids))).all()
+        return [job_of(row) for row in rows]
+
     def cluster_of(self, job_id: int) -> str | None:
         """The id of a job's cluster; None if there is no such job."""
         with self._database.read() as connection:

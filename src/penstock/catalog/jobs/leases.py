@@ -228,12 +228,14 @@ class JobLeases:
                 )
             )
             _save_files(connection, job.id, files)
+            self._database.notify_job(connection, job.id)
 
     def save_reason(self, job: ImportJob, reason: str | None) -> None:
         """Store why a step of a leased job is being retried; None clears it."""
         with self._database.write(durable=False) as connection:
             self._check_claim(connection, job)
             connection.execute(update(tables.job).where(tables.job.c.id == job.id).values(reason=reason))
+            self._database.notify_job(connection, job.id)
 
     def count_attempt(self, job: ImportJob, ordinal: int) -> None:
         """Increment the attempts of a split."""

@@ -67,6 +67,7 @@ class JobTransitions:
         key = (values["cluster_id"], values["database_id"], values["collection_id"], JobState.PENDING.value)
         _add(connection, tables.job_counter, {key: 1})
         self._database.notify(connection)
+        self._database.notify_job(connection, values["id"])
 
     def transition(
         self,
@@ -122,6 +123,7 @@ class JobTransitions:
             note(connection, audit)
         if guard is not Guard.LEASE or not _is_runnable(to):
             self._database.notify(connection)  # this job or one that waited for it may be claimed now
+        self._database.notify_job(connection, job.id)
         self._database.after_commit(connection, partial(self._committed, updated, job))
         return updated
 
