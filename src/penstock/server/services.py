@@ -26,6 +26,7 @@ from penstock.imports.job_events import JobEvents
 from penstock.imports.schema_inference import SchemaInference
 from penstock.server.observability.call_tracing import TraceCall, untraced
 from penstock.settings import Settings
+from penstock.webhooks.service import WebhookService
 
 
 def _nothing() -> None:
@@ -60,6 +61,7 @@ class Services:
     indexes: IndexService
     entities: EntityService
     searches: SearchService
+    webhooks: WebhookService
     search_iterators: SearchIteratorService
     middleware: Sequence[Middleware] = ()
     trace_grpc: TraceCall = untraced

@@ -187,6 +187,11 @@ class Settings(BaseModel):
         unit="threads",
         reason="Create calls wait for the disk, and many of them must not block other calls.",
     )
+    allow_private_webhooks: Networks = _field(
+        (),
+        "Private networks that webhooks may be sent to, such as 10.1.0.0/16; repeatable.",
+        reason="SSRF protection: tenants choose the addresses. Not shared with import sources, which have roots.",
+    )
     max_event_streams: Count = _field(
         1000,
         "Maximum number of open event streams of this server; further ones are rejected.",

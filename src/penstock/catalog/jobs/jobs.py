@@ -16,6 +16,7 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, now_millis
 from penstock.catalog.db.encryption import Encryptor
 from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
+from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.quotas import LIVE_JOBS, enforce_job_limits, enforce_quota, lock_cluster
 from penstock.catalog.jobs.rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
 from penstock.catalog.jobs.transitions import Guard, JobTransitions, log_transition
@@ -84,10 +85,10 @@ _COLLECTION = (
 class JobRepository:
     """Insert, read, transition and retry import jobs."""
 
-    def __init__(self, database: CatalogDatabase, seal: Encryptor) -> None:
+    def __init__(self, database: CatalogDatabase, seal: Encryptor, outbox: WebhookOutbox | None = None) -> None:
         self._database = database
         self._seal = seal
-        self._transitions = JobTransitions(database)
+        self._transitions = JobTransitions(database, outbox)
         self._clusters = ClusterRepository(database)
 
     # Create and read

@@ -15,6 +15,7 @@ from penstock.wire.milvus_v2 import (
     text_analysis,
     unsupported,
     users,
+    webhooks,
 )
 from penstock.wire.milvus_v2 import imports as milvus_v2_imports
 from penstock.wire.milvus_v2.dialect import MilvusV2
@@ -40,5 +41,6 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
         *entities.routes(services.collections, services.entities, services.searches, v2),
         *text_analysis.routes(services.collections, v2),
         *users.routes(services.accounts, v2),
+        *webhooks.routes(services.webhooks, v2),
         *unsupported.routes(v2),
     )
