@@ -376,7 +376,6 @@ webhook_delivery = Table(
     Column("error", Text),
 )
 Index("ix_webhook_delivery_webhook", webhook_delivery.c.webhook_id, webhook_delivery.c.id)
-Index("ix_webhook_delivery_finished", webhook_delivery.c.finished_at)
 Index(
     "ix_webhook_delivery_due",
     webhook_delivery.c.due_at,

@@ -55,7 +55,6 @@ def upgrade() -> None:
             sqlite_where=sa.text("due_at IS NOT NULL"),
             postgresql_where=sa.text("due_at IS NOT NULL"),
         )
-        batch_op.create_index("ix_webhook_delivery_finished", ["finished_at"], unique=False)
         batch_op.create_index("ix_webhook_delivery_webhook", ["webhook_id", "id"], unique=False)
 
     # ### end Alembic commands ###
