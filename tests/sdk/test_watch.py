@@ -13,39 +13,29 @@ import pytest
 
 import penstock
 from penstock.sdk.errors import ImportCallError
-from tests.support.servers import RunningServer, running_server
+from tests.support.servers import running_server
 
 
-def test_watch_yields_the_states_of_a_job_to_its_end(server: RunningServer) -> None:
-    with server.client() as client:
-        client.collections.create("watched", dimension=2)
-        path = server.import_root / "watched.jsonl"
-        path.write_text(json.dumps({"id": 1, "vector": [1, 2]}))
-        changes = client.imports.watch(collection="watched")
-        job = client.imports.create("watched", path)
-        states = list(client.imports.watch(job, details=True))
-        assert states[-1] == client.imports.get(job)
-        assert [state.progress for state in states] == sorted(state.progress for state in states)
-        later = client.imports.create("watched", path)
-        assert next(change for change in changes if change.id == later.id and change.is_finished).has_succeeded
-        changes.close()
-        with pytest.raises(ImportCallError, match="does not exist"):
-            next(client.imports.watch("12345"))
-
-
-def test_watch_goes_on_after_a_restart_of_the_server(tmp_path: Path) -> None:
+def test_watch_yields_the_states_of_jobs_also_after_a_restart_of_the_server(tmp_path: Path) -> None:
     with running_server(tmp_path, forked=True) as server, server.client() as client:
         client.collections.create("docs", dimension=2)
         path = server.import_root / "a.jsonl"
         path.write_text(json.dumps({"id": 1, "vector": [1, 2]}))
-        job = client.imports.create("docs", path, options={"auto_commit": False})
-        states = client.imports.watch(job)
-        assert next(state for state in states if state.state == "Uncommitted").id == job.id
+        job = client.imports.create("docs", path)
+        states = list(client.imports.watch(job, details=True))
+        assert states[-1] == client.imports.get(job)
+        assert [state.progress for state in states] == sorted(state.progress for state in states)
+        with pytest.raises(ImportCallError, match="does not exist"):
+            next(client.imports.watch("12345"))
+        uncommitted = client.imports.create("docs", path, options={"auto_commit": False})
+        changes = client.imports.watch(collection="docs")
+        assert next(change for change in changes if change.state == "Uncommitted").id == uncommitted.id
         server.stop()
         port = server.url.rpartition(":")[2]
         with running_server(tmp_path, "--port", port, forked=True):
-            client.imports.abort(job)
-            assert list(states)[-1].state == "Failed"
+            client.imports.abort(uncommitted)
+            assert next(change for change in changes if change.state == "Failed").id == uncommitted.id
+            changes.close()
 
 
 @contextmanager

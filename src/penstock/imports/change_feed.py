@@ -35,6 +35,8 @@ SNAPSHOT_JOBS = 1_000
 _PAUSE = 0.1
 """Seconds between two reads: changes in between are read together. Progress is saved every 0.2 s."""
 _RETRY_SECONDS = 1.0
+_LISTEN_SECONDS = 5.0
+"""Seconds to wait for PostgreSQL's notifications before the first read, which doesn't depend on them."""
 _CHUNK = 500
 """Jobs read by one query."""
 _MISSED_MILLIS = 60_000
@@ -156,7 +158,8 @@ class ChangeFeed:
         self._missed = False
         """Whether notifications may have been lost, so that all subscriptions must be read anew."""
         self._last: dict[int, tuple[object, ...]] = {}
-        self._read_at = now_millis()
+        self._read_at: int | None = None
+        self._is_listening = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="change-feed", daemon=True)
         self._listener = NotificationListener(catalog.database, self._on_notification, JOB_CHANNEL)
@@ -189,6 +192,7 @@ class ChangeFeed:
 
     def end(self) -> None:
         """End all subscriptions, and those to come; the catalog must stay open until :meth:`close`."""
+        self._is_listening.set()
         with self._condition:
             self._stop.set()
             self._condition.notify()
@@ -243,8 +247,9 @@ class ChangeFeed:
             self._on_change(int(payload))
         else:
             with self._condition:
-                self._missed = True
+                self._missed = self._read_at is not None  # what was never read wasn't missed
                 self._condition.notify()
+            self._is_listening.set()
 
     def _on_change(self, job_id: int) -> None:
         if self._by_cluster or job_id in self._by_job:
@@ -253,6 +258,8 @@ class ChangeFeed:
                 self._condition.notify()
 
     def _work(self) -> None:
+        if self._catalog.database.is_shared:
+            self._is_listening.wait(_LISTEN_SECONDS)  # what is read after it misses no notification
         while True:
             with self._condition:
                 while not (self._new or self._changed or self._missed or self._stop.is_set()):
@@ -291,7 +298,8 @@ class ChangeFeed:
         # In this thread as all other reads: an older state never follows a newer one.
         for subscription in new:
             for change in self._snapshot(subscription.scope):
-                self._last[change.job.id] = _visible(change)
+                if change.job.id in self._last:
+                    self._publish(change)  # it may be newer than what the others have
                 subscription.offer(change, any_state=subscription.scope.since is not None)
         self._read_at = read_at
 
