@@ -116,11 +116,11 @@ class ImportService:
         return job
 
     def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
-        job = self._get_for_reader(cluster_id, job_id, caller)
+        job = self.get_job(cluster_id, job_id, caller)
         return JobDetails(job=job, files=self._catalog.jobs.files(job_id))
 
     def list(self, query: JobQuery) -> JobPage:
-        job_filter = self._filter(query, self._catalog.clusters.get(query.cluster_id))
+        job_filter = self.filter_of(query, self._catalog.clusters.get(query.cluster_id))
         if query.page_size is None:
             jobs = self._catalog.job_list.page(job_filter, limit=self._settings.list_limit)
             return JobPage(jobs=jobs, total=len(jobs))
@@ -184,8 +184,12 @@ class ImportService:
             return result
         raise _contention_error(job_id)
 
-    def _get_for_reader(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        """Raises JobNotFound, also for a job that the caller may not see: then ``hidden`` is in its details."""
+    def get_job(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        """Get a job without its files.
+
+        Raises:
+            JobNotFound: also for a job that the caller may not see; then ``hidden`` is in its details.
+        """
         try:
             job = self._catalog.jobs.get(cluster_id, job_id)
         except JobNotFound as error:
@@ -199,8 +203,8 @@ class ImportService:
         return job
 
     def _get_for_writer(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        """Raises JobNotFound as :meth:`_get_for_reader`, PermissionDenied."""
-        job = self._get_for_reader(cluster_id, job_id, caller)
+        """Raises JobNotFound as :meth:`get_job`, PermissionDenied."""
+        job = self.get_job(cluster_id, job_id, caller)
         caller.require(Role.WRITER, self._catalog.clusters.get(cluster_id), job.database)
         return job
 
@@ -304,7 +308,8 @@ class ImportService:
     def _roots_of(self, caller: Caller) -> ImportRoots:
         return self._roots.within([caller.roots], for_tenant=not caller.is_anybody)
 
-    def _filter(self, query: JobQuery, cluster: Cluster) -> JobFilter:
+    def filter_of(self, query: JobQuery, cluster: Cluster) -> JobFilter:
+        """The catalog's filter of a query: what the caller may see of it. Raises as :meth:`list`."""
         visible = query.caller.databases(Role.READER, cluster)
         if visible == frozenset():
             query.caller.require(Role.READER, cluster)

@@ -203,6 +203,23 @@ DESCRIBE_BY_GET = replace(
     DESCRIBE, body={}, query=DESCRIBE.body, summary="Describe an import job (older guides use GET)"
 )
 
+EVENTS = Operation(
+    summary="Stream the changes of import jobs as server-sent events",
+    tag="import jobs (v2)",
+    description="One event job per change, its data as that of describe. First come the present states: of the "
+    "job, or of the newest 1,000 unfinished jobs. The stream of one job ends with its final state. A client "
+    "that connects again with Last-Event-ID also gets the jobs that ended meanwhile. Comments are "
+    "heartbeats.",
+    query=_TARGET
+    | {
+        "jobId": {**_JOB_ID, "description": "One job; default: all jobs that the caller may see in the cluster."},
+        "collectionName": _TEXT,
+        "state": {**_STATE, "description": "Only jobs in this state, and once more each that leaves it."},
+        "details": {"type": "boolean", "description": "Also details of the job's files; needs jobId."},
+    },
+    media_type="text/event-stream",
+)
+
 COMMIT = Operation(
     summary="Commit an import job in state Uncommitted",
     tag="import jobs (v2)",
