@@ -55,7 +55,7 @@ def build_services(settings: Settings) -> Services:
         PathNotAllowed: an import root can't be served.
         InvalidParameter: the address is not loopback, and the startup policy is not met.
     """
-    roots = ImportRoots(settings.import_root, source_stores(settings))
+    roots = ImportRoots(settings.import_root, source_stores(settings), max_listed=settings.max_listed_files)
     _warn_of_roots(settings, roots)
     engine = engine_of(settings)
     if "://" in (settings.storage_url or ""):

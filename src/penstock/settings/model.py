@@ -109,6 +109,12 @@ class Settings(BaseModel):
     max_inputs_per_job: Count = _field(
         1024, "Maximum number of files, folders or NumPy sets per import request.", unit="groups"
     )
+    max_listed_files: Count = _field(
+        100_000,
+        "Maximum number of files that one pattern or manifest of an import may name.",
+        unit="files",
+        reason="A pattern that matches a million files is more often a mistake than intended.",
+    )
     max_jobs_per_collection: Count = _field(
         10_000, "Maximum number of unfinished import jobs per collection.", unit="jobs"
     )

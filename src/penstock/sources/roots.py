@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, Unsupported
-from penstock.sources.base import Location
+from penstock.sources.base import Listing, ListingKind, Location
 from penstock.sources.credentials import Settings, with_keys
-from penstock.sources.local import find_local, is_below
-from penstock.sources.objects import find_objects, probe
+from penstock.sources.globs import MAX_FILES, Glob, has_wildcards, parse_glob
+from penstock.sources.local import find_local, is_below, match_local
+from penstock.sources.objects import find_objects, match_objects, probe
 from penstock.sources.paths import BUCKETS, LOCAL, WEB, Address, parse_path
 from penstock.sources.root_matching import (
     LocalPlace,
@@ -41,13 +42,17 @@ class ImportRoots:
             (``https://host/path/``), searched in this order; ``s3://``, ``gs://`` or ``az://`` alone allows any
             bucket, but only with keys in the request.
         stores: the server's own settings by scheme (see :mod:`penstock.sources.credentials`).
+        max_listed: maximum number of files that one pattern may match.
 
     Raises:
         PathNotAllowed, Unsupported: a root is not a folder or prefix that can be served.
     """
 
-    def __init__(self, roots: Sequence[str], stores: Mapping[str, Settings] = _NOTHING) -> None:
+    def __init__(
+        self, roots: Sequence[str], stores: Mapping[str, Settings] = _NOTHING, *, max_listed: int = MAX_FILES
+    ) -> None:
         self._stores = stores
+        self.max_listed = max_listed
         self._server = parse_roots(roots, self._place_of)
         self._limits: tuple[RootSet, ...] = ()
         self._for_tenant = False
@@ -64,7 +69,7 @@ class ImportRoots:
         """
         if not any(limits) and not for_tenant:
             return self
-        narrowed = ImportRoots((), self._stores)
+        narrowed = ImportRoots((), self._stores, max_listed=self.max_listed)
         narrowed._server = self._server
         narrowed._for_tenant = True
         added = [parse_limit(limit, self._server, self._place_of) for limit in limits if limit]
@@ -81,38 +86,101 @@ class ImportRoots:
         self._places(parse_path(path), has_keys)
 
     def locate(self, path: str, access_key: str = "", secret_key: str = "", token: str = "") -> list[Location]:
-        """Locate the file of a path, or all files below it if it ends in ``/``. Raises as :meth:`scan`."""
-        return self.scan(path, access_key, secret_key, token)[0]
+        """Locate the files of a path. Raises as :meth:`scan`."""
+        return list(self.scan(path, access_key, secret_key, token).locations)
 
-    def scan(
-        self, path: str, access_key: str = "", secret_key: str = "", token: str = ""
-    ) -> tuple[list[Location], list[str]]:
-        """Locate the file of a path, or all files below it if it ends in ``/`` (sorted by name); and the folder's
-        side files, by their names in the folder.
+    def scan(self, path: str, access_key: str = "", secret_key: str = "", token: str = "") -> Listing:
+        """Locate the file of a path, all files below it if it ends in ``/``, or those that match it as a pattern;
+        sorted by name.
 
-        The first root that has the file wins.
+        The first root that has the file, folder or matches wins. A pattern is taken for a name where a file or folder
+        has exactly that name.
 
         Raises:
             FileMissing: in none of the roots; the message lists the searched places.
+            LimitExceeded: a pattern matches too many files.
             PathNotAllowed, FileUnreadable, SourceUnavailable: as the store reports; after a denied access the later
                 roots are still searched.
         """
         address = parse_path(path)
-        has_keys = bool(access_key or secret_key or token)
-        places = self._places(address, has_keys)
+        glob = parse_glob(address)
+        keys = (access_key, secret_key, token)
+        try:
+            return self._listing(address, None, keys)
+        except FileMissing as error:
+            if glob is None and has_wildcards(path):
+                raise FileMissing(
+                    f"{error}. Patterns are not resolved on web servers, whose folders cannot be listed: name each "
+                    "file, or a manifest of them",
+                    **error.details,
+                ) from None
+            if glob is None:
+                raise
+        except FileUnreadable:
+            if glob is None:
+                raise  # for a pattern, the listing decides
+        return self._listing(replace(glob.base, text=path), glob, keys)
+
+    def _listing(self, address: Address, glob: Glob | None, keys: tuple[str, str, str]) -> Listing:
+        """The listing of an address, or of the pattern's matches in that folder. Raises as :meth:`scan`."""
+        places = self._places(address, any(keys))
         denied: FileUnreadable | None = None
         for place in places:
+            side_files: list[str] = []
             try:
-                side_files: list[str] = []
-                locations = self._find(place, address, (access_key, secret_key, token), side_files)
+                if glob is not None:
+                    locations = self._match(place, glob, keys, side_files)
+                else:
+                    locations = self._find(place, address, keys, side_files)
             except FileUnreadable as error:
                 denied = denied or error
                 continue
             if locations:
-                return locations, side_files
+                kind = ListingKind.FOLDER if address.is_folder else ListingKind.FILE
+                return Listing(
+                    path=address.text,
+                    kind=kind if glob is None else ListingKind.PATTERN,
+                    locations=locations,
+                    folder=address.text if glob is None else glob.base.text,
+                    side_files=side_files,
+                )
         if denied:
             raise denied
-        raise self._missing(address, places)
+        raise self._missing(address, places, is_pattern=glob is not None)
+
+    def locate_from(
+        self, manifest: Location, path: str, access_key: str = "", secret_key: str = "", token: str = ""
+    ) -> Location:
+        """Locate the one file at a path of a manifest: relative to the manifest's folder, or an address.
+
+        Raises:
+            FileMissing: there is no such file.
+            PathNotAllowed, Unsupported, FileUnreadable, SourceUnavailable: as :meth:`scan`.
+        """
+        keys = (access_key, secret_key, token)
+        address = parse_path(path)
+        if address.scheme or path.startswith("/"):
+            return self._listing(address, None, keys).locations[0]
+        name = manifest.name.rpartition("/")[0]
+        name = f"{name}/{address.path}" if "/" in manifest.name else address.path
+        scheme, _, rest = manifest.uri.partition("://")
+        place: Place
+        if scheme == LOCAL:
+            folder = os.path.dirname(os.fsdecode(unquote_to_bytes(rest)))
+            place = LocalPlace(os.path.join(folder, address.path))
+        else:
+            home, _, key = rest.rpartition("/")[0].partition("/")
+            bucket, _, account = home.partition("@")
+            member = quote(address.path) if scheme in WEB else address.path
+            region = parse_path(manifest.name).region
+            place = RemotePlace(scheme, bucket, f"{key}/{member}" if key else member, region=region, account=account)
+            self._check_object(place, replace(address, text=name), any(keys))
+        locations = self._find(place, replace(address, text=name), keys, [])
+        if not locations:
+            raise FileMissing(
+                f"path {name!r}: the file does not exist beside the manifest {manifest.name!r}", path=name
+            )
+        return locations[0]
 
     def probe(self) -> None:
         """Check that the roots can be read, except ``s3://`` alone, which needs a request's keys, and web servers,
@@ -176,6 +244,14 @@ class ImportRoots:
         return find_objects(
             place.scheme, place.home, place.key, address.text, address.is_folder, settings, side_files
         )
+
+    def _match(
+        self, place: Place, glob: Glob, keys: tuple[str, str, str], side_files: list[str]
+    ) -> Sequence[Location]:
+        if isinstance(place, LocalPlace):
+            return match_local(place.path, glob, self._real_roots(), self.max_listed, side_files)
+        settings = self._settings_of(place, *keys)
+        return match_objects(place.scheme, place.home, place.key, glob, settings, self.max_listed, side_files)
 
     def _place_of(self, address: Address) -> RemotePlace:
         """The remote place of an address, without the server's own account, so that ``az://`` equals the full URL."""
@@ -303,8 +379,9 @@ class ImportRoots:
             remedy = f"or start the server with another --import-root {root}"
         return f"is outside the import roots{self._shown(texts)}. Copy or move the {what} below one of them, {remedy}"
 
-    def _missing(self, address: Address, places: Sequence[Place]) -> FileMissing:
+    def _missing(self, address: Address, places: Sequence[Place], *, is_pattern: bool = False) -> FileMissing:
         what = "folder does not exist or has no files" if address.is_folder else "file does not exist"
+        what = "no file matches the pattern" if is_pattern else f"the {what}"
         slash = "/" if address.is_folder else ""
         shown = [place for place in places if self._may_show(place, address)]
         searched = ", ".join(f"{place}".rstrip("/") + slash for place in shown)
@@ -313,9 +390,9 @@ class ImportRoots:
         if address.path.startswith("/") and address.scheme == "" and not self._server.holds_folder(address.path):
             # Old bulk writers write names below a root with a leading slash. This path matches none, so it is taken
             # as an absolute path.
-            text = f"{self._outside_error(address)}. As a name below a root the {what}: looked in {searched}"
+            text = f"{self._outside_error(address)}. As a name below a root {what}: looked in {searched}"
         else:
-            text = f"path {address.text!r}: the {what}. Looked in: {searched}"
+            text = f"path {address.text!r}: {what}. Looked in: {searched}"
         return FileMissing(text, path=address.text, looked=[str(place) for place in shown])
 
     def _may_show(self, place: Place, address: Address) -> bool:
