@@ -332,6 +332,7 @@ def _no_services() -> Services:
         accounts=none,
         audit=none,
         imports=none,
+        uploads=none,
         inference=none,
         clusters=none,
         databases=none,

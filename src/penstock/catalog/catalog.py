@@ -26,6 +26,7 @@ from penstock.catalog.jobs.listing import JobList
 from penstock.catalog.jobs.quotas import QuotaRepository
 from penstock.catalog.jobs.retention import RetentionRepository
 from penstock.catalog.jobs.staged_files import StagedFileRepository
+from penstock.catalog.jobs.uploads import UploadRepository
 from penstock.errors import CatalogUnavailable
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ class Catalog:
     maintenance: MaintenanceLeases
     retention: RetentionRepository
     row_expiry: RowExpiryRepository
+    uploads: UploadRepository
 
     def close(self) -> None:
         self.database.close()
@@ -122,4 +124,5 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         maintenance=MaintenanceLeases(database),
         retention=RetentionRepository(database),
         row_expiry=RowExpiryRepository(database),
+        uploads=UploadRepository(database),
     )

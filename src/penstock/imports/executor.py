@@ -327,7 +327,8 @@ class JobRun:
         """The import roots allowed by the API keys that created or retried the job."""
         limits = self._catalog.jobs.roots(self.job.id)
         # With API keys in use, the reader of a failure reason may be a tenant and not the operator.
-        return self._context.roots.within(limits, for_tenant=self._catalog.accounts.any_made())
+        roots = self._context.roots.within(limits, for_tenant=self._catalog.accounts.any_made())
+        return roots.with_uploads(self._catalog.uploads.of_job(self.job.id))
 
     def _keys(self) -> StoreCredentials:
         return StoreCredentials(**self._catalog.jobs.secret(self.job.id))

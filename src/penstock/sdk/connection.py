@@ -11,7 +11,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from penstock.sdk.errors import AnswerTimeout, ApiError, ConnectionFailed, InvalidResponse
-from penstock.sdk.http import TIMEOUT, check_api_key, exchange, full_url
+from penstock.sdk.http import TIMEOUT, check_api_key, exchange, full_url, send
 
 __all__ = ["Connection"]
 
@@ -81,6 +81,33 @@ class Connection:
                 json=body,
                 **{**self._options, "timeout": max(self._options["timeout"], least_timeout)},
             )[1]
+
+        return _RETRYING(call) if repeatable else call()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        data: bytes = b"",
+        repeatable: bool = False,
+        least_timeout: float = 0.0,
+    ) -> requests.Response:
+        """Send bytes to ``/v2/vectordb`` + ``path``; other arguments as :meth:`post`."""
+
+        def call() -> requests.Response:
+            return send(
+                method,
+                f"{self.url}/v2/vectordb{path}",
+                api_key=self._api_key,
+                database=self.database,
+                headers={"Tus-Resumable": "1.0.0", **headers},
+                session=self._session,
+                data=data,
+                params={"clusterId": self.cluster_id} if self.cluster_id else None,
+                **{**self._options, "timeout": max(self._options["timeout"], least_timeout)},
+            )
 
         return _RETRYING(call) if repeatable else call()
 

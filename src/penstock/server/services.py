@@ -23,6 +23,7 @@ from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
 from penstock.imports.api import Imports
 from penstock.imports.schema_inference import SchemaInference
+from penstock.imports.uploads import UploadService
 from penstock.server.observability.call_tracing import TraceCall, untraced
 from penstock.settings import Settings
 
@@ -47,6 +48,7 @@ class Services:
     authentication: Authentication
     accounts: AccountService
     imports: Imports
+    uploads: UploadService
     inference: SchemaInference
     audit: Audit
     clusters: Clusters

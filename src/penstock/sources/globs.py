@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 from urllib.parse import unquote
 
+from penstock.domain.uploads import UPLOAD
 from penstock.errors import LimitExceeded, PathNotAllowed
 from penstock.sources.base import side_file
 from penstock.sources.paths import LOCAL, WEB, Address, parse_path
@@ -43,12 +44,12 @@ class Glob:
 
 
 def parse_glob(address: Address) -> Glob | None:
-    """Split the address of a request at its first wildcard; None if it has none, or is one of a web server.
+    """Split the address of a request at its first wildcard; None if it has none, or its folder can't be listed.
 
     Raises:
         PathNotAllowed: the pattern has too many segments.
     """
-    if address.scheme in WEB or not has_wildcards(address.text):
+    if address.scheme in WEB | {UPLOAD} or not has_wildcards(address.text):
         return None
     raw = address.text.split("/")
     first = next(number for number, segment in enumerate(raw) if _MAGIC.search(segment))

@@ -7,12 +7,13 @@ use the same list of candidates, so a path that passes the first can't escape in
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
+from penstock.domain.uploads import UPLOAD
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, Unsupported
 from penstock.sources.base import Listing, ListingKind, Location
 from penstock.sources.credentials import Settings, with_keys
@@ -43,15 +44,24 @@ class ImportRoots:
             bucket, but only with keys in the request.
         stores: the server's own settings by scheme (see :mod:`penstock.sources.credentials`).
         max_listed: maximum number of files that one pattern may match.
+        uploads: folder of uploaded files, named by their ids; "" if there are none. They are read only by jobs that
+            were created with them (:meth:`with_uploads`).
 
     Raises:
         PathNotAllowed, Unsupported: a root is not a folder or prefix that can be served.
     """
 
     def __init__(
-        self, roots: Sequence[str], stores: Mapping[str, Settings] = _NOTHING, *, max_listed: int = MAX_FILES
+        self,
+        roots: Sequence[str],
+        stores: Mapping[str, Settings] = _NOTHING,
+        *,
+        max_listed: int = MAX_FILES,
+        uploads: str = "",
     ) -> None:
         self._stores = stores
+        self._uploads = uploads
+        self._upload_ids: frozenset[str] = frozenset()
         self.max_listed = max_listed
         self._server = parse_roots(roots, self._place_of)
         self._limits: tuple[RootSet, ...] = ()
@@ -69,12 +79,23 @@ class ImportRoots:
         """
         if not any(limits) and not for_tenant:
             return self
-        narrowed = ImportRoots((), self._stores, max_listed=self.max_listed)
-        narrowed._server = self._server
+        narrowed = self._copy()
         narrowed._for_tenant = True
         added = [parse_limit(limit, self._server, self._place_of) for limit in limits if limit]
         narrowed._limits = (*self._limits, *added)
         return narrowed
+
+    def with_uploads(self, upload_ids: Iterable[str]) -> ImportRoots:
+        """Allow these uploads, too, whatever the limits are: the caller must be of the org that they belong to."""
+        copy = self._copy()
+        copy._upload_ids = frozenset(upload_ids)
+        return copy
+
+    def _copy(self) -> ImportRoots:
+        copy = ImportRoots((), self._stores, max_listed=self.max_listed, uploads=self._uploads)
+        copy._server, copy._limits = self._server, self._limits
+        copy._for_tenant, copy._upload_ids = self._for_tenant, self._upload_ids
+        return copy
 
     def check(self, path: str, has_keys: bool) -> None:
         """Validate a path by its text alone, without access to disk or network.
@@ -83,7 +104,10 @@ class ImportRoots:
             PathNotAllowed: outside every root, or a form that is never opened.
             Unsupported: a scheme that can't be read.
         """
-        self._places(parse_path(path), has_keys)
+        address = parse_path(path)
+        if address.scheme == UPLOAD and self._uploads:
+            return  # whose it is, the catalog knows
+        self._places(address, has_keys)
 
     def locate(self, path: str, access_key: str = "", secret_key: str = "", token: str = "") -> list[Location]:
         """Locate the files of a path. Raises as :meth:`scan`."""
@@ -161,6 +185,12 @@ class ImportRoots:
         address = parse_path(path)
         if address.scheme or path.startswith("/"):
             return self._listing(address, None, keys).locations[0]
+        if manifest.name.startswith(f"{UPLOAD}://"):
+            raise PathNotAllowed(
+                f"path {path!r} is relative, and {manifest.name!r} is an upload, with no files beside it. Upload the "
+                "files themselves, or list their addresses",
+                path=path,
+            )
         name = manifest.name.rpartition("/")[0]
         name = f"{name}/{address.path}" if "/" in manifest.name else address.path
         scheme, _, rest = manifest.uri.partition("://")
@@ -223,6 +253,9 @@ class ImportRoots:
         scheme, _, rest = location.uri.partition("://")
         if scheme == LOCAL:
             path = os.fsdecode(unquote_to_bytes(rest))
+            if location.name.startswith(f"{UPLOAD}://"):
+                self._upload_place(parse_path(location.name))
+                return location
             if not all(any(is_below(path, root) for root in roots) for roots in self._real_roots()):
                 raise self._outside_error(Address(text=location.name, scheme=LOCAL, path=path))
             return location
@@ -237,7 +270,9 @@ class ImportRoots:
         self, place: Place, address: Address, keys: tuple[str, str, str], side_files: list[str]
     ) -> list[Location]:
         if isinstance(place, LocalPlace):
-            return find_local(place.path, address.text, address.is_folder, self._real_roots(), side_files)
+            is_upload = address.scheme == UPLOAD
+            roots = [[os.path.realpath(self._uploads)]] if is_upload else self._real_roots()
+            return find_local(place.path, address.text, address.is_folder, roots, side_files)
         settings = self._settings_of(place, *keys)
         if place.scheme in WEB:
             return find_web(str(place), address.text, settings)
@@ -283,6 +318,8 @@ class ImportRoots:
         """The candidate places of a file, by priority; never empty."""
         if address.scheme in BUCKETS | WEB:
             return [self._remote_place(address, has_keys)]
+        if address.scheme == UPLOAD:
+            return [self._upload_place(address)]
         inside = self._server.holds_folder(address.path)
         if address.scheme == LOCAL and not inside:
             raise self._outside_error(address)
@@ -296,6 +333,19 @@ class ImportRoots:
         if not places:
             raise self._outside_error(address)
         return list(dict.fromkeys(places))
+
+    def _upload_place(self, address: Address) -> LocalPlace:
+        """Raises Unsupported, FileMissing."""
+        if not self._uploads:
+            raise Unsupported(
+                f"path {address.text!r}: this server takes no uploads. Copy the file below an import root",
+                path=address.text,
+            )
+        if address.bucket not in self._upload_ids:
+            raise FileMissing(
+                f"path {address.text!r}: there is no such upload. Upload the file again", path=address.text
+            )
+        return LocalPlace(os.path.join(self._uploads, address.bucket))
 
     def _remote_place(self, address: Address, has_keys: bool) -> RemotePlace:
         place = self._place_of(address)
@@ -352,7 +402,7 @@ class ImportRoots:
             allowed = sorted({text for limit in self._limits for text in limit.texts})
             return PathNotAllowed(
                 f"path {address.text!r} is outside the import roots of your key{self._shown(allowed)}. "
-                "Import from there, or ask for a key with another root",
+                f"Import from there, or ask for a key with another root{self._upload_hint(address)}",
                 path=address.text,
                 roots=allowed,
             )
@@ -369,7 +419,7 @@ class ImportRoots:
                 if self._for_tenant
                 else "Start it with --import-root FOLDER or --import-root s3://bucket/prefix"
             )
-            return f"cannot be read: this server has no import roots. {remedy}"
+            return f"cannot be read: this server has no import roots. {remedy}{self._upload_hint(address)}"
         what = "object" if address.scheme in BUCKETS else "folder" if address.is_folder else "file"
         if self._for_tenant:
             remedy = "or ask the operator of the server for another root"
@@ -377,7 +427,16 @@ class ImportRoots:
             home = address.path if address.is_folder else os.path.dirname(address.path)
             root = home if home.startswith("/") and home != "/" else "ADDRESS" if address.bucket else "FOLDER"
             remedy = f"or start the server with another --import-root {root}"
-        return f"is outside the import roots{self._shown(texts)}. Copy or move the {what} below one of them, {remedy}"
+        return (
+            f"is outside the import roots{self._shown(texts)}. Copy or move the {what} below one of them, {remedy}"
+            f"{self._upload_hint(address)}"
+        )
+
+    def _upload_hint(self, address: Address) -> str:
+        """The way to import a file of the caller's machine."""
+        if not self._uploads or address.scheme not in ("", LOCAL):
+            return ""
+        return ". If it is on your machine, upload it: penstock import --upload, or upload=True in Python"
 
     def _missing(self, address: Address, places: Sequence[Place], *, is_pattern: bool = False) -> FileMissing:
         what = "folder does not exist or has no files" if address.is_folder else "file does not exist"

@@ -17,6 +17,7 @@ from penstock.wire.milvus_v2 import (
     users,
 )
 from penstock.wire.milvus_v2 import imports as milvus_v2_imports
+from penstock.wire.milvus_v2 import uploads as milvus_v2_uploads
 from penstock.wire.milvus_v2.dialect import MilvusV2
 from penstock.wire.zilliz_v1 import imports as zilliz_v1_imports
 from penstock.wire.zilliz_v1.dialect import ZillizV1
@@ -29,6 +30,7 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
     return (
         *zilliz_v1_imports.routes(services.imports, v1, region=settings.region),
         *milvus_v2_imports.routes(services.imports, services.inference, v2, region=settings.region),
+        *milvus_v2_uploads.routes(services.uploads, v2),
         *databases.routes(services.databases, v2),
         *collections.routes(services.collections, services.partitions, services.indexes, v2),
         *aliases.routes(services.aliases, v2),
