@@ -1,6 +1,6 @@
 """CRC-32C (Castagnoli), the checksum that object stores keep of their objects, computed with NumPy.
 
-A block is split into lanes, whose checksums are computed at the same time, two bytes a step, and then combined
+A block is split into stripes, whose checksums are computed at the same time, two bytes a step, and then combined
 pairwise: a hundred times as fast as a loop over bytes.
 """
 
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _POLYNOMIAL: Final = 0x82F63B78
-_LANES: Final = 8192
-_LANE_BYTES: Final = 512
-BLOCK_BYTES: Final = _LANES * _LANE_BYTES
+_STRIPES: Final = 8192
+_STRIPE_BYTES: Final = 512
+BLOCK_BYTES: Final = _STRIPES * _STRIPE_BYTES
 _Words = NDArray[np.uint32]
 
 
@@ -39,19 +39,19 @@ def _remainder(block: memoryview) -> int:
     """The remainder of a block, begun with zero; zeros before it don't change that."""
     padded = np.zeros(BLOCK_BYTES, np.uint8)
     padded[BLOCK_BYTES - len(block) :] = np.frombuffer(block, np.uint8)
-    steps = np.ascontiguousarray(padded.view("<u2").reshape(_LANES, _LANE_BYTES // 2).T)
+    steps = np.ascontiguousarray(padded.view("<u2").reshape(_STRIPES, _STRIPE_BYTES // 2).T)
     table = _table()
-    lanes = np.zeros(_LANES, np.uint32)
+    stripes = np.zeros(_STRIPES, np.uint32)
     for step in steps:
-        low = lanes.astype(np.uint16)
+        low = stripes.astype(np.uint16)
         low ^= step
-        lanes >>= 16
-        lanes ^= table.take(low)
-    length = _LANE_BYTES
-    while len(lanes) > 1:
-        lanes = _shifted(lanes[0::2], length) ^ lanes[1::2]
+        stripes >>= 16
+        stripes ^= table.take(low)
+    length = _STRIPE_BYTES
+    while len(stripes) > 1:
+        stripes = _shifted(stripes[0::2], length) ^ stripes[1::2]
         length *= 2
-    return int(lanes[0])
+    return int(stripes[0])
 
 
 def _shifted(values: _Words, length: int) -> _Words:

@@ -44,8 +44,8 @@ CREATE = Operation(
         "partitionName": _TEXT,
         "files": {
             **_PATHS,
-            "description": "List of groups: one file, folder ending in /, pattern (*, ?, [...], **), manifest or upload "
-            "(upload://ID/name), or one NumPy set per group.",
+            "description": "List of groups: one file, folder ending in /, pattern (*, ?, [...], **), manifest or "
+            "upload (upload://ID/name), or one NumPy set per group.",
             "example": [["0.parquet"], ["1.parquet"]],
         },
         "objectUrl": _TEXT,
