@@ -18,6 +18,8 @@ import requests
 import penstock
 from penstock.sdk.errors import ApiError
 from penstock.sdk.uploads import UploadProgress
+from penstock.server.storage_settings import upload_folder
+from penstock.settings import load_settings
 from tests.support.servers import RunningServer, running_server
 
 UPLOADS = "/v2/vectordb/jobs/import/uploads"
@@ -222,6 +224,24 @@ def test_a_path_outside_of_the_roots_suggests_the_upload(own: RunningServer, tmp
     (tmp_path / "c.jsonl").write_bytes(lines(0))
     with own.client() as client, pytest.raises(penstock.JobFailed, match=r"upload it: penstock import --upload"):
         client.imports.wait(client.imports.create("docs", tmp_path / "c.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "folder", "reason"),
+    [
+        ({}, "uploads", ""),
+        ({"uploads": False}, None, "uploads are turned off on this server"),
+        ({"catalog_url": "postgresql://h/d"}, None, "Set --upload-dir to a folder that all of them share"),
+        ({"runner": "ray"}, None, "Set --upload-dir to a folder that all of them share"),
+        ({"runner": "ray", "upload_dir": "/mnt/shared"}, "/mnt/shared", ""),
+    ],
+)
+def test_servers_that_share_their_work_need_a_folder_that_all_reach(
+    tmp_path: Path, flags: dict[str, Any], folder: str | None, reason: str
+) -> None:
+    where, why = upload_folder(load_settings({"data_dir": str(tmp_path), **flags}, environment={}))
+    assert where == (None if folder is None else tmp_path / folder)
+    assert reason in why
 
 
 def test_a_killed_server_keeps_what_it_has_received(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ from penstock.imports.planner import check_input
 from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
 from penstock.imports.settings import JobSettings
 from penstock.imports.uploads import uploads_of
+from penstock.sources.globs import has_wildcards
+from penstock.sources.manifests import is_manifest
 from penstock.sources.roots import ImportRoots
 
 MAX_KEY = 256
@@ -297,6 +299,8 @@ class ImportService:
         keys, roots = request.keys, self._roots_of(request.caller).with_uploads(uploads)
         size = 0
         for group in groups:
+            if any(has_wildcards(path) or is_manifest(path) for path in group):
+                continue  # to resolve it may take longer than a call; the job reports what is wrong
             for file in self._file_probe.probe(cluster.org_id, group, roots, keys, self._settings.head_timeout):
                 check_input(file, schema, self._settings)
                 size += file.size

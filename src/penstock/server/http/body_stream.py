@@ -33,7 +33,7 @@ async def stream_body(
     writer: BodyWriter | None = None
     try:
         try:
-            writer = await run(partial(open_body, call), discard=BodyWriter.close)
+            writer = await run(partial(open_body, call), discard=lambda opened: opened.close())
             is_end = False
             while not is_end:
                 piece, is_end, problem = await _next_piece(stream, calls.timeout)
