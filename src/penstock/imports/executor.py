@@ -155,8 +155,14 @@ class JobRun:
         self._leased.save_planning()
         warnings: list[JobWarning] = []
         expected: list[ExpectedContent] = []
-        groups = self._catalog.jobs.groups(self.job.id)
-        files = resolve_files(groups, self._roots(), self._keys(), warnings, expected)
+        files = resolve_files(
+            self._catalog.jobs.groups(self.job.id),
+            self._roots(),
+            self._keys(),
+            warnings,
+            self.job.options.get("from_format", ""),
+            expected,
+        )
         check_sizes(files, self._context.settings)
         self._verify(expected)
         plan = plan_ranges(

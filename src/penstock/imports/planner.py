@@ -59,10 +59,13 @@ def resolve_files(
     roots: ImportRoots,
     keys: StoreCredentials,
     warnings: list[JobWarning] | None = None,
+    preset: str = "",
     expected: list[ExpectedContent] | None = None,
 ) -> list[InputFile]:
     """Resolve the paths of a request to input files; ``warnings`` collects those about its folders, ``expected`` the
     checksums of its manifests.
+
+    ``preset`` is the import option ``from_format``.
 
     Raises:
         FileMissing, PathNotAllowed, FileUnreadable, SourceUnavailable: for the first path that can't be resolved.
@@ -71,7 +74,7 @@ def resolve_files(
         DataError: a manifest is malformed, or a file has not the size that it says.
     """
     listings = ([_listing(path, roots, keys, warnings, expected) for path in group] for group in groups)
-    return [file for listing in listings for file in expand(listing)]
+    return [file for listing in listings for file in expand(listing, preset)]
 
 
 def _listing(

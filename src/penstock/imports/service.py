@@ -75,7 +75,8 @@ class ImportService:
         check_options(request.options, request.partition)
         auto_commit = request.options.get("auto_commit", "true").lower() != "false"
         mapping = column_mapping_of(request.options, collection.schema)
-        groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings)
+        preset = request.options.get("from_format", "")
+        groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings, preset)
         record = self._idempotency_record(request, collection, groups)
         if record is not None:
             existing = self._catalog.jobs.repeated(request.cluster_id, collection.id, record)
@@ -301,7 +302,15 @@ class ImportService:
         for group in groups:
             if any(has_wildcards(path) or is_manifest(path) for path in group):
                 continue  # to resolve it may take longer than a call; the job reports what is wrong
-            for file in self._file_probe.probe(cluster.org_id, group, roots, keys, self._settings.head_timeout):
+            probed = self._file_probe.probe(
+                cluster.org_id,
+                group,
+                roots,
+                keys,
+                self._settings.head_timeout,
+                request.options.get("from_format", ""),
+            )
+            for file in probed:
                 check_input(file, schema, self._settings)
                 size += file.size
         return size

@@ -23,6 +23,7 @@ from penstock.errors import (
     UploadCorrupt,
 )
 from penstock.imports.upload_files import UploadFolder, UploadWriter, too_long
+from penstock.readers.formats import PRESETS, format_of
 from penstock.readers.input_files import detect
 from penstock.sources.paths import parse_path
 
@@ -209,7 +210,8 @@ def _check_name(name: str) -> None:
             f"{MAX_NAME} characters; not {name[:100]!r}",
             key="filename",
         )
-    detect([name])
+    if all(format_of(name, preset) is None for preset in PRESETS):
+        detect([name])
 
 
 def uploads_of(catalog: Catalog, org_id: str, groups: Sequence[Sequence[str]]) -> list[str]:

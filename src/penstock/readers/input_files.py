@@ -12,7 +12,7 @@ from itertools import groupby
 from penstock.errors import ImportRefused
 from penstock.readers.base import FormatSpec, InputFile
 from penstock.readers.compression import COMPRESSIONS
-from penstock.readers.formats import EXTENSIONS, format_of
+from penstock.readers.formats import EXTENSIONS, extensions_of, format_of
 from penstock.sources.base import Listing, ListingKind, Location
 from penstock.sources.globs import has_wildcards
 from penstock.sources.manifests import is_manifest
@@ -20,37 +20,37 @@ from penstock.sources.manifests import is_manifest
 _COMPRESSED = ("gz", "zst", "zip", "bz2", "xz", "lz4", "snappy")
 
 
-def check_group(group: Sequence[str]) -> FormatSpec | None:
+def check_group(group: Sequence[str], preset: str = "") -> FormatSpec | None:
     """Detect the format of a create call's group by its paths; None if only its listing at plan time can say it.
 
     Raises:
         ImportRefused: as :func:`detect`.
     """
-    files = [path for path in group if not _is_listed(path)]
-    return None if group and not files else detect(files)
+    files = [path for path in group if not _is_listed(path, preset)]
+    return None if group and not files else detect(files, preset)
 
 
-def _is_listed(path: str) -> bool:
+def _is_listed(path: str, preset: str) -> bool:
     """Whether the format is of the files that the path lists: a folder, a manifest, or a pattern of any extension."""
     if path.endswith("/") or is_manifest(path):
         return True
     extension = path.rpartition("/")[2].rpartition(".")[2]
     return (
         has_wildcards(path)
-        and format_of(path) is None
+        and format_of(path, preset) is None
         and (has_wildcards(extension) or extension.lower() in COMPRESSIONS or extension == path.rpartition("/")[2])
     )
 
 
-def detect(group: Sequence[str]) -> FormatSpec:
-    """Detect the format of the files that make up one input file.
+def detect(group: Sequence[str], preset: str = "") -> FormatSpec:
+    """Detect the format of the files that make up one input file; ``preset`` is the option ``from_format``.
 
     Raises:
         ImportRefused: no file, an unknown extension, several formats, or several files of a format that takes one.
     """
     if not group:
         raise ImportRefused("no file to import")
-    formats = [_format_of(path, group) for path in group]
+    formats = [_format_of(path, group, preset) for path in group]
     for path, format in zip(group, formats, strict=True):
         if format is not formats[0]:
             raise ImportRefused(
@@ -67,7 +67,7 @@ def detect(group: Sequence[str]) -> FormatSpec:
     return formats[0]
 
 
-def expand(listings: Iterable[Listing]) -> list[InputFile]:
+def expand(listings: Iterable[Listing], preset: str = "") -> list[InputFile]:
     """Resolve one group to its input files, each one file or one NumPy set.
 
     Files that are named one by one make up one input file. In a folder, and among the matches of a pattern or the
@@ -76,6 +76,7 @@ def expand(listings: Iterable[Listing]) -> list[InputFile]:
 
     Args:
         listings: those of the paths of the group.
+        preset: the option ``from_format``.
 
     Raises:
         ImportRefused: as :func:`detect`; a folder or pattern with files of several formats.
@@ -86,25 +87,25 @@ def expand(listings: Iterable[Listing]) -> list[InputFile]:
         if listing.kind is ListingKind.FILE:
             named += listing.locations
         elif listing.kind is ListingKind.MANIFEST:
-            inputs += _manifest_inputs(listing.locations)
+            inputs += _manifest_inputs(listing.locations, preset)
         else:
-            inputs += _folder_inputs(listing)
+            inputs += _folder_inputs(listing, preset)
     if named or not inputs:
-        format = detect([location.name for location in named])
+        format = detect([location.name for location in named], preset)
         inputs.insert(0, InputFile(locations=named, format=format.name))
     return inputs
 
 
-def _manifest_inputs(locations: Sequence[Location]) -> list[InputFile]:
+def _manifest_inputs(locations: Sequence[Location], preset: str) -> list[InputFile]:
     by_format: dict[FormatSpec, list[Location]] = {}
     for location in locations:
-        by_format.setdefault(_format_of(location.name, [location.name]), []).append(location)
+        by_format.setdefault(_format_of(location.name, [location.name], preset), []).append(location)
     return [file for format, members in by_format.items() for file in _inputs(members, format)]
 
 
-def _folder_inputs(listing: Listing) -> list[InputFile]:
+def _folder_inputs(listing: Listing, preset: str) -> list[InputFile]:
     names = [location.name for location in listing.locations]
-    formats = [_format_of(name, [name]) for name in names]
+    formats = [_format_of(name, [name], preset) for name in names]
     counts = Counter(formats)
     usual = max(formats, key=lambda format: counts[format])
     rule = "A pattern must match" if listing.kind is ListingKind.PATTERN else "A folder must hold"
@@ -132,8 +133,15 @@ def _folder(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _format_of(path: str, group: Sequence[str]) -> FormatSpec:
-    format = format_of(path)
+def _format_of(path: str, group: Sequence[str], preset: str) -> FormatSpec:
+    format = format_of(path, preset)
+    if format is None and preset:
+        suffixes = ", ".join(f".{extension}" for extension in extensions_of(preset))
+        raise ImportRefused(
+            f"unexpected file type, files=[{_listing(path, group)}]. Exports of {preset} (option from_format) end in "
+            f"{suffixes}",
+            path=path,
+        )
     if format is None:
         stem, _, extension = path.rpartition("/")[2].rpartition(".")
         inner = stem.rpartition(".")[2].lower()

@@ -16,7 +16,7 @@ from penstock.sdk.jobs import ImportJob, job_from_wire
 from penstock.sdk.uploads import Uploader, UploadProgress, upload_items
 from penstock.sdk.v2_calls import checked_options, option_strings
 
-__all__ = ["Files", "Imports", "file_groups"]
+__all__ = ["Files", "Imports", "all_options", "file_groups"]
 
 Files: TypeAlias = str | Path | Sequence[str | Path | Sequence[str | Path]]
 
@@ -102,7 +102,7 @@ class Imports:
             "accessKey": access_key,
             "secretKey": secret_key,
             "token": token,
-            "options": checked_options(option_strings(_all_options(options, mapping, drop_columns))),
+            "options": checked_options(option_strings(all_options(options, mapping, drop_columns))),
         }
         path = f"{_PATH}/create"
         answer = self._connection.post(
@@ -305,10 +305,10 @@ def _job_id(job: str | int | ImportJob) -> str:
     return job.id if isinstance(job, ImportJob) else str(job)
 
 
-def _all_options(
+def all_options(
     options: Mapping[str, Any] | None, mapping: Mapping[str, Any] | None, drop_columns: Sequence[str] | None
 ) -> dict[str, Any]:
-    """Raises ValueError where one is given twice."""
+    """The import options with those that have arguments of their own. Raises ValueError where one is given twice."""
     arguments = {"mapping": mapping, "drop_columns": list(drop_columns or ())}
     given = {name: value for name, value in arguments.items() if value}
     twice = given.keys() & (options or {}).keys()
