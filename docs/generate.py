@@ -333,6 +333,7 @@ def _no_services() -> Services:
         audit=none,
         imports=none,
         job_events=none,
+        uploads=none,
         inference=none,
         clusters=none,
         databases=none,
