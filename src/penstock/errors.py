@@ -241,6 +241,12 @@ class JobStateConflict(Conflict):
     code = "job_state_conflict"
 
 
+class TargetNotEmpty(Conflict):
+    """The folder of an export has files."""
+
+    code = "target_not_empty"
+
+
 class AccessDenied(PenstockError):
     code = "access_denied"
 

@@ -20,6 +20,7 @@ from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.catalog.collections.row_expiry import RowExpiryRepository
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.db.encryption import Encryptor
+from penstock.catalog.exports import ExportRepository
 from penstock.catalog.jobs.jobs import JobRepository
 from penstock.catalog.jobs.leases import JobLeases
 from penstock.catalog.jobs.listing import JobList
@@ -55,6 +56,7 @@ class Catalog:
     maintenance: MaintenanceLeases
     retention: RetentionRepository
     row_expiry: RowExpiryRepository
+    exports: ExportRepository
 
     def close(self) -> None:
         self.database.close()
@@ -122,4 +124,5 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         maintenance=MaintenanceLeases(database),
         retention=RetentionRepository(database),
         row_expiry=RowExpiryRepository(database),
+        exports=ExportRepository(database, encryptor),
     )

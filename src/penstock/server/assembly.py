@@ -22,6 +22,9 @@ from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import CatalogFull, StorageError, StorageFull, StorageUnavailable
+from penstock.exports.context import ExportContext
+from penstock.exports.scheduler import ExportScheduler
+from penstock.exports.service import ExportService
 from penstock.imports.context import ImportContext
 from penstock.imports.memory_budget import LEAST_MEMORY
 from penstock.imports.scheduler import Scheduler
@@ -111,6 +114,8 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
     runner = runner_of(settings)
     traced = watching.traced(runner)
     scheduler = Scheduler(ImportContext(catalog, engines, traced, roots, job_settings, watching.observer))
+    export_roots = ImportRoots(settings.export_root or settings.import_root, source_stores(settings))
+    exports = ExportScheduler(ExportContext(catalog, engines, scheduler.runner_of, export_roots, job_settings))
     partitions = PartitionService(catalog, engines)
     entities = EntityService(catalog, engines, partitions)
     searches = SearchService(catalog, engines, partitions, entities)
@@ -121,6 +126,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         if not catalog.database.is_shared:
             # No other process uses this catalog: its leases are of processes that ended.
             catalog.claims.release_all()
+            catalog.exports.release_all()
             catalog.maintenance.release_all()
         if settings.role == "api":
             return
@@ -128,11 +134,13 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
             _repair(catalog, engines, cluster)
         runner.warm()
         scheduler.start()
+        exports.start()
 
     health = Health(settings, catalog, engine, roots, begin)
 
     def stop() -> None:
         health.stop()
+        exports.stop()
         scheduler.stop()
         runner.close()
         watching.stop()
@@ -145,6 +153,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         audit=audit,
         accounts=AccountService(catalog),
         imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota),
+        exports=ExportService(catalog, engines, export_roots, exports.wake),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),

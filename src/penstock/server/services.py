@@ -21,6 +21,7 @@ from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
+from penstock.exports.service import ExportService
 from penstock.imports.api import Imports
 from penstock.imports.schema_inference import SchemaInference
 from penstock.server.observability.call_tracing import TraceCall, untraced
@@ -47,6 +48,7 @@ class Services:
     authentication: Authentication
     accounts: AccountService
     imports: Imports
+    exports: ExportService
     inference: SchemaInference
     audit: Audit
     clusters: Clusters

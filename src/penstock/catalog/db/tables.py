@@ -370,6 +370,71 @@ job_day = Table(
 Index("ix_job_day_cluster", job_day.c.cluster_id, job_day.c.day)
 Index("ix_job_day_collection", job_day.c.collection_id, job_day.c.day)
 
+# Export jobs. As with import jobs, the history outlives the collection; credentials are in job_secret.
+export = Table(
+    "export",
+    metadata,
+    Column("id", _ORDERED_ID, primary_key=True, autoincrement=False),
+    Column("cluster_id", Text, ForeignKey("cluster.id"), nullable=False),
+    Column("database_id", BigInteger, nullable=False),
+    Column("database", Text, nullable=False),
+    Column("collection_id", Text, nullable=False),
+    Column("collection", Text, nullable=False),
+    Column("request", JSON, nullable=False),
+    # The address of the target: two unfinished exports never write into the same one.
+    Column("location", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("snapshot", JSON),
+    # The snapshot's version of the table, kept while the export is unfinished.
+    Column("version", BigInteger),
+    Column("progress", Integer, nullable=False, server_default=text("0")),
+    Column("rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("total_rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("size", BigInteger, nullable=False, server_default=text("0")),
+    Column("reason", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    # The lease, as of import jobs.
+    Column("owner", Text),
+    Column("lease_until", BigInteger),
+    Column("epoch", BigInteger, nullable=False, server_default=text("0")),
+    Column("has_credentials", Boolean, nullable=False, server_default=text("false")),
+    # Whether it was aborted and its files are still to be deleted.
+    Column("has_files", Boolean, nullable=False, server_default=text("false")),
+    Column("roots", JSON, nullable=False, server_default=text("'[]'")),
+)
+Index("ix_export_database", export.c.database_id, export.c.id)
+Index("ix_export_collection", export.c.collection_id, export.c.id)
+Index(
+    "uq_export_live_location",
+    export.c.location,
+    unique=True,
+    sqlite_where=text("finished_at IS NULL"),
+    postgresql_where=text("finished_at IS NULL"),
+)
+Index(
+    "ix_export_has_files",
+    export.c.id,
+    sqlite_where=text("has_files IS 1"),
+    postgresql_where=text("has_files IS true"),
+)
+
+export_part = Table(
+    "export_part",
+    metadata,
+    Column("export_id", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("fragments", JSON, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("partition", BigInteger),
+    Column("folder", Text, nullable=False),
+    # The written files; null until the part is done.
+    Column("files", JSON),
+    PrimaryKeyConstraint("export_id", "ordinal"),
+)
+
 # Maintenance leases of collections' tables, and since when their indexes are due.
 maintenance = Table(
     "maintenance",

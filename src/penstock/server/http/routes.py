@@ -10,6 +10,7 @@ from penstock.wire.milvus_v2 import (
     collections,
     databases,
     entities,
+    exports,
     indexes,
     partitions,
     text_analysis,
@@ -29,6 +30,7 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
     return (
         *zilliz_v1_imports.routes(services.imports, v1, region=settings.region),
         *milvus_v2_imports.routes(services.imports, services.inference, v2, region=settings.region),
+        *exports.routes(services.exports, v2),
         *databases.routes(services.databases, v2),
         *collections.routes(services.collections, services.partitions, services.indexes, v2),
         *aliases.routes(services.aliases, v2),

@@ -136,6 +136,7 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.IndexExists: ErrorRow(UNAVAILABLE),
     errors.CollectionNotLoaded: ErrorRow(UNAVAILABLE),
     errors.JobStateConflict: ErrorRow(UNAVAILABLE),
+    errors.TargetNotEmpty: ErrorRow(UNAVAILABLE),
     errors.AccountNotFound: ErrorRow(80000),
     errors.OrgNotFound: ErrorRow(80000),
     errors.AccountExists: ErrorRow(UNAVAILABLE),
