@@ -24,6 +24,7 @@ from penstock.catalog.exports import ExportRepository
 from penstock.catalog.jobs.jobs import JobRepository
 from penstock.catalog.jobs.leases import JobLeases
 from penstock.catalog.jobs.listing import JobList
+from penstock.catalog.jobs.loaded_files import LoadedFileRepository
 from penstock.catalog.jobs.quotas import QuotaRepository
 from penstock.catalog.jobs.retention import RetentionRepository
 from penstock.catalog.jobs.staged_files import StagedFileRepository
@@ -57,6 +58,7 @@ class Catalog:
     retention: RetentionRepository
     row_expiry: RowExpiryRepository
     exports: ExportRepository
+    loaded_files: LoadedFileRepository
 
     def close(self) -> None:
         self.database.close()
@@ -125,4 +127,5 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         retention=RetentionRepository(database),
         row_expiry=RowExpiryRepository(database),
         exports=ExportRepository(database, encryptor),
+        loaded_files=LoadedFileRepository(database),
     )

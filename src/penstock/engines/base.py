@@ -336,6 +336,10 @@ class MaintainableEngine(Engine, Protocol):
         """
         ...
 
+    def job_rows(self, table: Table, job_id: int) -> int:
+        """Count the rows of a job in the newest version, expired ones included."""
+        ...
+
     def snapshot(self, table: Table, *, by_partition: bool) -> Snapshot:
         """List the fragments of the newest version; ``by_partition`` counts the rows of each partition in them."""
         ...

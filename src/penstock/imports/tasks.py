@@ -162,7 +162,7 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
         for number, file_range in enumerate(task.split.ranges):
             rows.append(0)
             try:
-                for batch, range_bytes in _conformed(task, file_range, read_rows, warnings):
+                for batch, range_bytes in conformed(task, file_range, read_rows, warnings):
                     context.check()
                     rows[number] += batch.num_rows
                     yield batch
@@ -181,7 +181,7 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
     return StageResult(staged=staged, rows=rows, warnings=merge_warnings(warnings))
 
 
-def _conformed(
+def conformed(
     task: StageTask, file_range: FileRange, row_offset: int, warnings: list[list[JobWarning]]
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Yield the canonical batches of one file range, each with the bytes read so far.

@@ -242,6 +242,8 @@ job = Table(
     Column("trace", Text),
     # How many fields the collection had when it was created: its rows have no values of later ones. Null is all.
     Column("field_count", Integer),
+    # The result of the option verify, once its rows have been checked after the commit.
+    Column("verification", JSON(none_as_null=True)),
 )
 # For listing: each filter's jobs by id, and by finish time.
 Index("ix_job_cluster", job.c.cluster_id, job.c.id)
@@ -308,8 +310,25 @@ job_file = Table(
     Column("total_rows", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("reason", Text),
+    # What it is recognized by when it is imported again; null if its version is unknown.
+    Column("identity", Text),
     PrimaryKeyConstraint("job_id", "ordinal"),
 )
+
+# The files whose rows a collection has, by the jobs that loaded them. It outlives the jobs.
+loaded_file = Table(
+    "loaded_file",
+    metadata,
+    Column("collection_id", Text, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("job_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    # That of the job: files that were loaded into a dropped partition are forgotten.
+    Column("partition", Text, nullable=False),
+    Column("loaded_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("collection_id", "identity", "job_id"),
+)
+Index("ix_loaded_file_job", loaded_file.c.collection_id, loaded_file.c.job_id)
 
 job_split = Table(
     "job_split",

@@ -127,6 +127,9 @@ class LanceEngine:
     def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
         return publish.withdraw(self._tables, table, job_id, epoch, staged)
 
+    def job_rows(self, table: Table, job_id: int) -> int:
+        return query.job_rows(self._tables, table, job_id)
+
     def snapshot(self, table: Table, *, by_partition: bool) -> Snapshot:
         return scan.snapshot(self._tables, table, by_partition=by_partition)
 

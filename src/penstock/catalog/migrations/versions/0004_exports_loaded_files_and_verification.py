@@ -1,4 +1,4 @@
-"""exports
+"""Exports, loaded files and verification
 
 Revision ID: 0004
 Revises: 0003
@@ -29,6 +29,19 @@ def upgrade() -> None:
         sa.Column("files", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("export_id", "ordinal", name=op.f("pk_export_part")),
     )
+    op.create_table(
+        "loaded_file",
+        sa.Column("collection_id", sa.Text(), nullable=False),
+        sa.Column("identity", sa.Text(), nullable=False),
+        sa.Column("job_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("partition", sa.Text(), nullable=False),
+        sa.Column("loaded_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("collection_id", "identity", "job_id", name=op.f("pk_loaded_file")),
+    )
+    with op.batch_alter_table("loaded_file", schema=None) as batch_op:
+        batch_op.create_index("ix_loaded_file_job", ["collection_id", "job_id"], unique=False)
+
     op.create_table(
         "export",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
@@ -76,5 +89,11 @@ def upgrade() -> None:
             sqlite_where=sa.text("finished_at IS NULL"),
             postgresql_where=sa.text("finished_at IS NULL"),
         )
+
+    with op.batch_alter_table("job", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("verification", sa.JSON(none_as_null=True), nullable=True))
+
+    with op.batch_alter_table("job_file", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("identity", sa.Text(), nullable=True))
 
     # ### end Alembic commands ###
