@@ -81,7 +81,7 @@ def export(
     """Export the rows of COLLECTION as files that import back equal, show the progress and the result.
 
     The files are of the rows that are visible when the export begins, whatever is imported meanwhile. Beside them are
-    _schema.json, which `penstock collections create NAME --from` takes, and _manifest.json with rows and checksums.
+    _schema.json, which `penstock collections create NAME --schema` takes, and _manifest.json with rows and checksums.
     Several partitions get a folder each.
 
     The server writes the files: PLACE is a folder of its machine, below one of its export roots.

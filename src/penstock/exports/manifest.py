@@ -12,7 +12,7 @@ from penstock.domain.schema import CollectionSchema
 
 
 def schema_file(schema: CollectionSchema) -> bytes:
-    """A schema file, as ``penstock collections create --from`` takes it."""
+    """A schema file, as ``penstock collections create --schema`` takes it."""
     return orjson.dumps(schema_to_rest(schema), option=orjson.OPT_INDENT_2) + b"\n"
 
 

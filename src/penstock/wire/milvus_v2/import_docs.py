@@ -205,6 +205,10 @@ DESCRIBE = Operation(
             "createTime": _TEXT,
             "stage": {"type": "string", "description": "Current stage of the job, if known."},
             "warnings": {"type": "array", "items": _object(_WARNING)},
+            "verification": {
+                "type": "object",
+                "description": "The result of the option verify: ok, problems, readRows, countedRows, files, searches.",
+            },
             "details": {"type": "array", "items": _object(_FILE)},
         }
     ),
