@@ -45,7 +45,7 @@ MEANINGS: Mapping[str, str] = {
     "collection_loaded": "The property can only be changed while the collection is released; release it first.",
     "collection_not_loaded": "The collection is released; load it to search and query it.",
     "job_state_conflict": "The job cannot be committed, aborted or retried in its current state.",
-    "target_not_empty": "The folder of an export has files; an export never changes existing files. Choose a new folder.",
+    "target_not_empty": "The folder of an export has files; an export never changes files. Choose a new folder.",
     "access_denied": "The caller has no permission.",
     "unauthenticated": "Missing or wrong credentials: `Authorization: Bearer KEY` or `Bearer user:password`.",
     "too_many_attempts": "Too many wrong credentials; the message says when to retry.",

@@ -207,7 +207,7 @@ DESCRIBE = Operation(
             "warnings": {"type": "array", "items": _object(_WARNING)},
             "verification": {
                 "type": "object",
-                "description": "The result of the option verify: ok, problems, readRows, countedRows, files, searches.",
+                "description": "Of option verify: ok, problems, readRows, countedRows, files, searches.",
             },
             "details": {"type": "array", "items": _object(_FILE)},
         }
