@@ -114,8 +114,8 @@ def test_a_target_outside_the_roots_and_unknown_names_are_refused(exporting: Run
             client.exports.create("guarded", "exports/guarded", partitions=["nope"])
         with pytest.raises(ApiError, match="formats are parquet, jsonl, csv"):
             client.exports.create("guarded", "exports/guarded", format="xml")
-        with pytest.raises(ApiError, match="nope"):
-            client.exports.create("guarded", "exports/guarded", filter="nope > 1")
+        with pytest.raises(ApiError, match="year >"):
+            client.exports.create("guarded", "exports/guarded", filter="year >")
         link = exporting.import_root / "link"
         link.symlink_to(tmp_path)
         with pytest.raises(ApiError, match="leads by a link out of"):
