@@ -333,6 +333,7 @@ def _no_services() -> Services:
         audit=none,
         imports=none,
         exports=none,
+        job_events=none,
         inference=none,
         clusters=none,
         databases=none,
@@ -343,6 +344,7 @@ def _no_services() -> Services:
         indexes=none,
         entities=none,
         searches=none,
+        webhooks=none,
         search_iterators=none,
     )
 

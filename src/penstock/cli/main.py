@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "jobs": LazyCommand("jobs:jobs", "List, describe, wait for, commit, abort and retry import jobs."),
     "export": LazyCommand("exports:export", "Export a collection as files that import back equal."),
     "exports": LazyCommand("exports:exports", "List, describe, wait for, abort and retry exports."),
+    "webhooks": LazyCommand("webhooks:webhooks", "Send state changes of import jobs to web addresses."),
     "query": LazyCommand("rows:query", "Print rows that a filter selects."),
     "search": LazyCommand("rows:search", "Print the rows nearest to a vector."),
     "profile": LazyCommand("profile:profile", "Add, list and remove profiles: servers by name."),

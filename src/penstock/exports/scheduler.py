@@ -37,7 +37,7 @@ class ExportScheduler:
         self._lock = threading.Lock()
         self._loop = threading.Thread(target=self._work, name="exports", daemon=True)
         self._heartbeat_thread = threading.Thread(target=self._heartbeat, name="export-leases", daemon=True)
-        self._listener = NotificationListener(context.catalog.database, self.wake)
+        self._listener = NotificationListener(context.catalog.database, lambda _: self.wake())
 
     def start(self) -> None:
         self._loop.start()

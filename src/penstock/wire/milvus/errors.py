@@ -95,6 +95,7 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.JobStateConflict: ErrorRow(2100, _IMPORT),
     errors.TargetNotEmpty: ErrorRow(1100, _INVALID),
     errors.AccountNotFound: ErrorRow(1100, _INVALID),
+    errors.WebhookNotFound: ErrorRow(1100, _INVALID),
     errors.OrgNotFound: ErrorRow(INTERNAL),
     errors.AccountExists: ErrorRow(1100, _INVALID),
     errors.ClusterExists: ErrorRow(1100, _INVALID),
