@@ -50,6 +50,7 @@ MEANINGS: Mapping[str, str] = {
     "reads them has completed, and after `upload_retention`.",
     "upload_conflict": "The upload ends at another offset than the call begins at, or another call or job uses it.",
     "upload_corrupt": "The uploaded bytes do not have the announced checksum; the message says what was discarded.",
+    "target_not_empty": "The folder of an export has files; an export never changes files. Choose a new folder.",
     "access_denied": "The caller has no permission.",
     "unauthenticated": "Missing or wrong credentials: `Authorization: Bearer KEY` or `Bearer user:password`.",
     "too_many_attempts": "Too many wrong credentials; the message says when to retry.",

@@ -332,6 +332,7 @@ def _no_services() -> Services:
         accounts=none,
         audit=none,
         imports=none,
+        exports=none,
         job_events=none,
         uploads=none,
         inference=none,

@@ -265,6 +265,12 @@ class UploadConflict(Conflict):
     code = "upload_conflict"
 
 
+class TargetNotEmpty(Conflict):
+    """The folder of an export has files."""
+
+    code = "target_not_empty"
+
+
 class AccessDenied(PenstockError):
     code = "access_denied"
 

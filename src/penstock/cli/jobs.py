@@ -125,6 +125,7 @@ def _print_job(job: ImportJob) -> None:
             "Finished": moment(job.completed_at),
             "Took": duration_text(job.duration),
             "Reason": job.reason,
+            "Verified": _verified(job),
         }
     )
     for warning in job.warnings:
@@ -136,6 +137,15 @@ def _print_job(job: ImportJob) -> None:
             for file in job.files
         ]
         print_table(["File", "State", "%", "Rows", "Size", "Reason"], rows, none="")
+
+
+def _verified(job: ImportJob) -> str | None:
+    if job.verification is None:
+        return None
+    if not job.verification.get("ok"):
+        return "no, see the warnings"
+    sampled = sum(file["sampledRows"] for file in job.verification["files"])
+    return f"{job.verification['readRows']:,} rows counted, {sampled:,} sampled rows equal"
 
 
 def _size(size: int | None) -> str | None:

@@ -70,6 +70,20 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         has_flag=True,
     ),
     ImportOption(
+        name="if_loaded",
+        help="Files that the collection has the rows of: load them again, skip them, or fail",
+        values=("load", "skip", "error"),
+        default="load",
+        has_flag=True,
+    ),
+    ImportOption(
+        name="verify",
+        help="With true rows, keys, vectors and searches are checked after the commit",
+        values=BOOLEAN,
+        default="false",
+        has_flag=True,
+    ),
+    ImportOption(
         name="mapping", help="JSON object: the columns that fields get their values from, by field", metavar="JSON"
     ),
     ImportOption(name="drop_columns", help="JSON list of columns and keys to leave out", metavar="JSON"),

@@ -216,7 +216,8 @@ class ImportJob:
 
     ``deadline`` is when an unfinished job times out; ``has_credentials`` says that its files are opened with the
     caller's own keys; ``trace`` is the W3C traceparent of the call that created it. ``field_count`` is how many
-    fields the collection had then, the only ones that its rows have values of; None is all.
+    fields the collection had then, the only ones that its rows have values of; None is all. ``verification``
+    is the result of the option ``verify``, as JSON.
     """
 
     id: int
@@ -245,6 +246,7 @@ class ImportJob:
     has_credentials: bool = False
     trace: str | None = None
     field_count: int | None = None
+    verification: Mapping[str, Any] | None = None
 
     @property
     def has_failed(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from penstock.domain.access import Caller
 from penstock.domain.jobs import ImportJob
-from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
+from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, LoadedFiles, StoreCredentials
 
 
 class Imports(Protocol):
@@ -23,6 +23,14 @@ class Imports(Protocol):
             ImportRefused, LimitExceeded, InvalidParameter: the request can never become a job.
             PathNotAllowed: a path lies outside every import root.
             FileMissing, SourceError: only with ``request.heads``.
+        """
+        ...
+
+    def loaded(self, request: CreateImport) -> LoadedFiles:
+        """Find the files of a request that the collection has the rows of. Creates nothing.
+
+        Raises:
+            as :meth:`create`; FileMissing, SourceError: a file can't be located.
         """
         ...
 

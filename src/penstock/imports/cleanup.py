@@ -138,6 +138,7 @@ class Retention:
                 # Let other transactions write in between.
                 if stop.wait(_BATCH_PAUSE_SECONDS):
                     return
+            total += catalog.exports.forget(cluster_id, before)
             if total:
                 log.info("jobs.expired", cluster_id=cluster_id, jobs=total)
         self._last_run = time.monotonic()

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from penstock.domain.jobs import FileRange, JobWarning, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError, LimitExceeded, shorten
+from penstock.imports.checksums import ExpectedContent
 from penstock.imports.delta_log import without_removed
 from penstock.imports.manifests import resolve_manifest
 from penstock.imports.mapping_options import column_mapping_of
@@ -26,7 +27,6 @@ from penstock.imports.tasks import (
     plan_files,
     scan_range,
 )
-from penstock.imports.verification import ExpectedContent
 from penstock.readers.base import InputFile
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import FORMATS, format_named

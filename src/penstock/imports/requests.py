@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from penstock.catalog.jobs.loaded_files import LoadedFile
 from penstock.domain.access import Caller
 from penstock.domain.jobs import ImportFile, ImportJob, JobState
 
@@ -55,6 +56,17 @@ class JobDetails:
 
     job: ImportJob
     files: Sequence[ImportFile]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedFiles:
+    """The answer to which of some files a collection has the rows of: by name, with their last jobs.
+
+    ``total`` counts the files that were asked about.
+    """
+
+    loaded: Sequence[tuple[str, LoadedFile]]
+    total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

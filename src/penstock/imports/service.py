@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,11 +30,13 @@ from penstock.errors import (
 from penstock.imports.checks import check_groups, check_options, check_paths
 from penstock.imports.events import NullObserver, Observer
 from penstock.imports.file_probe import FileProbe
+from penstock.imports.loaded_files import loaded_among
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.planner import check_input
-from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
+from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, LoadedFiles, StoreCredentials
 from penstock.imports.settings import JobSettings
 from penstock.imports.uploads import uploads_of
+from penstock.readers.base import InputFile
 from penstock.sources.globs import has_wildcards
 from penstock.sources.manifests import is_manifest
 from penstock.sources.roots import ImportRoots
@@ -119,6 +122,24 @@ class ImportService:
         )
         self._wake()
         return job
+
+    def loaded(self, request: CreateImport) -> LoadedFiles:
+        cluster = self._catalog.clusters.get(request.cluster_id)
+        request.caller.require(Role.WRITER, cluster, request.database)
+        database = self._catalog.databases.get(request.cluster_id, request.database)
+        collection = self._catalog.collections.get(database, request.collection)
+        roots = self._roots_of(request.caller)
+        groups = check_groups(request.groups, roots, request.keys, self._settings)
+        deadline = time.monotonic() + self._settings.infer_timeout
+        files: list[InputFile] = []
+        for group in groups:
+            seconds = max(0.1, deadline - time.monotonic())
+            preset = request.options.get("from_format", "")
+            files += self._file_probe.probe(cluster.org_id, group, roots, request.keys, seconds, preset)
+        loaded = loaded_among(files, collection.id, self._catalog.loaded_files)
+        return LoadedFiles(
+            loaded=[(files[number].name, match) for number, match in sorted(loaded.items())], total=len(files)
+        )
 
     def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
         job = self.get_job(cluster_id, job_id, caller)

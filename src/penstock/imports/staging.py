@@ -164,7 +164,7 @@ class StagingRun:
     def _attempt(self, split: Split) -> None:
         self._check(split)
         self._context.catalog.claims.count_attempt(self._leased.job, split.ordinal)
-        handle = self._runner.submit(stage_split, self._task(split))
+        handle = self._runner.submit(stage_split, self.task(split))
         with self._lock:
             self._handles[split.ordinal] = handle
         if self._is_halted(split):
@@ -187,7 +187,7 @@ class StagingRun:
         self._tracker.staged(split, result.rows)
         self._context.observer.staged(staged.rows, split.size)
 
-    def _task(self, split: Split) -> StageTask:
+    def task(self, split: Split) -> StageTask:
         job, settings = self._leased.job, self._context.settings
         return StageTask(
             engine=self._engine,

@@ -16,12 +16,12 @@ from penstock.domain.jobs import FileRange, JobWarning, Split, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, MaintainableEngine, Staged, Table
 from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
+from penstock.imports.checksums import ChecksumTask
 from penstock.imports.column_mapping import ColumnMapping
 from penstock.imports.mapped_batches import MappedBatches
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.memory_budget import too_large
 from penstock.imports.partition_columns import PartitionColumns, add_dynamic_values, with_values
-from penstock.imports.verification import VerifyTask
 from penstock.readers.base import BoundaryScan, InputFile, ReadRequest, RowBatch
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import format_named
@@ -104,7 +104,7 @@ def scan_range(task: BoundaryScanTask, context: TaskContext) -> Any:
         return task.scan.scan(source, task.span, check)
 
 
-def file_at(task: PlanTask | BoundaryScanTask | VerifyTask, done: int) -> str:
+def file_at(task: PlanTask | BoundaryScanTask | ChecksumTask, done: int) -> str:
     """The file that a task was at when it reported ``done``."""
     return task.files[done].name if isinstance(task, PlanTask) else task.location.name
 
@@ -163,7 +163,7 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
         for number, file_range in enumerate(task.split.ranges):
             rows.append(0)
             try:
-                for batch, range_bytes in _conformed(task, file_range, read_rows, warnings):
+                for batch, range_bytes in conformed(task, file_range, read_rows, warnings):
                     context.check()
                     rows[number] += batch.num_rows
                     yield batch
@@ -182,7 +182,7 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
     return StageResult(staged=staged, rows=rows, warnings=merge_warnings(warnings))
 
 
-def _conformed(
+def conformed(
     task: StageTask, file_range: FileRange, row_offset: int, warnings: list[list[JobWarning]]
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Yield the canonical batches of one file range, each with the bytes read so far.
@@ -281,10 +281,14 @@ def build_indexes(task: IndexTask, context: TaskContext) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceTask:
-    """A table to maintain. Age (s) and share of live bytes bound old versions: see ``expire_versions``."""
+    """A table to maintain. Age (s) and share of live bytes bound old versions: see ``expire_versions``.
+
+    ``kept_version`` and later ones stay whatever their age: an export reads it.
+    """
 
     engine: MaintainableEngine
     table: Table
+    kept_version: int | None
     old_version_retention: float
     old_version_share: float
     old_version_min_age: float
@@ -306,8 +310,12 @@ def maintain_table(task: MaintenanceTask, context: TaskContext) -> MaintenanceRe
     """
     context.check()
     # Old versions first: those before the catalog's version when the task was created.
+    version = task.table.version if task.kept_version is None else min(task.kept_version, task.table.version)
     freed_bytes = task.engine.expire_versions(
-        task.table, task.old_version_retention, task.old_version_share, task.old_version_min_age
+        replace(task.table, version=version),
+        task.old_version_retention,
+        task.old_version_share,
+        task.old_version_min_age,
     )
     context.check()
     task.engine.remove_expired(task.table)

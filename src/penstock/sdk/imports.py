@@ -143,6 +143,34 @@ class Imports:
             uploader = Uploader(self._connection, show, size)
             return [[item if isinstance(item, str) else uploader.upload(*item) for item in group] for group in groups]
 
+    def loaded(
+        self,
+        collection: str,
+        files: Files,
+        *,
+        access_key: str = "",
+        secret_key: str = "",
+        token: str = "",
+    ) -> Mapping[str, str]:
+        """Find the files that a collection has loaded before: the id of the last job by name, at most 1,000.
+
+        Only Penstock has this call; elsewhere it fails.
+        """
+        body: dict[str, Any] = {
+            **self._scope(),
+            "collectionName": collection,
+            "dbName": self._connection.database,
+            "files": file_groups(files),
+            "accessKey": access_key,
+            "secretKey": secret_key,
+            "token": token,
+        }
+        return self._connection.read(
+            f"{_PATH}/get_loaded",
+            {name: value for name, value in body.items() if value},
+            lambda data: {file["fileName"]: str(file["jobId"]) for file in data["files"]},
+        )
+
     def list(
         self,
         collection: str | None = None,

@@ -44,6 +44,8 @@ class ImportJob:
         reason: why it failed.
         rows, total_rows: rows read so far while the job runs, and all of them; 0 once it has failed.
         size: bytes of all files.
+        verification: the result of the option ``verify``: ``ok``, ``problems``, ``readRows``, ``countedRows``,
+            ``files`` and ``searches``.
         raw: the server's own answer.
     """
 
@@ -58,6 +60,7 @@ class ImportJob:
     size: int | None = None
     files: tuple[ImportedFile, ...] = ()
     warnings: tuple[JobWarning, ...] = ()
+    verification: Mapping[str, Any] | None = None
     created_at: datetime | None = None
     completed_at: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -96,6 +99,7 @@ def job_from_wire(data: Mapping[str, Any]) -> ImportJob:
         size=_number(data, "fileSize"),
         files=tuple(file_from_wire(item) for item in data.get("details") or ()),
         warnings=tuple(_warnings(data.get("warnings") or ())),
+        verification=data.get("verification"),
         created_at=_moment(data, "createTime"),
         completed_at=_moment(data, "completeTime"),
         raw=data,

@@ -21,6 +21,7 @@ from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
+from penstock.exports.service import ExportService
 from penstock.imports.api import Imports
 from penstock.imports.job_events import JobEvents
 from penstock.imports.schema_inference import SchemaInference
@@ -50,6 +51,7 @@ class Services:
     authentication: Authentication
     accounts: AccountService
     imports: Imports
+    exports: ExportService
     job_events: JobEvents
     uploads: UploadService
     inference: SchemaInference

@@ -44,6 +44,12 @@ class Settings(BaseModel):
         "Where imports may read: a folder, s3://bucket/prefix, gs://…, az://… or https://host/path/; repeatable.",
         reason="Nothing outside the roots is ever read.",
     )
+    export_root: Roots = _field(
+        (),
+        "Where exports may write new folders: a folder, s3://bucket/prefix, gs://… or az://…; repeatable.",
+        shown="the import roots",
+        reason="An export never changes existing files.",
+    )
     allow_private_networks: Networks = _field(
         (),
         "Private networks that web import roots may reach, such as 10.1.0.0/16; repeatable.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, delete, insert, select
 
 from penstock.catalog.db import tables
+from penstock.catalog.jobs.loaded_files import identity_of
 from penstock.domain.jobs import FileState, Split, SplitState
 
 if TYPE_CHECKING:  # the readers' libraries take longer to load than a command takes
@@ -56,6 +57,7 @@ def _file_rows(
             "rows": 0,
             "total_rows": file.total_rows,
             "finished_at": None,
+            "identity": identity_of(locations),
         }
         # Each row counts once: a file that is named twice is imported twice.
         if same := old_rows.get(_key(locations)) if old_rows else None:

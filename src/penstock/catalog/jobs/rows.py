@@ -21,7 +21,7 @@ _STATE_POSITION, _WARNINGS_POSITION = _NAMES.index("state"), _NAMES.index("warni
 JOB_COLUMNS = [tables.job.c[name] for name in _NAMES]
 """The columns of :func:`job_of`, in its order: without the paths, of which a job may have very many."""
 
-FILE_COLUMNS = [column for column in tables.job_file.c if column.name not in ("job_id", "locations")]
+FILE_COLUMNS = [column for column in tables.job_file.c if column.name not in ("job_id", "locations", "identity")]
 """The columns of :func:`file_of`: without the locations, which take longer to read than all the rest."""
 
 

@@ -16,6 +16,7 @@ from penstock.engines.base import (
     Published,
     QueryHits,
     SearchRequest,
+    Snapshot,
     Staged,
     Table,
     TableContents,
@@ -31,7 +32,7 @@ from penstock.engines.lance.maintenance import (
     recover_schema,
     repair,
 )
-from penstock.engines.lance.read import query, row_expiry, search
+from penstock.engines.lance.read import query, row_expiry, scan, search
 from penstock.engines.lance.write import add_field, delete_partition, publish, staging
 from penstock.errors import StorageError
 from penstock.filters import Filter
@@ -125,6 +126,23 @@ class LanceEngine:
 
     def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
         return publish.withdraw(self._tables, table, job_id, epoch, staged)
+
+    def job_rows(self, table: Table, job_id: int) -> int:
+        return query.job_rows(self._tables, table, job_id)
+
+    def snapshot(self, table: Table, *, by_partition: bool) -> Snapshot:
+        return scan.snapshot(self._tables, table, by_partition=by_partition)
+
+    def scan(
+        self,
+        table: Table,
+        fragments: Sequence[int],
+        *,
+        filter: Filter | None = None,
+        partitions: Sequence[int] | None = None,
+        columns: Sequence[str] = (),
+    ) -> Iterator[pa.RecordBatch]:
+        return scan.scan(self._tables, table, fragments, filter=filter, partitions=partitions, columns=columns)
 
     def refuse_damaged(self, table: Table) -> None:
         damage.refuse_damaged(self._tables, table)

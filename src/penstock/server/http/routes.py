@@ -10,6 +10,7 @@ from penstock.wire.milvus_v2 import (
     collections,
     databases,
     entities,
+    exports,
     indexes,
     partitions,
     text_analysis,
@@ -34,6 +35,7 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
             services.imports, services.job_events, services.inference, v2, region=settings.region
         ),
         *milvus_v2_uploads.routes(services.uploads, v2),
+        *exports.routes(services.exports, v2),
         *databases.routes(services.databases, v2),
         *collections.routes(services.collections, services.partitions, services.indexes, v2),
         *aliases.routes(services.aliases, v2),

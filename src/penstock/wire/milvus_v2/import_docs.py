@@ -71,6 +71,26 @@ CREATE = Operation(
     data=_object({"jobId": _TEXT}),
 )
 
+LOADED = Operation(
+    summary="Find the files that a collection has loaded before",
+    tag="import jobs (v2)",
+    description="By address, size and version (a local file's inode and times, an object's ETag). Creates nothing; "
+    "the option if_loaded of create skips or refuses such files.",
+    body={name: schema for name, schema in CREATE.body.items() if name not in ("partitionName", "options")},
+    required=["collectionName"],
+    data=_object(
+        {
+            "total": _COUNT,
+            "loaded": _COUNT,
+            "files": {
+                "type": "array",
+                "items": _object({"fileName": _TEXT, "jobId": _TEXT, "loadTime": _TEXT}),
+                "description": "The first 1,000 of them, with the last job that loaded each.",
+            },
+        }
+    ),
+)
+
 INFER = Operation(
     summary="Infer the schema of a collection from import files",
     tag="import jobs (v2)",
@@ -195,6 +215,10 @@ DESCRIBE = Operation(
             "createTime": _TEXT,
             "stage": {"type": "string", "description": "Current stage of the job, if known."},
             "warnings": {"type": "array", "items": _object(_WARNING)},
+            "verification": {
+                "type": "object",
+                "description": "Of option verify: ok, problems, readRows, countedRows, files, searches.",
+            },
             "details": {"type": "array", "items": _object(_FILE)},
         }
     ),

@@ -86,6 +86,8 @@ class Profile:
             view["fileName"] = ",".join(self.file_name(file.name) for file in details.files)
         if job.stage:
             view["stage"] = job.stage
+        if job.verification is not None:
+            view["verification"] = job.verification
         if job.warnings:
             view["warnings"] = [warning.to_json() for warning in job.warnings]
         return view | self._reason(reason_of(job))

@@ -48,8 +48,10 @@ from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request
 from penstock.wire.milvus_v2.import_events import NOTHING_MORE, is_after_end, open_stream, resumed_at
 from penstock.wire.milvus_v2.import_views import MILVUS, STATE_FILTER, ZILLIZ, Profile
 from penstock.wire.milvus_v2.inference_views import inferred_to_rest
+from penstock.wire.rendering import time_text
 
 MAX_PAGE_SIZE = 100
+_MAX_LOADED = 1000
 _CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
 _PROJECT_ID = re.compile(r"proj-[0-9A-Za-z_-]+\Z")
 _NUMBER = re.compile(r"[+-]?[0-9]+\Z")
@@ -89,6 +91,17 @@ def routes(
 
     def infer(call: _ImportCall) -> object:
         return inferred_to_rest(inference.infer(_infer_request(call)))
+
+    def loaded(call: _ImportCall) -> object:
+        answer = imports.loaded(_create_request(call))
+        return {
+            "total": answer.total,
+            "loaded": len(answer.loaded),
+            "files": [
+                {"fileName": name, "jobId": str(match.job_id), "loadTime": time_text(match.loaded_at)}
+                for name, match in answer.loaded[:_MAX_LOADED]
+            ],
+        }
 
     def list_jobs(call: _ImportCall) -> object:
         query = _query(call)
@@ -175,6 +188,7 @@ def routes(
     return (
         route("POST", "create", create, "ImportReq", docs.CREATE),
         route("POST", "infer", infer, "ImportReq", docs.INFER),
+        route("POST", "get_loaded", loaded, "ImportReq", docs.LOADED),
         route("POST", "list", list_jobs, "OptionalCollectionNameReq", docs.LIST),
         route("POST", "describe", describe, "JobIDReq", docs.DESCRIBE),
         route("POST", "get_progress", describe, "JobIDReq", docs.DESCRIBE),
