@@ -20,7 +20,7 @@ from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.exports.columns import exported_schema
-from penstock.exports.tasks import PartTask, write_part
+from penstock.exports.tasks import ExportTask, write_part
 from penstock.sources.targets import Target
 from tests.support.bulk_files import read_batches
 from tests.support.doubles import NullContext
@@ -41,7 +41,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> LanceEngine:
 def exported(engine: LanceEngine, table: Table, folder: Path, form: ExportFormat, *, ids: bool = False) -> list[Path]:
     """Export all rows of a table as one part; the files, in order."""
     snapshot = engine.snapshot(table, by_partition=False)
-    task = PartTask(
+    task = ExportTask(
         engine=engine,
         table=replace(table, version=snapshot.version),
         schema=exported_schema(table.schema, with_auto_ids=ids),

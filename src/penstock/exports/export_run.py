@@ -34,7 +34,7 @@ from penstock.exports.columns import exported_schema
 from penstock.exports.context import ExportContext
 from penstock.exports.manifest import manifest_file, schema_file
 from penstock.exports.planner import plan_parts
-from penstock.exports.tasks import PART_PREFIX, PartTask, SnapshotTask, take_snapshot, write_part
+from penstock.exports.tasks import PART_PREFIX, ExportTask, SnapshotTask, take_snapshot, write_part
 from penstock.filters import parse
 from penstock.imports.retry import retry_transient
 from penstock.imports.throttle import Throttle
@@ -155,7 +155,7 @@ class ExportRun:
     def _write_parts(self, target: Target, snapshot: ExportSnapshot) -> None:
         parts = self._exports.parts(self._export.id)
         _, engine = self._collection()
-        task = PartTask(
+        task = ExportTask(
             engine=engine,
             table=Table(
                 id=self._export.collection_id,
@@ -191,7 +191,7 @@ class ExportRun:
                 self._halt()
                 raise
 
-    def _write_part(self, task: PartTask) -> ExportPart:
+    def _write_part(self, task: ExportTask) -> ExportPart:
         def attempt() -> ExportPart:
             if self._halted.is_set():
                 raise TaskCancelled("the export is stopping")

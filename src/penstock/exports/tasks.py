@@ -44,7 +44,7 @@ def take_snapshot(task: SnapshotTask, context: TaskContext) -> Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartTask:
+class ExportTask:
     """A part to write. ``table`` has the version and the schema of the snapshot, ``schema`` is the exported one."""
 
     engine: MaintainableEngine
@@ -57,7 +57,7 @@ class PartTask:
     memory_limit: int | None = None
 
 
-def write_part(task: PartTask, context: TaskContext) -> list[ExportFile]:
+def write_part(task: ExportTask, context: TaskContext) -> list[ExportFile]:
     """Write the rows of a part as files, whose names and content are the same in every attempt.
 
     A part without rows has no files.
@@ -100,7 +100,7 @@ def write_part(task: PartTask, context: TaskContext) -> list[ExportFile]:
     return files
 
 
-def _finished(task: PartTask, path: Path, rows: int) -> ExportFile:
+def _finished(task: ExportTask, path: Path, rows: int) -> ExportFile:
     name = f"{task.part.folder}/{path.name}" if task.part.folder else path.name
     file = ExportFile(name=name, rows=rows, size=path.stat().st_size, sha256=sha256_of(path))
     task.target.deliver(path, name)
