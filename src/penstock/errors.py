@@ -402,6 +402,23 @@ def shorten(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def facts_of(error: BaseException) -> dict[str, Any]:
+    """The facts of an error of a file as JSON: rule, message, and of a DataError where and what."""
+    facts: dict[str, Any] = {
+        "rule": error.code if isinstance(error, PenstockError) else "internal",
+        "message": str(error)[:MAX_MESSAGE],
+    }
+    if isinstance(error, DataError):
+        facts |= {
+            "rule": error.rule_id,
+            "field": error.field,
+            "row": error.row,
+            "offset": error.offset,
+            "value": error.value,
+        }
+    return facts
+
+
 class CatalogError(PenstockError):
     """The catalog's database is damaged, of another version, or can't be decrypted."""
 

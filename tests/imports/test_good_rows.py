@@ -43,7 +43,7 @@ ROWS = 60
 class Found:
     """The rows of a file that were kept and rejected: by row number the key, and the bad fields."""
 
-    kept: Mapping[int, int]
+    kept: Mapping[int, Any]
     rejected: Mapping[int, list[str | None]]
     origins: Mapping[int, str | None]
     rules: Mapping[int, list[str]]
@@ -73,7 +73,7 @@ def read(
     )
     spec = format_of(name)
     assert spec is not None
-    kept: dict[int, int] = {}
+    kept: dict[int, Any] = {}
     rejected: dict[int, list[str | None]] = {}
     origins: dict[int, str | None] = {}
     rules: dict[int, list[str]] = {}
@@ -92,7 +92,7 @@ def read(
         for batch in steps.batches(iter(spec.reader.read(request, file_range.spec))):
             assert done <= batch.bytes_read
             done = batch.bytes_read
-            numbers = [number for number in range(rows, rows + batch.row_count)]
+            numbers = list(range(rows, rows + batch.row_count))
             bad = {reject.row for reject in batch.rejects}
             assert [reject.row for reject in batch.rejects] == sorted(bad)
             keys = batch.batch.column(schema.primary.name).to_pylist()
@@ -170,7 +170,8 @@ def test_every_format_leaves_out_its_bad_rows_and_only_those(extension: str) -> 
     assert found.rejected == {3: ["text"], 4: both, 17: ["vector"], 40: ["text"]}
     assert found.kept == {row: row for row in range(ROWS) if row not in found.rejected}
     origin = json.loads(found.origins[3] or "")
-    assert int(origin["id"]) == 3 and origin["text"] == LONG
+    assert int(origin["id"]) == 3
+    assert origin["text"] == LONG
     assert found.rules[3] == ["text_length"]
 
 

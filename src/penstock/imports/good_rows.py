@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from penstock.domain.schema import CollectionSchema
@@ -37,7 +38,8 @@ class ConformedBatch:
 class BatchConformer:
     """Steps of a batch of one file range from its reader to the engine.
 
-    ``schema`` is the collection's with the values of the file's partition columns, ``values``.
+    ``schema`` is the collection's with the values of the file's partition columns, ``values``. ``only`` are the
+    numbers of the rows to keep, None for all.
     """
 
     schema: CollectionSchema
@@ -46,6 +48,7 @@ class BatchConformer:
     mapped: MappedBatches
     conformer: Conformer
     skips_bad_rows: bool
+    only: Sequence[int] | None = None
 
     def batches(self, batches: Iterator[RowBatch]) -> Iterator[ConformedBatch]:
         """Yield the batches of a reader in canonical form.
@@ -54,6 +57,8 @@ class BatchConformer:
             DataError: the first row that breaks a rule; where bad rows are skipped, the file as a whole breaks it.
         """
         while (batch := self.mapped.read(batches)) is not None:
+            if self.only is not None:
+                batch = _only(batch, self.only)
             yield self._without_bad_rows(batch) if self.skips_bad_rows else self._conform(batch)
 
     def _conform(self, batch: RowBatch) -> ConformedBatch:
@@ -109,6 +114,19 @@ class BatchConformer:
             for reason in bad.errors(row):
                 named.add(row, self.mapping.name_column(reason))
         return named
+
+
+def _only(batch: RowBatch, rows: Sequence[int]) -> RowBatch:
+    """The rows of a batch that have these numbers."""
+    numbers = batch.row_numbers
+    kept = np.flatnonzero(np.isin(numbers, rows))
+    wanted = set(rows)
+    return replace(
+        batch,
+        batch=take_rows(batch.batch, kept),
+        rows=numbers[kept],
+        rejects=[reject for reject in batch.rejects if reject.row in wanted],
+    )
 
 
 def _origin_in(batch: RowBatch) -> Callable[[int], Origin]:

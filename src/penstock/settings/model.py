@@ -145,6 +145,21 @@ class Settings(BaseModel):
         ByteSize(16 * 2**30), "Maximum size of one import file.", shown="16GiB", reason="Milvus's limit."
     )
     max_job_bytes: Bytes | None = _bytes(None, "Maximum size of all files of one import job.")
+    max_kept_rejects: Count = _field(
+        100_000,
+        "Rejected rows that an import job keeps for reports and replays; further ones are only counted.",
+        unit="rows",
+        reason="Each of its splits keeps an equal share, the first ones of the split.",
+    )
+    max_kept_reject_bytes: Bytes = _bytes(
+        ByteSize(64 * 2**20), "Size of the rejected rows that an import job keeps.", shown="64MiB"
+    )
+    max_reject_bytes: Bytes = _bytes(
+        ByteSize(2**30),
+        "Size of the rejected rows that all jobs of a cluster keep; further jobs only count theirs.",
+        shown="1GiB",
+        reason="They are deleted with the jobs: see retention.",
+    )
     job_timeout: Seconds = _span(
         72 * 3600.0,
         "Time after which an unfinished job without the option timeout fails, including its waiting time.",

@@ -242,6 +242,20 @@ job = Table(
     Column("trace", Text),
     # How many fields the collection had when it was created: its rows have no values of later ones. Null is all.
     Column("field_count", Integer),
+    # Rows and files that were left out, and the bytes of such rows that are kept beside its table.
+    Column("rejected_rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("skipped_files", BigInteger, nullable=False, server_default=text("0")),
+    Column("reject_bytes", BigInteger, nullable=False, server_default=text("0")),
+    # The job whose rejected rows or files it imports.
+    Column("replay_of", BigInteger),
+)
+# For the limit of the bytes of rejected rows.
+Index(
+    "ix_job_reject_bytes",
+    job.c.cluster_id,
+    job.c.reject_bytes,
+    sqlite_where=job.c.reject_bytes > 0,
+    postgresql_where=job.c.reject_bytes > 0,
 )
 # For listing: each filter's jobs by id, and by finish time.
 Index("ix_job_cluster", job.c.cluster_id, job.c.id)
@@ -308,6 +322,9 @@ job_file = Table(
     Column("total_rows", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("reason", Text),
+    Column("rejected_rows", BigInteger, nullable=False, server_default=text("0")),
+    # The facts of its reason, as JSON.
+    Column("error", JSON),
     PrimaryKeyConstraint("job_id", "ordinal"),
 )
 

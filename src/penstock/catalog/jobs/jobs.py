@@ -230,6 +230,17 @@ class JobRepository:
             ).scalars()
             return [[JobWarning(**warning) for warning in row] for row in rows if row]
 
+    def reject_bytes(self, cluster_id: str) -> int:
+        """Bytes of the rejected rows that are kept, of all jobs of a cluster."""
+        job = tables.job.c
+        with self._database.read() as connection:
+            total = connection.execute(
+                select(func.coalesce(func.sum(job.reject_bytes), 0)).where(
+                    job.cluster_id == cluster_id, job.reject_bytes > 0
+                )
+            ).scalar_one()
+        return int(total)
+
     def groups(self, job_id: int) -> Sequence[Sequence[str]]:
         """The paths as the request has them."""
         with self._database.read() as connection:
