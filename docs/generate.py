@@ -333,6 +333,7 @@ def _no_services() -> Services:
         audit=none,
         imports=none,
         inference=none,
+        rejections=none,
         clusters=none,
         databases=none,
         collections=none,

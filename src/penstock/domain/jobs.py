@@ -236,7 +236,8 @@ class ImportJob:
     fields the collection had then, the only ones that its rows have values of; None is all.
 
     ``rejected_rows`` and ``skipped_files`` were left out by its option on_error; ``reject_bytes`` is the size of the
-    rejected rows that are kept. ``replay_of`` is the job whose rejected rows or files it imports.
+    rejected rows that are kept. ``replay_of`` is the job whose rejected rows or files it imports; ``replays_rows``:
+    those rows, from the files of that job.
     """
 
     id: int
@@ -269,6 +270,7 @@ class ImportJob:
     skipped_files: int = 0
     reject_bytes: int = 0
     replay_of: int | None = None
+    replays_rows: bool = False
 
     @property
     def has_failed(self) -> bool:

@@ -38,6 +38,7 @@ from penstock.imports.memory_budget import too_large
 from penstock.imports.planner import Plan, plan_ranges, resolve_files
 from penstock.imports.progress import COMMITTED, UNCOMMITTED
 from penstock.imports.reject_files import SplitRejects
+from penstock.imports.replays import plan_of_rows
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.retry import MAX_BACKOFF_SECONDS, RetriesExhausted
 from penstock.imports.split_packing import pack_splits
@@ -155,6 +156,9 @@ class JobRun:
         self._leased.check_time()
         self._leased.save_planning()
         warnings: list[JobWarning] = []
+        if self.job.replays_rows:
+            engine = self._engines.for_collection(collection)
+            return plan_of_rows(self._catalog, engine, self.job, self._roots(), self._keys())
         files = resolve_files(self._catalog.jobs.groups(self.job.id), self._roots(), self._keys(), warnings)
         plan = plan_ranges(
             files,

@@ -20,17 +20,16 @@ from penstock.domain.jobs import FileRange, Split
 from penstock.errors import DataError, PenstockError
 from penstock.readers.base import RejectedRow
 
-_SCHEMA = pa.schema(
-    [
-        ("file", pa.int32()),
-        ("range", pa.string()),
-        ("row", pa.int64()),
-        ("offset", pa.int64()),
-        ("key", pa.string()),
-        ("reasons", pa.string()),
-        ("source", pa.string()),
-    ]
+_COLUMNS: Sequence[tuple[str, Any]] = (
+    ("file", pa.int32()),
+    ("range", pa.string()),
+    ("row", pa.int64()),
+    ("offset", pa.int64()),
+    ("key", pa.string()),
+    ("reasons", pa.string()),
+    ("source", pa.string()),
 )
+_SCHEMA = pa.schema(_COLUMNS)
 _SHOWN = 3
 """Errors that the reason of an exceeded budget quotes."""
 _MAX_REASONS = 20

@@ -313,7 +313,7 @@ class StagingRun:
             self._first_errors += [(split, error) for error in result.first_errors]
             self._staged_splits[split.ordinal] = _staged_split(split, result)
         self._tracker.staged(split, result.rows, rejected)
-        self._context.observer.staged(staged.rows, split.size)
+        self._context.observer.staged(staged.rows, split.size, sum(rejected))
 
     def _task(self, split: Split) -> StageTask:
         job, settings = self._leased.job, self._context.settings

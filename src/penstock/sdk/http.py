@@ -84,20 +84,45 @@ def exchange(
         ApiError, ConnectionFailed, InvalidResponse: see :mod:`penstock.sdk.errors`.
         ValueError: the address or an option is malformed.
     """
-    api_key = check_api_key(api_key)
-    secret_values = _hidden(api_key, *secrets)
+    secret_values = _hidden(check_api_key(api_key), *secrets)
+    response = _send(method, url, secret_values, api_key, database, headers, session, options)
+    return response, _success(response, method, url, secret_values)
+
+
+def fetch(url: str, *, api_key: str = "", database: str = "", **options: Any) -> bytes:
+    """POST, and return the content of a file that is answered. Raises as :func:`exchange`."""
+    secret_values = _hidden(check_api_key(api_key))
+    response = _send("POST", url, secret_values, api_key, database, None, options.pop("session", None), options)
+    if response.ok and not response.headers.get("Content-Type", "").startswith("application/json"):
+        return response.content
+    _success(response, "POST", url, secret_values)
+    raise InvalidResponse(
+        "the response is no file", url=_shown_url(url), method="POST", http_status=response.status_code
+    )
+
+
+def _send(
+    method: str,
+    url: str,
+    secret_values: list[str],
+    api_key: str,
+    database: str,
+    headers: Mapping[str, str] | None,
+    session: requests.Session | None,
+    options: dict[str, Any],
+) -> requests.Response:
     # Redirected, a POST would silently become a GET, and a body with keys would be sent on to another host.
     options.setdefault("allow_redirects", False)
     options.setdefault("timeout", TIMEOUT)
     # Passed as auth, since requests would otherwise use the credentials of a .netrc file.
-    options.setdefault("auth", _Bearer(api_key))
+    options.setdefault("auth", _Bearer(check_api_key(api_key)))
     request_headers = {"Accept": "application/json", "User-Agent": f"penstock/{package_version()}"}
     if database:
         request_headers["DB-Name"] = database
     request_headers.update(headers or {})
     request = requests.request if session is None else session.request
     try:
-        response = request(method, url, headers=request_headers, **options)
+        return request(method, url, headers=request_headers, **options)
     except requests.Timeout as error:
         raise AnswerTimeout(
             f"no response within {_seconds(options['timeout'])}", url=_shown_url(url), method=method
@@ -106,7 +131,6 @@ def exchange(
         if isinstance(error, ValueError | requests.exceptions.InvalidJSONError):  # the call was malformed
             raise ValueError(_hide(str(error), secret_values)) from None
         raise ConnectionFailed(_hide(_why(error, url), secret_values), url=_shown_url(url), method=method) from error
-    return response, _success(response, method, url, secret_values)
 
 
 class _Bearer(AuthBase):

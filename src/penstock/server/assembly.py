@@ -24,6 +24,7 @@ from penstock.engines.registry import EngineRegistry
 from penstock.errors import CatalogFull, StorageError, StorageFull, StorageUnavailable
 from penstock.imports.context import ImportContext
 from penstock.imports.memory_budget import LEAST_MEMORY
+from penstock.imports.rejections import Rejections
 from penstock.imports.scheduler import Scheduler
 from penstock.imports.schema_inference import SchemaInference
 from penstock.imports.service import ImportService
@@ -139,12 +140,14 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         audit.close()
         catalog.close()
 
+    imports = ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota)
     return Services(
         settings=settings,
         authentication=authentication,
         audit=audit,
         accounts=AccountService(catalog),
-        imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota),
+        imports=imports,
+        rejections=Rejections(imports, catalog, engines),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),

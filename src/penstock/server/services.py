@@ -22,6 +22,7 @@ from penstock.collections.partitions import PartitionService
 from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
 from penstock.imports.api import Imports
+from penstock.imports.rejections import Rejections
 from penstock.imports.schema_inference import SchemaInference
 from penstock.server.observability.call_tracing import TraceCall, untraced
 from penstock.settings import Settings
@@ -48,6 +49,7 @@ class Services:
     accounts: AccountService
     imports: Imports
     inference: SchemaInference
+    rejections: Rejections
     audit: Audit
     clusters: Clusters
     databases: DatabaseService

@@ -248,6 +248,7 @@ job = Table(
     Column("reject_bytes", BigInteger, nullable=False, server_default=text("0")),
     # The job whose rejected rows or files it imports.
     Column("replay_of", BigInteger),
+    Column("replays_rows", Boolean, nullable=False, server_default=text("false")),
 )
 # For the limit of the bytes of rejected rows.
 Index(

@@ -44,7 +44,8 @@ class NewJob:
     ``trace`` is the call's traceparent. ``roots`` restricts what the caller may import from; empty: all roots of the
     server. ``quota`` is the default for orgs without their own, ``limits`` is of the collection and its cluster;
     ``size`` is the bytes of the files, as far as known at creation. ``field_count`` is the number of the collection's
-    fields. ``audit`` is the entry to log with the insert.
+    fields. ``replay_of`` is the job whose rejects it imports, ``replays_rows`` whether from that job's files.
+    ``audit`` is the entry to log with the insert.
     """
 
     cluster_id: str
@@ -65,6 +66,8 @@ class NewJob:
     limits: JobLimits = NO_LIMITS
     size: int = 0
     field_count: int | None = None
+    replay_of: int | None = None
+    replays_rows: bool = False
     audit: AuditEntry | None = None
 
 
@@ -163,6 +166,8 @@ class JobRepository:
                 "has_credentials": bool(new.secret),
                 "trace": new.trace,
                 "field_count": new.field_count,
+                "replay_of": new.replay_of,
+                "replays_rows": new.replays_rows,
                 "roots": _added([], new.roots),
             },
         )

@@ -28,7 +28,9 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
     v2 = MilvusV2(services.admission, success_code=settings.v2_success_code)
     return (
         *zilliz_v1_imports.routes(services.imports, v1, region=settings.region),
-        *milvus_v2_imports.routes(services.imports, services.inference, v2, region=settings.region),
+        *milvus_v2_imports.routes(
+            services.imports, services.inference, services.rejections, v2, region=settings.region
+        ),
         *databases.routes(services.databases, v2),
         *collections.routes(services.collections, services.partitions, services.indexes, v2),
         *aliases.routes(services.aliases, v2),

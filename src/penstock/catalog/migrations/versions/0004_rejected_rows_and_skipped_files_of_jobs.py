@@ -22,6 +22,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("skipped_files", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
         batch_op.add_column(sa.Column("reject_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
         batch_op.add_column(sa.Column("replay_of", sa.BigInteger(), nullable=True))
+        batch_op.add_column(
+            sa.Column("replays_rows", sa.Boolean(), server_default=sa.text("(false)"), nullable=False)
+        )
         batch_op.create_index(
             "ix_job_reject_bytes",
             ["cluster_id", "reject_bytes"],
