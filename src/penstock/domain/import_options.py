@@ -72,8 +72,8 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
     ImportOption(
         name="on_error",
         help="A bad row fails the job (abort), is left out (skip_row), or its file is (skip_file)",
-        values=tuple(OnError),
-        default=OnError.ABORT,
+        values=tuple(policy.value for policy in OnError),
+        default=OnError.ABORT.value,
         has_flag=True,
     ),
     ImportOption(
