@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,13 @@ from penstock.errors import DataError
 from penstock.imports.column_mapping import ColumnMapping
 from penstock.imports.mapped_batches import MappedBatches
 from penstock.imports.partition_columns import add_dynamic_values
-from penstock.readers.base import Origin, RejectedRow, RowBatch
-from penstock.readers.origins import origin_of
+from penstock.readers.base import RejectedRow, RowBatch
+from penstock.readers.origins import origins_of
 from penstock.rules.bad_rows import BadRows, Rows, make_good_rows, take_rows
 from penstock.validation import Conformer
+
+_MAX_ATTEMPTS = 16
+"""Rounds of leaving bad rows out of a batch: more than the rules of any type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class ConformedBatch:
         return self.batch.num_rows + len(self.rejects)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BatchConformer:
     """Steps of a batch of one file range from its reader to the engine.
 
@@ -49,6 +52,7 @@ class BatchConformer:
     conformer: Conformer
     skips_bad_rows: bool
     only: Sequence[int] | None = None
+    expects_bad_rows: bool = False
 
     def batches(self, batches: Iterator[RowBatch]) -> Iterator[ConformedBatch]:
         """Yield the batches of a reader in canonical form.
@@ -79,26 +83,30 @@ class BatchConformer:
     def _without_bad_rows(self, batch: RowBatch) -> ConformedBatch:
         if not batch.batch.num_rows:
             return ConformedBatch(self.conformer.conform(batch), batch.rejects, batch.bytes_read)
-        try:
-            with self.mapped.undone_on_error(), self.conformer.undone_on_error():
-                return self._conform(batch)
-        except DataError as error:
-            if error.row is None or error.is_of_column:
-                raise
-        rejects = [*batch.rejects]
-        origin = batch.origin or _origin_in(batch)
-        bad = BadRows()
-        mapped, kept = make_good_rows(lambda rows: self._mapped(batch, rows), batch.batch.num_rows, bad)
-        rejects += _rejects(batch, bad, origin)
+        original, bad = batch, BadRows()
+        mapped, kept = make_good_rows(lambda rows: self._mapped(original, rows), batch.batch.num_rows, bad)
+        found = _by_number(original, bad)
         batch = replace(mapped, first_row=batch.first_row, rows=batch.row_numbers[kept], is_checked=batch.is_checked)
         batch = self._with_dynamic_values(batch)
-        bad = self._bad_rows(batch)
-        rejects += _rejects(batch, bad, origin)
-        if bad:
-            kept = bad.kept(batch.batch.num_rows)
-            batch = replace(batch, batch=take_rows(batch.batch, kept), rows=batch.row_numbers[kept])
-        rejects.sort(key=lambda reject: reject.row)
-        return ConformedBatch(self._canonical(batch), rejects, batch.bytes_read)
+        for attempt in range(_MAX_ATTEMPTS):
+            # A file with bad rows has them in most batches: they are looked for first then.
+            if attempt or not self.expects_bad_rows:
+                try:
+                    with self.conformer.undone_on_error():
+                        rows = self._canonical(batch)
+                    break
+                except DataError as error:
+                    if error.row is None or error.is_of_column:
+                        raise
+            bad = self._bad_rows(batch)
+            found.update(_by_number(batch, bad))
+            if bad:
+                kept = bad.kept(batch.batch.num_rows)
+                batch = replace(batch, batch=take_rows(batch.batch, kept), rows=batch.row_numbers[kept])
+        else:
+            rows = self._canonical(batch)
+        self.expects_bad_rows = bool(found)
+        return ConformedBatch(rows, _rejects(original, found), batch.bytes_read)
 
     def _mapped(self, batch: RowBatch, rows: Rows) -> RowBatch:
         with self.mapped.undone_on_error():
@@ -129,19 +137,24 @@ def _only(batch: RowBatch, rows: Sequence[int]) -> RowBatch:
     )
 
 
-def _origin_in(batch: RowBatch) -> Callable[[int], Origin]:
-    """The rows of a batch whose columns are those of the file."""
+def _by_number(batch: RowBatch, bad: BadRows) -> dict[int, list[DataError]]:
+    """The errors of bad rows by their numbers in the file range."""
     numbers = batch.row_numbers
-    return lambda row: origin_of(batch.batch, int(numbers.searchsorted(row)))
-
-
-def _rejects(batch: RowBatch, bad: BadRows, origin: Callable[[int], Origin]) -> list[RejectedRow]:
-    numbers = batch.row_numbers
-    return [
-        RejectedRow(
-            int(numbers[place]),
-            [error.at(row=int(numbers[place])) for error in bad.errors(place)],
-            origin(int(numbers[place])),
-        )
+    return {
+        number: [error.at(row=number) for error in bad.errors(place)]
         for place in bad.rows.tolist()
-    ]
+        for number in (int(numbers[place]),)
+    }
+
+
+def _rejects(batch: RowBatch, found: Mapping[int, Sequence[DataError]]) -> Sequence[RejectedRow]:
+    """The rejects of a reader's batch, with those that were found in it."""
+    if not found:
+        return batch.rejects
+    rows = sorted(found)
+    if batch.origin is not None:
+        origins = [batch.origin(row) for row in rows]
+    else:
+        origins = origins_of(batch.batch, np.searchsorted(batch.row_numbers, rows))
+    rejects = [RejectedRow(row, found[row], origin) for row, origin in zip(rows, origins, strict=True)]
+    return sorted([*batch.rejects, *rejects], key=lambda reject: reject.row)

@@ -20,7 +20,7 @@ from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, PenstockError, shorten
 from penstock.readers.base import ReadRequest, RejectedRow, RowBatch, Sample, SampleRequest
 from penstock.readers.dynamic_columns import DynamicColumns
-from penstock.readers.origins import origin_of, rejected_rows
+from penstock.readers.origins import rejected_rows
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 from penstock.rules.bad_rows import BadRows, Rows, make_good_rows, take_rows
 
@@ -187,7 +187,7 @@ def _good_rows(dynamic: DynamicColumns, batch: pa.RecordBatch, first_row: int) -
             return list(dynamic.batches(take_rows(batch, rows)))
 
         outputs, kept = make_good_rows(merged, batch.num_rows, bad)
-    rejects: Sequence[RejectedRow] = rejected_rows(bad, first_row, lambda row: origin_of(batch, row - first_row))
+    rejects: Sequence[RejectedRow] = rejected_rows(bad, first_row, batch)
     if not rejects:
         for output in outputs:
             yield RowBatch(batch=output, first_row=first_row, bytes_read=0)

@@ -93,16 +93,36 @@ def make_good_rows(make: Make[Made], rows: int, bad: BadRows) -> tuple[Made, Row
         try:
             return make(kept), kept
         except DataError as error:
-            if error.row is None or error.is_of_column:
-                raise
-            if error.bad_rows is None or attempt == _MAX_RULES:
-                refused = _refused_alone(make, kept, error)
-            else:
-                refused = {int(row): _reason(make, kept[row], error) for row in error.bad_rows()}
+            refused = _refused(make, kept, error, halve=attempt == _MAX_RULES)
         for row, reason in refused.items():
             bad.add(int(kept[row]), reason.at(row=int(kept[row])))
         kept = np.delete(kept, list(refused))
     return make(kept), kept
+
+
+def find_bad_rows(make: Make[Any], rows: int, bad: BadRows) -> None:
+    """Add rows that ``make`` refuses to ``bad``: those that break the first rule that is broken, or all of them.
+
+    Others may be refused for other rules, once these are left out.
+
+    Raises:
+        DataError: as :func:`make_good_rows`.
+    """
+    every: Rows = np.arange(rows)
+    try:
+        make(every)
+    except DataError as error:
+        for row, reason in _refused(make, every, error, halve=False).items():
+            bad.add(row, reason.at(row=row))
+
+
+def _refused(make: Make[Any], kept: Rows, error: DataError, *, halve: bool) -> dict[int, DataError]:
+    """The rows that ``make`` refuses with ``error`` or, without all rows of that, with any; by place in ``kept``."""
+    if error.row is None or error.is_of_column:
+        raise error
+    if error.bad_rows is None or halve:
+        return _refused_alone(make, kept, error)
+    return {int(row): _reason(make, kept[row], error) for row in error.bad_rows()}
 
 
 def _reason(make: Make[Any], row: int, error: DataError) -> DataError:

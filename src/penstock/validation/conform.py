@@ -26,7 +26,7 @@ from penstock.errors import DataError
 from penstock.readers.arrow_values import EXTENSION_NAME, plain
 from penstock.readers.base import RowBatch
 from penstock.readers.unknown_columns import computed_field_error, missing_field
-from penstock.rules.bad_rows import BadRows, Rows, make_good_rows, take_rows
+from penstock.rules.bad_rows import BadRows, Rows, find_bad_rows, take_rows
 from penstock.rules.json_texts import DYNAMIC
 from penstock.rules.rule import Array, WarningSink
 from penstock.rules.table import NOT_NULL
@@ -100,9 +100,10 @@ class Conformer:
             raise
 
     def bad_rows(self, batch: RowBatch) -> BadRows:
-        """Find the rows of a batch that :meth:`conform` refuses, with the errors of all their fields.
+        """Find rows of a batch that :meth:`conform` refuses, with an error per field.
 
-        Nothing is counted for :attr:`warnings`. Rows of the errors count in the batch.
+        Those of each field that break the first rule broken in it: without them others may be refused. Nothing is
+        counted for :attr:`warnings`. Rows of the errors count in the batch.
 
         Raises:
             DataError: a column as a whole breaks a rule, or is missing.
@@ -115,9 +116,9 @@ class Conformer:
         try:
             columns = self._columns(batch.batch)
             for field in self._schema:
-                make_good_rows(partial(self._rows_of_column, field, columns, batch), rows, bad)
+                find_bad_rows(partial(self._rows_of_column, field, columns, batch), rows, bad)
             if self._schema.dynamic:
-                make_good_rows(lambda taken: self._meta(_taken(columns, taken), len(taken)), rows, bad)
+                find_bad_rows(lambda taken: self._meta(_taken(columns, taken), len(taken)), rows, bad)
         except DataError as error:
             raise error if error.row is None else error.at(row=int(batch.row_numbers[error.row])) from None
         finally:

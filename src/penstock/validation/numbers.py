@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -119,7 +120,11 @@ def _refuse_not_finite(result: Array, source: Array, field: Field) -> None:
     if at is not None:
         value = float(source[at].as_py())
         error = float_error(field, value, row=at, position=position_of(field, at))
-        raise error.at(bad_rows=lambda: not_finite(result.fill_null(0).to_numpy()))
+        raise error.at(bad_rows=lambda: _not_finite(result))
+
+
+def _not_finite(values: Array) -> npt.NDArray[np.int64]:
+    return not_finite((values.fill_null(0) if values.null_count else values).to_numpy())
 
 
 def position_of(field: Field, at: int) -> int:
