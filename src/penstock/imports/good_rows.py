@@ -14,7 +14,7 @@ from penstock.errors import DataError
 from penstock.imports.column_mapping import ColumnMapping
 from penstock.imports.mapped_batches import MappedBatches
 from penstock.imports.partition_columns import add_dynamic_values
-from penstock.readers.base import RejectedRow, RowBatch
+from penstock.readers.base import Origin, RejectedRow, RowBatch
 from penstock.readers.origins import origins_of
 from penstock.rules.bad_rows import BadRows, Rows, make_good_rows, take_rows
 from penstock.validation import Conformer
@@ -153,7 +153,7 @@ def _rejects(batch: RowBatch, found: Mapping[int, Sequence[DataError]]) -> Seque
         return batch.rejects
     rows = sorted(found)
     if batch.origin is not None:
-        origins = [batch.origin(row) for row in rows]
+        origins: Sequence[Origin] = [batch.origin(row) for row in rows]
     else:
         origins = origins_of(batch.batch, np.searchsorted(batch.row_numbers, rows))
     rejects = [RejectedRow(row, found[row], origin) for row, origin in zip(rows, origins, strict=True)]
