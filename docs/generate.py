@@ -332,6 +332,7 @@ def _no_services() -> Services:
         accounts=none,
         audit=none,
         imports=none,
+        job_events=none,
         inference=none,
         rejections=none,
         clusters=none,
@@ -343,6 +344,7 @@ def _no_services() -> Services:
         indexes=none,
         entities=none,
         searches=none,
+        webhooks=none,
         search_iterators=none,
     )
 

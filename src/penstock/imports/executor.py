@@ -159,7 +159,13 @@ class JobRun:
         if self.job.replays_rows:
             engine = self._engines.for_collection(collection)
             return plan_of_rows(self._catalog, engine, self.job, self._roots(), self._keys())
-        files = resolve_files(self._catalog.jobs.groups(self.job.id), self._roots(), self._keys(), warnings)
+        files = resolve_files(
+            self._catalog.jobs.groups(self.job.id),
+            self._roots(),
+            self._keys(),
+            warnings,
+            self.job.options.get("from_format", ""),
+        )
         plan = plan_ranges(
             files,
             collection.schema,

@@ -26,7 +26,7 @@ from penstock.sdk.errors import (
 )
 from penstock.version import package_version
 
-__all__ = ["TIMEOUT", "check_api_key", "exchange", "full_url"]
+__all__ = ["TIMEOUT", "check_api_key", "exchange", "full_url", "open_stream"]
 
 TIMEOUT = 20.0
 
@@ -85,14 +85,14 @@ def exchange(
         ValueError: the address or an option is malformed.
     """
     secret_values = _hidden(check_api_key(api_key), *secrets)
-    response = _send(method, url, secret_values, api_key, database, headers, session, options)
+    response = _send(method, url, api_key, database, secret_values, headers, session, options)
     return response, _success(response, method, url, secret_values)
 
 
 def fetch(url: str, *, api_key: str = "", database: str = "", **options: Any) -> bytes:
     """POST, and return the content of a file that is answered. Raises as :func:`exchange`."""
     secret_values = _hidden(check_api_key(api_key))
-    response = _send("POST", url, secret_values, api_key, database, None, options.pop("session", None), options)
+    response = _send("POST", url, api_key, database, secret_values, None, options.pop("session", None), options)
     if response.ok and not response.headers.get("Content-Type", "").startswith("application/json"):
         return response.content
     _success(response, "POST", url, secret_values)
@@ -101,28 +101,55 @@ def fetch(url: str, *, api_key: str = "", database: str = "", **options: Any) ->
     )
 
 
+def open_stream(
+    url: str,
+    *,
+    api_key: str = "",
+    database: str = "",
+    headers: Mapping[str, str] | None = None,
+    session: requests.Session | None = None,
+    **options: Any,
+) -> requests.Response:
+    """GET server-sent events; return the response, of status 200 or 204 (nothing more), to be read and closed.
+
+    Raises:
+        ApiError, ConnectionFailed, InvalidResponse: any other answer.
+    """
+    secret_values = _hidden(check_api_key(api_key))
+    stream_headers = {"Accept": "text/event-stream", **(headers or {})}
+    options["stream"] = True
+    response = _send("GET", url, api_key, database, secret_values, stream_headers, session, options)
+    is_stream = response.headers.get("Content-Type", "").startswith("text/event-stream")
+    if response.status_code == requests.codes.no_content or (response.ok and is_stream):
+        return response
+    with response:
+        _success(response, "GET", url, secret_values)
+        raise InvalidResponse("the response is no stream of events", url=_shown_url(url), method="GET")
+
+
 def _send(
     method: str,
     url: str,
-    secret_values: list[str],
     api_key: str,
     database: str,
+    secret_values: list[str],
     headers: Mapping[str, str] | None,
     session: requests.Session | None,
     options: dict[str, Any],
 ) -> requests.Response:
+    api_key = check_api_key(api_key)
     # Redirected, a POST would silently become a GET, and a body with keys would be sent on to another host.
     options.setdefault("allow_redirects", False)
     options.setdefault("timeout", TIMEOUT)
     # Passed as auth, since requests would otherwise use the credentials of a .netrc file.
-    options.setdefault("auth", _Bearer(check_api_key(api_key)))
+    options.setdefault("auth", _Bearer(api_key))
     request_headers = {"Accept": "application/json", "User-Agent": f"penstock/{package_version()}"}
     if database:
         request_headers["DB-Name"] = database
     request_headers.update(headers or {})
     request = requests.request if session is None else session.request
     try:
-        return request(method, url, headers=request_headers, **options)
+        response = request(method, url, headers=request_headers, **options)
     except requests.Timeout as error:
         raise AnswerTimeout(
             f"no response within {_seconds(options['timeout'])}", url=_shown_url(url), method=method
@@ -131,6 +158,7 @@ def _send(
         if isinstance(error, ValueError | requests.exceptions.InvalidJSONError):  # the call was malformed
             raise ValueError(_hide(str(error), secret_values)) from None
         raise ConnectionFailed(_hide(_why(error, url), secret_values), url=_shown_url(url), method=method) from error
+    return response
 
 
 class _Bearer(AuthBase):
