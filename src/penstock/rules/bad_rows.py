@@ -25,6 +25,8 @@ Make: TypeAlias = Callable[[Rows], Made]
 """Converts these rows of a batch. Raises DataError with a row that counts among them, or without a row where no row
 alone is to blame."""
 
+_LEAST_RUN = 8
+"""Rows that runs of rows have on average, from which on they are joined instead of taken one by one."""
 _MAX_RULES = 16
 """Checks with ``bad_rows`` before the rows are halved instead: more than the rules of any type."""
 
@@ -191,6 +193,12 @@ def select(values: Sequence[Any], rows: Rows) -> Sequence[Any]:
 
 def take_rows(column: Array, rows: Rows) -> Array:
     """These rows of an array or batch, without a copy where they are one behind the other."""
-    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+    if len(starts) == 1:
         return column.slice(int(rows[0]), len(rows))
-    return column.take(pa.array(rows, pa.int64()))
+    if not len(starts) or len(rows) < _LEAST_RUN * len(starts):
+        return column.take(pa.array(rows, pa.int64()))
+    # Arrow takes lists one by one: to join long runs of them takes a fifth of the time.
+    lengths = np.diff(np.append(starts, len(rows)))
+    runs = [column.slice(*run) for run in zip(rows[starts].tolist(), lengths.tolist(), strict=True)]
+    return pa.concat_batches(runs) if isinstance(column, pa.RecordBatch) else pa.concat_arrays(runs)
