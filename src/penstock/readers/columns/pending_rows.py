@@ -10,7 +10,7 @@ import pyarrow as pa
 from penstock.errors import DataError
 from penstock.readers.base import Origin, RejectedRow, RowBatch
 from penstock.readers.origins import text_origin
-from penstock.rules.bad_rows import BadRows, without_traceback
+from penstock.rules.bad_rows import BadRows, take_rows, without_traceback
 from penstock.rules.rule import Array
 
 _MAX_REJECTS = 1_024
@@ -61,7 +61,7 @@ class PendingRows:
         kept = numbers
         if bad:
             places = bad.kept(len(numbers))
-            batch = batch.take(pa.array(places, pa.int64()))
+            batch = take_rows(batch, places)
             kept = numbers[places]
         self._clear()
 

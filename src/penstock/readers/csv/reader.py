@@ -562,7 +562,7 @@ class CellBlock:
         ]
         if rejects:
             kept = bad.kept(count)
-            batch, numbers = batch.take(pa.array(kept, pa.int64())), numbers[kept]
+            batch, numbers = take_rows(batch, kept), numbers[kept]
         return RowBatch(
             batch=batch,
             first_row=int(numbers[0]) if len(numbers) else self.first_row,
