@@ -201,4 +201,7 @@ def take_rows(column: Array, rows: Rows) -> Array:
     # Arrow takes lists one by one: to join long runs of them takes a fifth of the time.
     lengths = np.diff(np.append(starts, len(rows)))
     runs = [column.slice(*run) for run in zip(rows[starts].tolist(), lengths.tolist(), strict=True)]
-    return pa.concat_batches(runs) if isinstance(column, pa.RecordBatch) else pa.concat_arrays(runs)
+    if isinstance(column, pa.RecordBatch):
+        table = pa.Table.from_batches(runs).combine_chunks()
+        return table.to_batches()[0]
+    return pa.concat_arrays(runs)
