@@ -336,6 +336,7 @@ def _no_services() -> Services:
         job_events=none,
         uploads=none,
         inference=none,
+        rejections=none,
         clusters=none,
         databases=none,
         collections=none,

@@ -250,6 +250,32 @@ class Engine(Protocol):
         """Delete staged files by name. Idempotent."""
         ...
 
+    def save_rejects(self, table_id: str, job_id: int, name: str, content: bytes) -> None:
+        """Write a file of a job's rejected rows durably, replacing one of that name. Runs in a worker.
+
+        The files of a table go with it: :meth:`drop`.
+
+        Raises:
+            StorageFull, StorageUnavailable, StorageError
+        """
+        ...
+
+    def reject_names(self, table_id: str, job_id: int) -> list[str]:
+        """The names of the files of a job's rejected rows, sorted."""
+        ...
+
+    def rejects(self, table_id: str, job_id: int, name: str) -> bytes | None:
+        """Read such a file; None if it does not exist."""
+        ...
+
+    def jobs_with_rejects(self, table_id: str) -> list[int]:
+        """The ids of the jobs that have such files."""
+        ...
+
+    def delete_rejects(self, table_id: str, job_id: int, names: Sequence[str] | None = None) -> None:
+        """Delete such files of a job, all without ``names``. Idempotent."""
+        ...
+
     def count(self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None) -> int: ...
 
     def query(

@@ -39,6 +39,8 @@ from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.memory_budget import too_large
 from penstock.imports.planner import Plan, check_sizes, plan_ranges, resolve_files
 from penstock.imports.progress import COMMITTED, UNCOMMITTED
+from penstock.imports.reject_files import SplitRejects
+from penstock.imports.replays import plan_of_rows
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.retry import MAX_BACKOFF_SECONDS, RetriesExhausted
 from penstock.imports.split_packing import pack_splits
@@ -148,6 +150,7 @@ class JobRun:
             merge_warnings([self._leased.option_warnings(), list(plan.warnings)]),
             self._context.settings.quota,
             auto_id=collection.schema.auto_id,
+            errors=plan.errors,
         )
         self._engines.for_collection(collection).discard(collection.id, [staged_of(split.staged) for split in stale])
         self._observer.moved(self.job)
@@ -157,6 +160,9 @@ class JobRun:
         self._leased.save_planning()
         warnings: list[JobWarning] = []
         expected: list[ExpectedContent] = []
+        if self.job.replays_rows:
+            engine = self._engines.for_collection(collection)
+            return plan_of_rows(self._catalog, engine, self.job, self._roots(), self._keys())
         files = resolve_files(
             self._catalog.jobs.groups(self.job.id),
             self._roots(),
@@ -181,10 +187,11 @@ class JobRun:
     def _stage(self) -> None:
         with self._observer.step("staging", {"bytes": self.job.size}):
             collection = self._leased.collection()
-            StagingRun(self._leased, self._runner, collection, self._locations()).run()
-            self._end_staging(collection)
+            run = StagingRun(self._leased, self._runner, collection, self._locations())
+            run.run()
+            self._end_staging(collection, list(run.rejects()), run.skipped_files)
 
-    def _end_staging(self, collection: Collection) -> None:
+    def _end_staging(self, collection: Collection, rejects: Sequence[SplitRejects], skipped_files: int) -> None:
         current = self._catalog.collections.by_id(collection.id) or collection
         if (engine := self._engines.maintainable(current)) is not None:
             # Checked while the job may still fail: after the intent it is bound to its rows.
@@ -192,7 +199,20 @@ class JobRun:
                 partial(engine.refuse_damaged, Table.of(current)), "commit", "checking the table before the commit"
             )
         rows = sum(split.rows for split in self._catalog.jobs.splits(self.job.id))
-        snapshot = {"rows": rows, "total_rows": rows}
+        rejected = sum(sum(split.rows) for split in rejects)
+        snapshot: dict[str, Any] = {
+            "rows": rows,
+            "total_rows": rows,
+            "rejected_rows": rejected,
+            "skipped_files": skipped_files,
+            "reject_bytes": sum(split.size for split in rejects),
+        }
+        if rejected or skipped_files:
+            kept = sum(split.kept for split in rejects)
+            snapshot["warnings"] = [
+                *self.job.warnings,
+                *_warnings_of_rejects(self.job, rejected, kept, skipped_files),
+            ]
         if not self.job.auto_commit:
             self._leased.move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **snapshot)
             return
@@ -393,6 +413,21 @@ class JobRun:
         if collection.schema.partition_key:
             return None
         return self._catalog.collections.partition(collection.id, self.job.partition or DEFAULT_PARTITION).number
+
+
+def _warnings_of_rejects(job: ImportJob, rejected: int, kept: int, skipped_files: int) -> list[JobWarning]:
+    """The warnings that rows or files were left out, and that not all such rows were kept."""
+    warnings = []
+    if rejected:
+        text = f"rejected rows were left out, as on_error=skip_row says: penstock jobs errors {job.id} shows why"
+        warnings.append(JobWarning(code="rows_rejected", message=text, count=rejected))
+    if kept < rejected:
+        text = f"of the rejected rows only the first ones of each split were kept, {kept:,} of {rejected:,}"
+        warnings.append(JobWarning(code="rejects_not_kept", message=text, count=rejected - kept))
+    if skipped_files:
+        text = f"bad files were left out, as on_error=skip_file says: penstock jobs errors {job.id} shows why"
+        warnings.append(JobWarning(code="files_skipped", message=text, count=skipped_files))
+    return warnings
 
 
 def _wait(handle: TaskHandle[Any], seconds: float) -> bool:

@@ -51,6 +51,18 @@ class CreateImport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayImport:
+    """A call to import the rejected rows, or the files that were left out, of a job: from ``groups`` of corrected
+    files, or from the job's own files where there are none."""
+
+    cluster_id: str
+    job_id: int
+    groups: Sequence[Sequence[str]] = ()
+    keys: StoreCredentials
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobDetails:
     """A job and its files, in the order of the request. ``files`` is empty until the job has been planned."""
 

@@ -33,7 +33,16 @@ from penstock.imports.file_probe import FileProbe
 from penstock.imports.loaded_files import loaded_among
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.planner import check_input
-from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, LoadedFiles, StoreCredentials
+from penstock.imports.replays import check_kept, check_replay, replayed_options, skipped_groups
+from penstock.imports.requests import (
+    CreateImport,
+    JobDetails,
+    JobPage,
+    JobQuery,
+    LoadedFiles,
+    ReplayImport,
+    StoreCredentials,
+)
 from penstock.imports.settings import JobSettings
 from penstock.imports.uploads import uploads_of
 from penstock.readers.base import InputFile
@@ -209,6 +218,61 @@ class ImportService:
             self._wake()
             return result
         raise _contention_error(job_id)
+
+    def replay(self, request: ReplayImport) -> ImportJob:
+        earlier = self._get_for_writer(request.cluster_id, request.job_id, request.caller)
+        self._enforce_quota()
+        check_replay(earlier)
+        collection = self._catalog.collections.by_id(earlier.collection_id)
+        if collection is None:
+            raise JobStateConflict(
+                f"job {earlier.id} can't be replayed: its collection {earlier.collection} was dropped",
+                job_id=earlier.id,
+            )
+        self._check_partition(collection, earlier.partition)
+        options = replayed_options(earlier, corrected=bool(request.groups))
+        column_mapping_of(options, collection.schema)
+        replays_rows = False
+        if request.groups:
+            groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings)
+        else:
+            if earlier.has_credentials and not request.keys:
+                raise MissingParameter(
+                    f"job {earlier.id} was created with the caller's own accessKey and secretKey, which were deleted "
+                    "when it ended. Pass them again with the replay",
+                    job_id=earlier.id,
+                )
+            replays_rows = earlier.rejected_rows > 0
+            if replays_rows:
+                check_kept(self._catalog, earlier)
+            groups = self._catalog.jobs.groups(earlier.id) if replays_rows else skipped_groups(self._catalog, earlier)
+            limits = [*self._catalog.jobs.roots(earlier.id), request.caller.roots]
+            check_paths(groups, self._roots.within(limits, for_tenant=not request.caller.is_anybody), request.keys)
+        job = self._catalog.jobs.insert(
+            NewJob(
+                cluster_id=earlier.cluster_id,
+                database_id=earlier.database_id,
+                database=earlier.database,
+                collection_id=earlier.collection_id,
+                collection=earlier.collection,
+                partition=earlier.partition,
+                groups=groups,
+                options=options,
+                auto_commit=earlier.auto_commit,
+                secret=request.keys.to_secret(),
+                deadline=self._deadline(options),
+                trace=self._observer.context(),
+                roots=request.caller.roots,
+                quota=self._settings.quota,
+                limits=self._settings.limits,
+                field_count=len(collection.schema.fields),
+                replay_of=earlier.id,
+                replays_rows=replays_rows,
+                audit=replace(_entry(request.caller, "replay", earlier), job_id=None),
+            )
+        )
+        self._wake()
+        return job
 
     def get_job(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         """Get a job without its files.

@@ -111,7 +111,8 @@ def _samples(task: VerifyTask, context: TaskContext) -> Iterator[tuple[ImportFil
         split, number = ranges[ordinal]
         row_offset = sum(file_range.rows for file_range in split.ranges[:number])
         stage = replace(task.stage, split=split)
-        for batch, _ in conformed(stage, split.ranges[number], row_offset, []):
+        for result in conformed(stage, split.ranges[number], row_offset, []):
+            batch = result.batch
             if len(batch):
                 places = np.unique(np.linspace(0, len(batch) - 1, min(rows, len(batch))).astype(np.int64))
                 yield by_ordinal[ordinal], batch.take(places)

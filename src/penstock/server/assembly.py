@@ -29,6 +29,7 @@ from penstock.imports.change_feed import ChangeFeed
 from penstock.imports.context import ImportContext
 from penstock.imports.job_events import JobEvents
 from penstock.imports.memory_budget import LEAST_MEMORY
+from penstock.imports.rejections import Rejections
 from penstock.imports.scheduler import Scheduler
 from penstock.imports.schema_inference import SchemaInference
 from penstock.imports.service import ImportService
@@ -187,6 +188,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         accounts=AccountService(catalog),
         exports=ExportService(catalog, engines, export_roots, exports.wake),
         imports=imports,
+        rejections=Rejections(imports, catalog, engines),
         job_events=JobEvents(imports, feed),
         uploads=UploadService(catalog, uploads, _upload_limits(settings), why_no_uploads, health.enforce_quota),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),

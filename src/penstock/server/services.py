@@ -24,6 +24,7 @@ from penstock.collections.searches import SearchService
 from penstock.exports.service import ExportService
 from penstock.imports.api import Imports
 from penstock.imports.job_events import JobEvents
+from penstock.imports.rejections import Rejections
 from penstock.imports.schema_inference import SchemaInference
 from penstock.imports.uploads import UploadService
 from penstock.server.observability.call_tracing import TraceCall, untraced
@@ -55,6 +56,7 @@ class Services:
     job_events: JobEvents
     uploads: UploadService
     inference: SchemaInference
+    rejections: Rejections
     audit: Audit
     clusters: Clusters
     databases: DatabaseService

@@ -180,6 +180,21 @@ class Settings(BaseModel):
         shown="24h",
         reason="A failed job can be retried that long.",
     )
+    max_kept_rejects: Count = _field(
+        100_000,
+        "Rejected rows that an import job keeps for reports and replays; further ones are only counted.",
+        unit="rows",
+        reason="Each of its splits keeps an equal share, the first ones of the split.",
+    )
+    max_kept_reject_bytes: Bytes = _bytes(
+        ByteSize(64 * 2**20), "Size of the rejected rows that an import job keeps.", shown="64MiB"
+    )
+    max_reject_bytes: Bytes = _bytes(
+        ByteSize(2**30),
+        "Size of the rejected rows that all jobs of a cluster keep; further jobs only count theirs.",
+        shown="1GiB",
+        reason="They are deleted with the jobs: see retention.",
+    )
     job_timeout: Seconds = _span(
         72 * 3600.0,
         "Time after which an unfinished job without the option timeout fails, including its waiting time.",

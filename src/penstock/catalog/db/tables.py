@@ -244,6 +244,21 @@ job = Table(
     Column("field_count", Integer),
     # The result of the option verify, once its rows have been checked after the commit.
     Column("verification", JSON(none_as_null=True)),
+    # Rows and files that were left out, and the bytes of such rows that are kept beside its table.
+    Column("rejected_rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("skipped_files", BigInteger, nullable=False, server_default=text("0")),
+    Column("reject_bytes", BigInteger, nullable=False, server_default=text("0")),
+    # The job whose rejected rows or files it imports.
+    Column("replay_of", BigInteger),
+    Column("replays_rows", Boolean, nullable=False, server_default=text("false")),
+)
+# For the limit of the bytes of rejected rows.
+Index(
+    "ix_job_reject_bytes",
+    job.c.cluster_id,
+    job.c.reject_bytes,
+    sqlite_where=job.c.reject_bytes > 0,
+    postgresql_where=job.c.reject_bytes > 0,
 )
 # For listing: each filter's jobs by id, and by finish time.
 Index("ix_job_cluster", job.c.cluster_id, job.c.id)
@@ -312,6 +327,9 @@ job_file = Table(
     Column("reason", Text),
     # What it is recognized by when it is imported again; null if its version is unknown.
     Column("identity", Text),
+    Column("rejected_rows", BigInteger, nullable=False, server_default=text("0")),
+    # The facts of its reason, as JSON.
+    Column("error", JSON),
     PrimaryKeyConstraint("job_id", "ordinal"),
 )
 

@@ -33,7 +33,7 @@ from penstock.engines.lance.maintenance import (
     repair,
 )
 from penstock.engines.lance.read import query, row_expiry, scan, search
-from penstock.engines.lance.write import add_field, delete_partition, publish, staging
+from penstock.engines.lance.write import add_field, delete_partition, publish, reject_files, staging
 from penstock.errors import StorageError
 from penstock.filters import Filter
 
@@ -152,6 +152,21 @@ class LanceEngine:
 
     def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
         staging.discard(self._tables, table_id, staged)
+
+    def save_rejects(self, table_id: str, job_id: int, name: str, content: bytes) -> None:
+        reject_files.save(self._tables, table_id, job_id, name, content)
+
+    def reject_names(self, table_id: str, job_id: int) -> list[str]:
+        return reject_files.names(self._tables, table_id, job_id)
+
+    def rejects(self, table_id: str, job_id: int, name: str) -> bytes | None:
+        return reject_files.read(self._tables, table_id, job_id, name)
+
+    def jobs_with_rejects(self, table_id: str) -> list[int]:
+        return reject_files.jobs(self._tables, table_id)
+
+    def delete_rejects(self, table_id: str, job_id: int, names: Sequence[str] | None = None) -> None:
+        reject_files.delete(self._tables, table_id, job_id, names)
 
     def orphans(self, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
         return orphan_files.orphans(self._tables, table, known, age)

@@ -32,7 +32,12 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
     return (
         *zilliz_v1_imports.routes(services.imports, v1, region=settings.region),
         *milvus_v2_imports.routes(
-            services.imports, services.job_events, services.inference, v2, region=settings.region
+            services.imports,
+            services.job_events,
+            services.inference,
+            services.rejections,
+            v2,
+            region=settings.region,
         ),
         *milvus_v2_uploads.routes(services.uploads, v2),
         *exports.routes(services.exports, v2),

@@ -1,4 +1,4 @@
-"""uploads webhooks exports
+"""uploads webhooks exports rejects
 
 Revision ID: 0004
 Revises: 0003
@@ -158,8 +158,24 @@ def upgrade() -> None:
 
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.add_column(sa.Column("verification", sa.JSON(none_as_null=True), nullable=True))
+        batch_op.add_column(sa.Column("rejected_rows", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(sa.Column("skipped_files", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(sa.Column("reject_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(sa.Column("replay_of", sa.BigInteger(), nullable=True))
+        batch_op.add_column(
+            sa.Column("replays_rows", sa.Boolean(), server_default=sa.text("(false)"), nullable=False)
+        )
+        batch_op.create_index(
+            "ix_job_reject_bytes",
+            ["cluster_id", "reject_bytes"],
+            unique=False,
+            sqlite_where=sa.text("reject_bytes > 0"),
+            postgresql_where=sa.text("reject_bytes > 0"),
+        )
 
     with op.batch_alter_table("job_file", schema=None) as batch_op:
         batch_op.add_column(sa.Column("identity", sa.Text(), nullable=True))
+        batch_op.add_column(sa.Column("rejected_rows", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(sa.Column("error", sa.JSON(), nullable=True))
 
     # ### end Alembic commands ###
