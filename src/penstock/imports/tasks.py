@@ -15,7 +15,7 @@ from penstock.domain.index import IndexSpec
 from penstock.domain.jobs import FileRange, JobWarning, Split, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, MaintainableEngine, Staged, Table
-from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
+from penstock.errors import DataError, PenstockError, SourceError, TaskCancelled, Transient
 from penstock.imports.column_mapping import ColumnMapping
 from penstock.imports.mapped_batches import MappedBatches
 from penstock.imports.mapping_options import column_mapping_of
@@ -34,7 +34,8 @@ from penstock.validation import Conformer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanTask:
-    """Input files to cut into file ranges. ``options`` are the job's import options."""
+    """Input files to cut into file ranges. ``options`` are the job's import options. ``keeps_errors``: a file that
+    can't be planned has its error in its plan, and the others are planned."""
 
     files: Sequence[InputFile]
     schema: CollectionSchema
@@ -43,14 +44,16 @@ class PlanTask:
     options: Mapping[str, str]
     unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     memory_limit: int | None = None
+    keeps_errors: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePlan:
-    """The ranges of a file, or the boundary scan that must come before cutting it."""
+    """The ranges of a file, or the boundary scan that must come before cutting it; or why it can't be planned."""
 
     ranges: Sequence[FileRange] | BoundaryScan
     warnings: Sequence[JobWarning]
+    error: PenstockError | None = None
 
 
 def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
@@ -63,18 +66,28 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
     plans = []
     for number, file in enumerate(task.files):
         context.check()
-        schema = with_values(task.schema, mapping.by_field(file.columns))
-        request = _read_request(task, mapping, schema, file.locations, file.columns)
         try:
-            with unchanged(request.sources):
-                ranges = format_named(file.format).reader.plan(request, task.split_bytes)
-        except DataError as error:
-            raise explained(mapping.name_field(error), file.locations, task.schema) from error
-        except MemoryError as error:
-            raise too_large(file.name, task.memory_limit or 0) from error
-        plans.append(FilePlan(ranges=ranges, warnings=merge_warnings([request.warnings])))
+            plans.append(_plan_file(task, mapping, file))
+        except (DataError, SourceError) as error:
+            if not task.keeps_errors or isinstance(error, Transient):
+                raise
+            plans.append(FilePlan(ranges=[], warnings=[], error=error))
         context.report(number + 1, 0)
     return plans
+
+
+def _plan_file(task: PlanTask, mapping: ColumnMapping, file: InputFile) -> FilePlan:
+    """Raises as :func:`plan_files`."""
+    schema = with_values(task.schema, mapping.by_field(file.columns))
+    request = _read_request(task, mapping, schema, file.locations, file.columns)
+    try:
+        with unchanged(request.sources):
+            ranges = format_named(file.format).reader.plan(request, task.split_bytes)
+    except DataError as error:
+        raise explained(mapping.name_field(error), file.locations, task.schema) from error
+    except MemoryError as error:
+        raise too_large(file.name, task.memory_limit or 0) from error
+    return FilePlan(ranges=ranges, warnings=merge_warnings([request.warnings]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
