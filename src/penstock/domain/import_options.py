@@ -17,6 +17,7 @@ class ImportOption:
     ``help`` is a sentence without its full stop, for ``--help``, the docs and OpenAPI. ``values`` are the only ones
     that it may have; empty: any that its own check accepts. ``metavar`` names such a value. ``has_flag``: ``penstock
     import`` has a flag of its name; of an option that is true or false the flag takes no value and means true.
+    ``is_of_job``: it decides what becomes of the rows, not how files are read, so ``penstock check`` lacks it.
     """
 
     name: str
@@ -25,6 +26,7 @@ class ImportOption:
     default: str = ""
     metavar: str = "TEXT"
     has_flag: bool = False
+    is_of_job: bool = False
 
     @property
     def is_boolean(self) -> bool:
@@ -48,6 +50,14 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         help="With false the rows wait in state Uncommitted for the call commit",
         values=BOOLEAN,
         default="true",
+    ),
+    ImportOption(
+        name="dry_run",
+        help="Read and check all rows, and report errors, duplicate keys, time and disk, without importing any",
+        values=BOOLEAN,
+        default="false",
+        has_flag=True,
+        is_of_job=True,
     ),
     ImportOption(
         name="sep", help="CSV: column separator, such as '\\t'", default="a comma", metavar="CHARACTER", has_flag=True

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from typing import Any
 
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import Split, SplitState
@@ -54,12 +55,12 @@ class StagingRun:
         self._locations = locations
         partitions = context.catalog.collections.partitions(collection.id)
         self._partitions = [partition.number for partition in partitions]
-        self._splits = context.catalog.jobs.splits(leased.job.id)
+        self._splits = self._restored(context.catalog.jobs.splits(leased.job.id))
         self._tracker = ProgressTracker(context.catalog.jobs.files(leased.job.id), self._splits)
         self._halted = threading.Event()
         self._keep: set[int] = set()
         self._lock = threading.Lock()
-        self._handles: dict[int, TaskHandle[StageResult]] = {}
+        self._handles: dict[int, TaskHandle[Any]] = {}
 
     def run(self) -> None:
         """Stage the splits, and save the job's progress a few times a second.
@@ -164,13 +165,24 @@ class StagingRun:
     def _attempt(self, split: Split) -> None:
         self._check(split)
         self._context.catalog.claims.count_attempt(self._leased.job, split.ordinal)
-        handle = self._runner.submit(stage_split, self._task(split))
+        handle = self._submit(split)
         with self._lock:
             self._handles[split.ordinal] = handle
         if self._is_halted(split):
             handle.cancel()
         self._tracker.running(split, handle)
-        result: StageResult = handle.future.result()
+        self._tracker.staged(split, self._save_result(split, handle.future.result()))
+
+    def _restored(self, splits: Sequence[Split]) -> Sequence[Split]:
+        """The splits of the catalog, those that are staged already among them."""
+        return splits
+
+    def _submit(self, split: Split) -> TaskHandle[Any]:
+        return self._runner.submit(stage_split, self._task(split))
+
+    def _save_result(self, split: Split, result: Any) -> Sequence[int]:
+        """Save the result of a split's task in the catalog; return the rows of its file ranges."""
+        assert isinstance(result, StageResult)
         staged = result.staged
         try:
             self._check(split)
@@ -184,8 +196,8 @@ class StagingRun:
         except BaseException:
             self._engine.discard(self._collection.id, [staged])
             raise
-        self._tracker.staged(split, result.rows)
         self._context.observer.staged(staged.rows, split.size)
+        return result.rows
 
     def _task(self, split: Split) -> StageTask:
         job, settings = self._leased.job, self._context.settings

@@ -44,6 +44,8 @@ class ImportJob:
         reason: why it failed.
         rows, total_rows: rows read so far while the job runs, and all of them; 0 once it has failed.
         size: bytes of all files.
+        dry_run: whether the job only checks its files.
+        report: what a dry run has found, as docs/checking-files.md describes it; None unless it has completed.
         raw: the server's own answer.
     """
 
@@ -60,6 +62,8 @@ class ImportJob:
     warnings: tuple[JobWarning, ...] = ()
     created_at: datetime | None = None
     completed_at: datetime | None = None
+    dry_run: bool = False
+    report: Mapping[str, Any] | None = field(default=None, repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -98,6 +102,8 @@ def job_from_wire(data: Mapping[str, Any]) -> ImportJob:
         warnings=tuple(_warnings(data.get("warnings") or ())),
         created_at=_moment(data, "createTime"),
         completed_at=_moment(data, "completeTime"),
+        dry_run=data.get("dryRun") is True,
+        report=data.get("report"),
         raw=data,
     )
 

@@ -110,7 +110,11 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
     watching = start_watching(settings, registry)
     runner = runner_of(settings)
     traced = watching.traced(runner)
-    scheduler = Scheduler(ImportContext(catalog, engines, traced, roots, job_settings, watching.observer))
+    scheduler = Scheduler(
+        ImportContext(
+            catalog, engines, traced, roots, job_settings, watching.observer, settings.data_dir / "dry-runs"
+        )
+    )
     partitions = PartitionService(catalog, engines)
     entities = EntityService(catalog, engines, partitions)
     searches = SearchService(catalog, engines, partitions, entities)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from penstock.domain.check_report import Severity
 from penstock.errors import InvalidParameter
 
 
@@ -21,18 +22,6 @@ class Target(StrEnum):
     @property
     def label(self) -> str:
         return "Zilliz Cloud" if self is Target.ZILLIZ else f"Milvus {self.value.removeprefix('milvus-')}"
-
-
-class Severity(StrEnum):
-    """``ERROR``: refused, or rows are lost or wrong. ``WARNING``: accepted, but not as one may think."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-    @property
-    def rank(self) -> int:
-        """Higher is worse."""
-        return (Severity.WARNING, Severity.ERROR).index(self)
 
 
 ALL = frozenset(Target)

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from penstock.domain.check_report import Problem, Report
 from penstock.domain.jobs import Split, SplitState, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Table
 from penstock.errors import MemoryExceeded, PenstockError, WorkerLost
 from penstock.imports.checks import check_options
 from penstock.imports.dry_run.key_spool import Duplicates, KeySpool
-from penstock.imports.dry_run.report import Problem, Problems, Report, problem_of_error
+from penstock.imports.dry_run.report import Problems, problem_of_error
 from penstock.imports.dry_run.summary import Findings, report_of
 from penstock.imports.dry_run.target_task import TargetTask, check_for_targets, problem_of
 from penstock.imports.dry_run.task import CheckResult, CheckTask, KeysTask, SplitNote, check_split, read_keys

@@ -7,20 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
+from penstock.domain.check_report import DuplicateKey, Estimate, KeyReport, Place, Problem, Report
 from penstock.domain.jobs import FileRange, JobWarning, Split
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import PenstockError
 from penstock.imports.dry_run.key_spool import Duplicates, RowPlace
-from penstock.imports.dry_run.report import (
-    DuplicateKey,
-    Estimate,
-    KeyReport,
-    Place,
-    Problem,
-    Problems,
-    Report,
-    problem_of_error,
-)
+from penstock.imports.dry_run.report import Problems, problem_of_error
 from penstock.imports.dry_run.task import SplitNote
 
 ReadKeys = Callable[[Split, Sequence[int]], Sequence[str]]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+
 import numpy as np
 import numpy.lib.format as npy
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from penstock.domain.check_report import Problem
 from penstock.domain.schema import CollectionSchema
-from penstock.errors import DataError, SourceError, Transient
-from penstock.imports.dry_run.report import Problem, Problems, problem_of_finding
+from penstock.errors import DataError, SourceError
+from penstock.imports.dry_run.report import Problems, problem_of_finding
 from penstock.readers.base import InputFile
 from penstock.readers.byte_ranges import BLOCK_BYTES, blocks
 from penstock.readers.compression import COMPRESSIONS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from penstock.domain.check_report import Problem
 from penstock.domain.jobs import JobWarning, Split, merge_warnings
 from penstock.engines.base import Engine, Staged, Table
 from penstock.errors import PenstockError, TaskCancelled, Transient
 from penstock.imports.dry_run.key_hashes import Hashes, hash_keys
-from penstock.imports.dry_run.report import Problem, Problems, problem_of_error
-from penstock.imports.memory_budget import too_large
+from penstock.imports.dry_run.report import Problems, problem_of_error
 from penstock.imports.dry_run.rows import checked_rows
+from penstock.imports.memory_budget import too_large
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
