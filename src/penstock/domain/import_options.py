@@ -6,8 +6,17 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 BOOLEAN = ("true", "false")
+
+
+class OnError(StrEnum):
+    """What a job does about bad rows and files."""
+
+    ABORT = "abort"
+    SKIP_ROW = "skip_row"
+    SKIP_FILE = "skip_file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +77,27 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         help="Columns without a field: keep as dynamic values, drop, or fail",
         values=("dynamic", "drop", "error"),
         default="dynamic",
+        has_flag=True,
+    ),
+    ImportOption(
+        name="on_error",
+        help="A bad row fails the job (abort), or is left out (skip_row), or its file is (skip_file)",
+        values=tuple(OnError),
+        default=OnError.ABORT,
+        has_flag=True,
+    ),
+    ImportOption(
+        name="max_errors",
+        help="Bad rows, or with skip_file files, at which the job fails: a number, or a percentage such as 1%",
+        default="no limit",
+        metavar="COUNT",
+        has_flag=True,
+    ),
+    ImportOption(
+        name="max_errors_per_file",
+        help="Bad rows of one file at which the job fails: a number, or a percentage such as 1%",
+        default="no limit",
+        metavar="COUNT",
         has_flag=True,
     ),
     ImportOption(

@@ -6,7 +6,7 @@ A task has no access to the catalog: its argument carries all it needs, and it r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -17,11 +17,12 @@ from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, MaintainableEngine, Staged, Table
 from penstock.errors import DataError, PenstockError, SourceError, TaskCancelled, Transient
 from penstock.imports.column_mapping import ColumnMapping
+from penstock.imports.good_rows import BatchConformer, ConformedBatch
 from penstock.imports.mapped_batches import MappedBatches
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.memory_budget import too_large
-from penstock.imports.partition_columns import PartitionColumns, add_dynamic_values, with_values
-from penstock.readers.base import BoundaryScan, InputFile, ReadRequest, RowBatch
+from penstock.imports.partition_columns import PartitionColumns, with_values
+from penstock.readers.base import BoundaryScan, InputFile, ReadRequest
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import format_named
 from penstock.readers.unknown_columns import UnknownColumns
@@ -175,11 +176,11 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
         for number, file_range in enumerate(task.split.ranges):
             rows.append(0)
             try:
-                for batch, range_bytes in _conformed(task, file_range, read_rows, warnings):
+                for batch in _conformed(task, file_range, read_rows, warnings):
                     context.check()
-                    rows[number] += batch.num_rows
-                    yield batch
-                    context.report(read_bytes + min(range_bytes, file_range.size), read_rows + rows[number])
+                    rows[number] += batch.batch.num_rows
+                    yield batch.batch
+                    context.report(read_bytes + min(batch.bytes_read, file_range.size), read_rows + rows[number])
             except PenstockError as error:
                 if isinstance(error, TaskCancelled | Transient):
                     raise
@@ -196,11 +197,11 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
 
 def _conformed(
     task: StageTask, file_range: FileRange, row_offset: int, warnings: list[list[JobWarning]]
-) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Yield the canonical batches of one file range, each with the bytes read so far.
+) -> Iterator[ConformedBatch]:
+    """Yield the canonical batches of one file range, with the rows that were left out.
 
     Raises:
-        DataError: a row breaks a rule; has a remedy.
+        DataError: a row breaks a rule, or the file does where bad rows are skipped; has a remedy.
         SourceError: the file can't be read.
     """
     locations, columns = task.locations[file_range.file], file_range.columns
@@ -208,31 +209,26 @@ def _conformed(
     values = mapping.by_field(columns)
     schema = with_values(task.table.schema, values)
     request = _read_request(task, mapping, schema, locations, columns)
-    mapped = MappedBatches(mapping, schema)
     partitions = task.partitions if file_range.partition is None else [file_range.partition]
     ids = None if task.split.auto_id_start is None else task.split.auto_id_start + row_offset
-    conformer = Conformer(schema, partitions, ids)
+    steps = BatchConformer(
+        schema=schema,
+        values=values,
+        mapping=mapping,
+        mapped=MappedBatches(mapping, schema),
+        conformer=Conformer(schema, partitions, ids),
+        skips_bad_rows=request.skips_bad_rows,
+    )
     decoded = 0
     try:
         with unchanged(request.sources):
-            for batch in mapped.convert(format_named(file_range.format).reader.read(request, file_range.spec)):
-                with_dynamic = add_dynamic_values(batch.batch, schema, values)
-                is_checked = batch.is_checked and with_dynamic is batch.batch
-                rows = _conform(conformer, replace(batch, batch=with_dynamic, is_checked=is_checked), mapping)
-                decoded += rows.nbytes
+            for batch in steps.batches(iter(format_named(file_range.format).reader.read(request, file_range.spec))):
+                decoded += batch.batch.nbytes
                 check_decompression_bomb(decoded, file_range.size)
-                yield rows, batch.bytes_read
+                yield batch
     except DataError as error:
         raise explained(error, locations, schema) from error
-    warnings += [request.warnings, mapped.warnings, conformer.warnings]
-
-
-def _conform(conformer: Conformer, batch: RowBatch, mapping: ColumnMapping) -> pa.RecordBatch:
-    """Raises DataError, which names the column of a mapped field."""
-    try:
-        return conformer.conform(batch)
-    except DataError as error:
-        raise mapping.name_column(error) from error
+    warnings += [request.warnings, steps.mapped.warnings, steps.conformer.warnings]
 
 
 def _read_request(

@@ -44,6 +44,12 @@ def first_not_finite(values: npt.NDArray[np.floating]) -> int | None:
     return None
 
 
+def not_finite(values: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """Find the indices of all NaN and infinities."""
+    steps = range(0, len(values), CHUNK)
+    return np.concatenate([np.flatnonzero(~np.isfinite(values[start : start + CHUNK])) + start for start in steps])
+
+
 def to_float32(doubles: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """Narrow doubles to float32; values beyond its range become infinite."""
     with np.errstate(over="ignore"):

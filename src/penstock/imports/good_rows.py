@@ -1,0 +1,129 @@
+"""Conform a reader's batches to a collection, leaving out the rows that break a rule where the job skips those."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from penstock.domain.schema import CollectionSchema
+from penstock.errors import DataError
+from penstock.imports.column_mapping import ColumnMapping
+from penstock.imports.mapped_batches import MappedBatches
+from penstock.imports.partition_columns import add_dynamic_values
+from penstock.readers.base import Origin, RejectedRow, RowBatch
+from penstock.readers.origins import origin_of
+from penstock.rules.bad_rows import BadRows, Rows, make_good_rows, take_rows
+from penstock.validation import Conformer
+
+
+@dataclass(frozen=True, slots=True)
+class ConformedBatch:
+    """Rows in canonical form, the rejected rows among them, and the bytes of the file range read so far."""
+
+    batch: pa.RecordBatch
+    rejects: Sequence[RejectedRow]
+    bytes_read: int
+
+    @property
+    def row_count(self) -> int:
+        """Rows of the file that it stands for."""
+        return self.batch.num_rows + len(self.rejects)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchConformer:
+    """Steps of a batch of one file range from its reader to the engine.
+
+    ``schema`` is the collection's with the values of the file's partition columns, ``values``.
+    """
+
+    schema: CollectionSchema
+    values: Mapping[str, Any]
+    mapping: ColumnMapping
+    mapped: MappedBatches
+    conformer: Conformer
+    skips_bad_rows: bool
+
+    def batches(self, batches: Iterator[RowBatch]) -> Iterator[ConformedBatch]:
+        """Yield the batches of a reader in canonical form.
+
+        Raises:
+            DataError: the first row that breaks a rule; where bad rows are skipped, the file as a whole breaks it.
+        """
+        while (batch := self.mapped.read(batches)) is not None:
+            yield self._without_bad_rows(batch) if self.skips_bad_rows else self._conform(batch)
+
+    def _conform(self, batch: RowBatch) -> ConformedBatch:
+        with_dynamic = self._with_dynamic_values(self.mapped.convert(batch))
+        return ConformedBatch(self._canonical(with_dynamic), batch.rejects, batch.bytes_read)
+
+    def _with_dynamic_values(self, batch: RowBatch) -> RowBatch:
+        with_dynamic = add_dynamic_values(batch.batch, self.schema, self.values)
+        return replace(batch, batch=with_dynamic, is_checked=batch.is_checked and with_dynamic is batch.batch)
+
+    def _canonical(self, batch: RowBatch) -> pa.RecordBatch:
+        """Raises DataError, which names the column of a mapped field."""
+        try:
+            return self.conformer.conform(batch)
+        except DataError as error:
+            raise self.mapping.name_column(error) from error
+
+    def _without_bad_rows(self, batch: RowBatch) -> ConformedBatch:
+        if not batch.batch.num_rows:
+            return ConformedBatch(self.conformer.conform(batch), batch.rejects, batch.bytes_read)
+        try:
+            with self.mapped.undone_on_error(), self.conformer.undone_on_error():
+                return self._conform(batch)
+        except DataError as error:
+            if error.row is None or error.is_of_column:
+                raise
+        rejects = [*batch.rejects]
+        origin = batch.origin or _origin_in(batch)
+        bad = BadRows()
+        mapped, kept = make_good_rows(lambda rows: self._mapped(batch, rows), batch.batch.num_rows, bad)
+        rejects += _rejects(batch, bad, origin)
+        batch = replace(mapped, first_row=batch.first_row, rows=batch.row_numbers[kept], is_checked=batch.is_checked)
+        batch = self._with_dynamic_values(batch)
+        bad = self._bad_rows(batch)
+        rejects += _rejects(batch, bad, origin)
+        if bad:
+            kept = bad.kept(batch.batch.num_rows)
+            batch = replace(batch, batch=take_rows(batch.batch, kept), rows=batch.row_numbers[kept])
+        rejects.sort(key=lambda reject: reject.row)
+        return ConformedBatch(self._canonical(batch), rejects, batch.bytes_read)
+
+    def _mapped(self, batch: RowBatch, rows: Rows) -> RowBatch:
+        with self.mapped.undone_on_error():
+            return self.mapped.convert(replace(batch, batch=take_rows(batch.batch, rows), first_row=0, rows=None))
+
+    def _bad_rows(self, batch: RowBatch) -> BadRows:
+        try:
+            bad = self.conformer.bad_rows(batch)
+        except DataError as error:
+            raise self.mapping.name_column(error) from error
+        named = BadRows()
+        for row in bad.rows.tolist():
+            for reason in bad.errors(row):
+                named.add(row, self.mapping.name_column(reason))
+        return named
+
+
+def _origin_in(batch: RowBatch) -> Callable[[int], Origin]:
+    """The rows of a batch whose columns are those of the file."""
+    numbers = batch.row_numbers
+    return lambda row: origin_of(batch.batch, int(numbers.searchsorted(row)))
+
+
+def _rejects(batch: RowBatch, bad: BadRows, origin: Callable[[int], Origin]) -> list[RejectedRow]:
+    numbers = batch.row_numbers
+    return [
+        RejectedRow(
+            int(numbers[place]),
+            [error.at(row=int(numbers[place])) for error in bad.errors(place)],
+            origin(int(numbers[place])),
+        )
+        for place in bad.rows.tolist()
+    ]
