@@ -1,4 +1,4 @@
-"""The flags ``--column``, ``--cast``, ``--path``, ``--constant``, ``--drop`` and ``--gather-rest``: sources of fields."""
+"""The flags that say where fields get their values from: ``--column``, ``--cast``, ``--path``, ``--constant`` …"""
 
 from __future__ import annotations
 

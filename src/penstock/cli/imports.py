@@ -89,7 +89,8 @@ def import_files(
     if create:
         if job_options.get("dry_run") == "true":
             raise click.UsageError(
-                "--dry-run needs a collection that exists, without --create. To check files without one: penstock check"
+                "--dry-run needs a collection that exists, without --create. To check files without one: "
+                "penstock check FILES"
             )
         if partition:
             raise click.UsageError("--partition needs a collection that exists, without --create.")

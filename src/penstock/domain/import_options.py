@@ -85,6 +85,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         values=tuple(OnError),
         default=OnError.ABORT,
         has_flag=True,
+        is_of_job=True,
     ),
     ImportOption(
         name="max_errors",
@@ -92,6 +93,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         default="no limit",
         metavar="COUNT",
         has_flag=True,
+        is_of_job=True,
     ),
     ImportOption(
         name="max_errors_per_file",
@@ -99,6 +101,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         default="no limit",
         metavar="COUNT",
         has_flag=True,
+        is_of_job=True,
     ),
     ImportOption(
         name="mapping", help="JSON object: the columns that fields get their values from, by field", metavar="JSON"

@@ -182,8 +182,8 @@ class FileRange:
 class Split:
     """The unit of work that a worker stages at a time: a range of a large file, or many small files, in order.
 
-    ``staged`` is the engine's opaque record of its staged files, ``warnings`` those of its staging; ``report`` is what a
-    dry run has found, which stages nothing.
+    ``staged`` is the engine's opaque record of its staged files, ``warnings`` those of its staging; ``report`` is
+    what a dry run has found, which stages nothing.
     ``auto_id_start`` begins the id range reserved at plan time, so that a retried split generates the same ids.
     """
 

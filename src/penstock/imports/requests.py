@@ -52,8 +52,8 @@ class CreateImport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDetails:
-    """A job and its files, in the order of the request. ``files`` is empty until the job has been planned; ``report`` is
-    that of a dry run, as JSON, once it has completed."""
+    """A job and its files, in the order of the request. ``files`` is empty until the job has been planned; ``report``
+    is that of a dry run, as JSON, once it has completed."""
 
     job: ImportJob
     files: Sequence[ImportFile]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -176,7 +176,7 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
         for number, file_range in enumerate(task.split.ranges):
             rows.append(0)
             try:
-                for batch in _conformed(task, file_range, read_rows, warnings):
+                for batch in conformed(task, file_range, read_rows, warnings):
                     context.check()
                     rows[number] += batch.batch.num_rows
                     yield batch.batch
@@ -195,8 +195,33 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
     return StageResult(staged=staged, rows=rows, warnings=merge_warnings(warnings))
 
 
-def _conformed(
-    task: StageTask, file_range: FileRange, row_offset: int, warnings: list[list[JobWarning]]
+class ReadTask(Protocol):
+    """What reading and checking the file ranges of a split takes."""
+
+    @property
+    def table(self) -> Table: ...
+
+    @property
+    def split(self) -> Split: ...
+
+    @property
+    def locations(self) -> Mapping[int, Sequence[Location]]: ...
+
+    @property
+    def partitions(self) -> Sequence[int]: ...
+
+    @property
+    def batch_bytes(self) -> int: ...
+
+    @property
+    def options(self) -> Mapping[str, str]: ...
+
+    @property
+    def unknown_columns(self) -> UnknownColumns: ...
+
+
+def conformed(
+    task: ReadTask, file_range: FileRange, row_offset: int, warnings: list[list[JobWarning]]
 ) -> Iterator[ConformedBatch]:
     """Yield the canonical batches of one file range, with the rows that were left out.
 
@@ -232,7 +257,7 @@ def _conformed(
 
 
 def _read_request(
-    task: PlanTask | StageTask,
+    task: PlanTask | ReadTask,
     mapping: ColumnMapping,
     schema: CollectionSchema,
     locations: Sequence[Location],

@@ -38,7 +38,10 @@ def check_array(
     targets: Sequence[Target],
     file: str,
 ) -> Iterator[Finding]:
-    """Yield what the targets refuse of the array ``name`` of a NumPy set. ``column_major``: a Fortran-ordered matrix."""
+    """Yield what the targets refuse of the array ``name`` of a NumPy set.
+
+    ``column_major``: it is a matrix in Fortran order.
+    """
     field = schema.get(name)
     findings: list[Finding | None] = []
     if field is None and name != META_FIELD:

@@ -239,8 +239,8 @@ FIXED_SIZE_LIST = TargetRule(
 HALF_AS_FLOATS = TargetRule(
     id="PS310",
     name="half-vector-as-floats",
-    summary="Float16Vector and BFloat16Vector columns of floats are read from late releases of Milvus 2.6 on; before, "
-    "only uint8 lists or binary with 2 * dim bytes.",
+    summary="Float16Vector and BFloat16Vector columns of floats are read from late releases of Milvus 2.6 on; "
+    "before, only uint8 lists or binary with 2 * dim bytes.",
     remedy="Write the bytes; penstock convert does.",
     refused=_BEFORE_2_6,
     late=frozenset({_V6}),

@@ -15,7 +15,15 @@ from penstock.imports.context import ImportContext
 from penstock.imports.dry_run.key_spool import KeySpool
 from penstock.imports.dry_run.report import problem_of_error
 from penstock.imports.dry_run.summary import Findings, report_of
-from penstock.imports.dry_run.task import CheckResult, CheckTask, KeysTask, SplitNote, check_split, read_keys
+from penstock.imports.dry_run.task import (
+    CheckResult,
+    CheckTask,
+    KeysTask,
+    SplitNote,
+    check_split,
+    options_of_check,
+    read_keys,
+)
 from penstock.imports.planner import Plan
 from penstock.imports.staging import StagingRun
 from penstock.readers.unknown_columns import UnknownColumns
@@ -136,11 +144,11 @@ class CheckingRun(StagingRun):
         job, settings = self._leased.job, self._context.settings
         return CheckTask(
             table=Table.of(self._collection),
-            split=split,
+            split=replace(split, auto_id_start=0),
             locations={file_range.file: self._locations[file_range.file] for file_range in split.ranges},
             partitions=self._partitions,
             batch_bytes=settings.batch_bytes,
-            options=job.options,
+            options=options_of_check(job.options),
             # The same for all processes that work on the job: it chooses the hash function of the keys.
             seed=job.id,
             unknown_columns=UnknownColumns.of(job.options),

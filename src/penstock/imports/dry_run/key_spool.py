@@ -19,8 +19,8 @@ _MAX_BUCKETS = 1024
 MAX_DUPLICATES = 10
 
 _Matrix = npt.NDArray[np.uint64]
-"""Hashes of the keys, and in the last line the place of each: the number of its split in the upper 32 bits, the row in
-the split in the lower ones. Shape (2, n) or (3, n)."""
+"""Hashes of the keys, and in the last line the place of each: the number of its split in the upper 32 bits, the row
+in the split in the lower ones. Shape (2, n) or (3, n)."""
 
 
 @dataclass(frozen=True, slots=True)

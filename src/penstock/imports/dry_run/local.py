@@ -19,7 +19,15 @@ from penstock.imports.dry_run.key_spool import Duplicates, KeySpool
 from penstock.imports.dry_run.report import Problems, problem_of_error
 from penstock.imports.dry_run.summary import Findings, report_of
 from penstock.imports.dry_run.target_task import TargetTask, check_for_targets, problem_of
-from penstock.imports.dry_run.task import CheckResult, CheckTask, KeysTask, SplitNote, check_split, read_keys
+from penstock.imports.dry_run.task import (
+    CheckResult,
+    CheckTask,
+    KeysTask,
+    SplitNote,
+    check_split,
+    options_of_check,
+    read_keys,
+)
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.memory_budget import too_large
 from penstock.imports.planner import Plan, plan_ranges
@@ -78,11 +86,11 @@ class LocalCheck:
         def task_of(split: Split) -> CheckTask:
             return CheckTask(
                 table=table,
-                split=split,
+                split=replace(split, auto_id_start=0),
                 locations={file_range.file: locations[file_range.file] for file_range in split.ranges},
                 partitions=[0],
                 batch_bytes=self.settings.batch_bytes,
-                options=self.options,
+                options=options_of_check(self.options),
                 seed=seed,
                 unknown_columns=UnknownColumns.of(self.options),
                 memory_limit=self.settings.worker_memory,

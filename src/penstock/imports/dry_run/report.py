@@ -56,7 +56,7 @@ def problem_of_error(error: PenstockError, file: str, range: int | None = None) 
         return Problem(rule=error.code, message=error.message, places=(Place(file=file),))
     place = Place(file=error.file or file, row=error.row, offset=error.offset, value=_text(error.value), range=range)
     return Problem(
-        rule=getattr(error, "rule_id", error.rule),
+        rule=error.rule_id,
         message=error.rule,
         field=error.field,
         remedy=error.remedy,

@@ -21,8 +21,8 @@ ReadKeys = Callable[[Split, Sequence[int]], Sequence[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """All that a dry run has found: the names and ``sizes`` of its files by ordinal, the splits with their row counts,
-    a note per split, the errors of files that couldn't be planned, and problems of files as a whole."""
+    """All that a dry run has found: the names of its files by ordinal, their ``size`` together, the splits with their
+    row counts, a note per split, the errors of files that couldn't be planned, and problems of files as a whole."""
 
     schema: CollectionSchema
     names: Mapping[int, str]

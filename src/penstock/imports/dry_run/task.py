@@ -13,14 +13,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from penstock.domain.check_report import Problem
+from penstock.domain.import_options import OnError
 from penstock.domain.jobs import JobWarning, Split, merge_warnings
 from penstock.engines.base import Engine, Staged, Table
 from penstock.errors import PenstockError, TaskCancelled, Transient
 from penstock.imports.dry_run.key_hashes import Hashes, hash_keys
 from penstock.imports.dry_run.report import Problems, problem_of_error
-from penstock.imports.dry_run.rows import checked_rows
+from penstock.imports.good_rows import ConformedBatch
 from penstock.imports.memory_budget import too_large
+from penstock.imports.tasks import conformed
 from penstock.readers.unknown_columns import UnknownColumns
+from penstock.rules.bad_rows import Rows
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
 
@@ -91,8 +94,8 @@ class SplitNote:
 class CheckResult:
     """The result of checking a split.
 
-    ``rows`` are per file range, bad ones included. ``hashes`` are those of the keys of its good rows, ``key_rows`` the
-    rows in the split that these are of.
+    ``rows`` are per file range, bad ones included. ``hashes`` are those of the keys of its good rows, ``key_rows``
+    the rows in the split that these are of.
     """
 
     rows: Sequence[int]
@@ -156,15 +159,16 @@ def check_split(task: CheckTask, context: TaskContext) -> CheckResult:
         rows.append(0)
         name = " ".join(location.name for location in task.locations[file_range.file])
         try:
-            for checked in checked_rows(task, file_range, warnings):
+            for checked in conformed(task, file_range, 0, warnings):
                 context.check()
-                for error in checked.errors:
-                    problems.add(problem_of_error(error, name, number))
+                for reject in checked.rejects:
+                    for error in reject.errors:
+                        problems.add(problem_of_error(error.at(row=reject.row), name, number))
                 if keys is not None:
-                    keys.add(checked.batch, (read_rows + checked.rows).astype(np.uint32))
+                    keys.add(checked.batch, (read_rows + _good_rows(checked, rows[number])).astype(np.uint32))
                 sample.add(checked.batch)
-                bad_rows += checked.bad_rows
-                rows[number] += checked.batch.num_rows + checked.bad_rows
+                bad_rows += len(checked.rejects)
+                rows[number] += checked.row_count
                 context.report(read_bytes + min(checked.bytes_read, file_range.size), read_rows + rows[number])
         except PenstockError as error:
             if isinstance(error, TaskCancelled | Transient):
@@ -191,6 +195,17 @@ def check_split(task: CheckTask, context: TaskContext) -> CheckResult:
     )
 
 
+def _good_rows(checked: ConformedBatch, first: int) -> Rows:
+    """The numbers of a batch's good rows in the file range, of which it begins with row ``first``."""
+    rows = np.arange(first, first + checked.row_count)
+    return np.delete(rows, [reject.row - first for reject in checked.rejects]) if checked.rejects else rows
+
+
+def options_of_check(options: Mapping[str, str]) -> dict[str, str]:
+    """The options of a check: bad rows are left out, to find all of them."""
+    return {**options, "on_error": OnError.SKIP_ROW}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysTask:
     """Rows of a split whose keys are to be read, ascending."""
@@ -214,15 +229,15 @@ def read_keys(task: KeysTask, context: TaskContext) -> list[str]:
     name = check.table.schema.primary.name
     for file_range in check.split.ranges:
         count = 0
-        for checked in checked_rows(check, file_range, []):
+        for checked in conformed(check, file_range, 0, []):
             context.check()
-            rows = before + checked.rows
+            rows = before + _good_rows(checked, count)
             while wanted and len(rows) and wanted[0] <= rows[-1]:
                 place = int(np.searchsorted(rows, wanted.popleft()))
                 texts.append(str(checked.batch.column(name)[place].as_py()))
             if not wanted:
                 return texts
-            count += checked.batch.num_rows + checked.bad_rows
+            count += checked.row_count
         before += count
     return texts
 

@@ -11,8 +11,8 @@
 
 ``importedRows`` counts rows read while a job runs, and visible rows once it is Completed. Of a job that has failed or
 was aborted none are: ``importedRows`` and ``totalRows`` are 0 as in Milvus, and so is
-``importedRows`` of each of its files, which are all Failed. A dry run imports nothing: its ``importedRows`` are 0, and
-``totalRows`` those that it has read.
+``importedRows`` of each of its files, which are all Failed. A dry run imports nothing: its ``importedRows`` are 0,
+and ``totalRows`` those that it has read.
 """
 
 from __future__ import annotations
