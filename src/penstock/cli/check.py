@@ -104,7 +104,7 @@ def check(
         raise click.UsageError("Give --schema FILE or --collection NAME, not both.")
     try:
         targets = list(dict.fromkeys(target_named(name) for name in target_names))
-        groups = import_groups(paths)
+        groups = import_groups(paths, hint="")
     except (InvalidParameter, FileMissing) as error:
         raise click.UsageError(str(error)) from None
     schema = _schema(schema_file, collection, url, api_key, database)

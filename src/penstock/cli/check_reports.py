@@ -75,7 +75,8 @@ def print_report(report: Report, targets: Sequence[Target], *, max_errors: int, 
 def print_estimate(estimate: Estimate) -> None:
     parts = []
     if estimate.seconds is not None:
-        parts.append(f"{duration_text(timedelta(seconds=estimate.seconds))}")
+        seconds = timedelta(seconds=estimate.seconds)
+        parts.append(str(duration_text(seconds)) if estimate.seconds >= 1 else "a second")
     if estimate.disk is not None:
         parts.append(f"{size_text(estimate.disk)} of disk")
     click.echo(f"The import takes about {' and '.join(parts)}, without indexes (estimated from a sample).")

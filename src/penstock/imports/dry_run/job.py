@@ -104,7 +104,6 @@ class CheckingRun(StagingRun):
             splits=splits,
             notes=notes,
             problems=[Problem.from_json(problem) for problem in planned.get("problems", ())],
-            warnings=self._leased.warnings(),
         )
         has_keys = not schema.auto_id
         return report_of(

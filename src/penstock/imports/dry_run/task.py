@@ -130,8 +130,9 @@ class _Keys:
         keys = batch.column(self.name)
         self.hashes.append(hash_keys(keys, self.seed))
         self.rows.append(rows)
-        if len(keys):
-            self.sample += [keys[0].as_py()]
+        step = max(1, len(keys) // _SAMPLED_KEYS)
+        self.sample += keys.take(pa.array(range(0, len(keys), step))).to_pylist()
+        self.sample = self.sample[:: 1 + len(self.sample) // (4 * _SAMPLED_KEYS)]
 
     def result(self) -> tuple[Hashes, npt.NDArray[np.uint32], list[int | str]]:
         if not self.hashes:
