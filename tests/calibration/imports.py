@@ -1,4 +1,4 @@
-"""Import files into a Milvus, each into a collection of its own, and print what became of them as one JSON object.
+"""Import files into a Milvus, each into a collection of its own, and print what became of each, a line of JSON.
 
     python imports.py ADDRESS CASES
 
@@ -51,14 +51,8 @@ def outcome(name: str, case: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     address, cases = sys.argv[1:]
     connections.connect(uri=f"http://{address}")
-    print(
-        json.dumps(
-            {
-                label: outcome(f"case_{number}", case)
-                for number, (label, case) in enumerate(json.loads(Path(cases).read_text()).items())
-            }
-        )
-    )
+    for number, (label, case) in enumerate(json.loads(Path(cases).read_text()).items()):
+        print(json.dumps([label, outcome(f"case_{number}", case)]), flush=True)
 
 
 if __name__ == "__main__":

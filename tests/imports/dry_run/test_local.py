@@ -88,15 +88,17 @@ def write(folder: Path, name: str) -> str:
     path = folder / name
     if name.endswith(".parquet"):
         pq.write_table(table(), path, row_group_size=64)
-    elif name in COLUMN_FILES:
-        path.write_bytes(COLUMN_FILES[name](table(), 64))
+    elif (write_columns := COLUMN_FILES.get(path.suffix[1:])) is not None:
+        path.write_bytes(write_columns(table(), 64))
     else:
         text = {"a.jsonl": lines, "a.json": lambda: json.dumps(rows()), "a.csv": csv}[name.removesuffix(".gz")]()
         path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
     return name
 
 
-@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.json", "a.csv", "a.jsonl.gz", *COLUMN_FILES])
+@pytest.mark.parametrize(
+    "name", ["a.parquet", "a.jsonl", "a.json", "a.csv", "a.jsonl.gz", *(f"a.{suffix}" for suffix in COLUMN_FILES)]
+)
 def test_all_bad_rows_of_a_file(check: Checker, name: str) -> None:
     report = check(write(check.folder, name))
     problem = only(report)
