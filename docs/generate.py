@@ -296,7 +296,7 @@ def target_rules_page() -> str:
     header = ["Rule", *(target.label for target in Target), "What", "What to do"]
     rows = [
         (
-            f"<a id=\"{rule.id.lower()}\"></a>{rule.id}<br>{rule.name}",
+            f'<a id="{rule.id.lower()}"></a>{rule.id}<br>{rule.name}',
             *(_target_cell(rule, target) for target in Target),
             cell(rule.summary),
             cell(rule.remedy),
@@ -305,12 +305,14 @@ def target_rules_page() -> str:
     ]
     return f"""# Rules of Milvus and Zilliz Cloud
 {MADE}
-What other servers refuse of import files that this one imports, or read otherwise. `penstock check FILES --for milvus-2.6` finds it:
-[checking files](checking-files.md). **x**: refused, or rows are lost or wrong. **late**: a late patch release of that version takes it; a
-warning. **!**: accepted, but not as one may think; a warning. Nothing: no difference.
+What other servers refuse of import files that this one imports, or read otherwise.
+`penstock check FILES --for milvus-2.6` finds it: [checking files](checking-files.md). **x**: refused, or rows are
+lost or wrong. **late**: a late patch release of that version takes it; a warning. **!**: accepted, but not as one may
+think; a warning. Nothing: no difference.
 
-A version of Milvus is one with its default settings. The facts are from the sources of Milvus 2.4 to 3.0 and the documentation of Zilliz
-Cloud, which can change at any time; some are compared with a running Milvus by `tests/calibration/test_target_rules.py`.
+A version of Milvus is one with its default settings. The facts are from the sources of Milvus 2.4 to 3.0 and the
+documentation of Zilliz Cloud, which can change at any time; some are compared with a running Milvus by
+`tests/calibration/test_target_rules.py`.
 
 {markdown_table(header, rows)}
 The rules for values, which hold for all servers, are in [types and rules](types.md).
@@ -364,6 +366,7 @@ def _no_services() -> Services:
         accounts=none,
         audit=none,
         imports=none,
+        job_events=none,
         inference=none,
         clusters=none,
         databases=none,
@@ -374,6 +377,7 @@ def _no_services() -> Services:
         indexes=none,
         entities=none,
         searches=none,
+        webhooks=none,
         search_iterators=none,
     )
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from penstock.errors import FileMissing
 
-
 _SERVER_PATHS = ". If only the server can access it, add --server-paths"
 
 
