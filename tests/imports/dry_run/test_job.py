@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from penstock.imports.context import ImportContext
 from penstock.imports.dry_run.job import delete_key_spools
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
-from tests.support.catalogs import CLUSTER
+from tests.support.catalogs import CLUSTER, SCHEMA
 from tests.support.worlds import World, a_world, job_settings
 
 ROWS = 1_000
@@ -44,7 +45,7 @@ def test_a_dry_run_reports_and_imports_nothing(world: World) -> None:
     version = world.fresh(docs).version
     job = world.imported(["a.jsonl"], dry_run="true")
     report = report_of(world, job)
-    assert (report["rows"], report["badRows"], report["errors"], report["clean"]) == (ROWS, 2, 3, False)
+    assert (report["rows"], report["badRows"], report["errors"], report["clean"]) == (ROWS, 2, 2, False)
     problems = {(problem["rule"], problem["field"]): problem for problem in report["problems"]}
     assert problems["vector_dim", "vector"]["count"] == 2
     assert [place["row"] for place in problems["vector_dim", "vector"]["places"]] == [5, 6]
@@ -82,10 +83,6 @@ def test_a_file_that_cannot_be_read_is_a_problem_beside_others(world: World) -> 
 
 
 def test_generated_keys_reserve_no_ids(world: World) -> None:
-    from dataclasses import replace
-
-    from tests.support.catalogs import SCHEMA
-
     docs = world.collection(schema=replace(SCHEMA, auto_id=True))
     text = "".join(json.dumps({"vector": [number, 1, 2, 3]}) + "\n" for number in range(ROWS))
     (world.files / "a.jsonl").write_text(text)
@@ -106,10 +103,9 @@ def test_a_restarted_server_goes_on(tmp_path: Path, runner: LocalRunner) -> None
             return [split.ordinal for split in splits if split.state is SplitState.STAGED]
 
         world.until(lambda: len(checked()) > 1)
-        world.scheduler.close()
         done = checked()
-        if not world.job(job.id).state.is_final:  # this one's hashes are lost, as on another machine
-            (tmp_path / "dry-runs" / str(job.id) / f"{done[0]:08}.npy").unlink()
+    # The hashes of one are lost, as on another machine.
+    (tmp_path / "dry-runs" / str(job.id) / f"{done[0]:08}.npy").unlink(missing_ok=True)
     with a_world(tmp_path, runner, SMALL_SPLITS) as world:
         report = report_of(world, world.ended(job))
         assert (report["rows"], report["badRows"]) == (ROWS, 1)
