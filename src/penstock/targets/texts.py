@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
 
-from penstock.domain.schema import CollectionSchema, DataType
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.errors import shorten
 from penstock.targets import table
 from penstock.targets.rule import Finding, Target, TargetRule
@@ -34,6 +35,19 @@ def check_head(head: bytes, format: str, targets: Sequence[Target], file: str) -
     if format == "JSONL" and text.startswith(b"["):
         findings.append(table.LINES_AS_LIST.finding(targets, "the file begins with a list", file=file, offset=0))
     return (finding for finding in findings if finding is not None)
+
+
+def check_header(
+    head: bytes, separator: str, schema: CollectionSchema, targets: Sequence[Target], file: str
+) -> Iterator[Finding]:
+    """Yield what the targets do otherwise with the columns of a CSV file, by its header in the first bytes."""
+    line = head.removeprefix(BOM).partition(b"\n")[0].decode(errors="replace").rstrip("\r")
+    for name in next(csv.reader([line], delimiter=separator), []):
+        if name not in (*schema.names, META_FIELD):
+            rule = table.CSV_DYNAMIC if schema.dynamic else table.UNKNOWN_COLUMN
+            finding = rule.finding(targets, f"the column {shorten(name)!r} is no field", file=file, field=name)
+            if finding is not None:
+                yield finding
 
 
 @dataclass(frozen=True, slots=True)

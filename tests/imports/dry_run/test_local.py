@@ -169,12 +169,22 @@ def test_rules_of_a_target(check: Checker) -> None:
     (check.folder / "b.json").write_text('\ufeff{"rows": [{"id": 1000.0, "vector": [1, 2], "text": "a", "more": 1}]}')
     report = check("a.parquet", "b.json", targets=[Target.MILVUS_2_5])
     found = {problem.rule: problem for problem in report.problems}
-    assert found.keys() == {"PS301", "PS309", "PS501", "PS502", "PS314"}
+    assert found.keys() == {"PS301", "PS309", "PS501", "PS502"}
     place = found["PS501"].places[0]
     assert (place.file, place.row, place.value, found["PS501"].field) == ("b.json", 0, "1000.0", "id")
     assert report.rows == ROWS + 1
     assert {problem.severity for problem in report.problems} == {Severity.ERROR}
     assert check("a.parquet", "b.json").is_clean
+
+
+def test_keys_and_columns_without_a_field(check: Checker) -> None:
+    (check.folder / "a.jsonl").write_text('{"id": 1, "vector": [1, 2], "more": 1}\n' * 2)
+    (check.folder / "b.csv").write_text('id,vector,more\n1,"[1, 2]",x\n')
+    (check.folder / "c.jsonl").write_text("\n")
+    for name, count in (("a.jsonl", 2), ("b.csv", 1)):
+        problem = only(check(name, targets=[Target.MILVUS_3_0]))
+        assert (problem.rule, problem.count, problem.severity) == ("PS314", count, Severity.WARNING)
+    assert only(check("c.jsonl", targets=[Target.MILVUS_3_0])).rule == "PS112"
 
 
 def test_a_fortran_ordered_matrix_would_be_read_transposed(check: Checker) -> None:

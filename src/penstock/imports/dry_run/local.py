@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from penstock.domain.check_report import Problem, Report
-from penstock.domain.jobs import Split, SplitState, merge_warnings
+from penstock.domain.jobs import JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Table
 from penstock.errors import MemoryExceeded, PenstockError, WorkerLost
@@ -43,9 +44,11 @@ from penstock.runners.base import Runner, TaskContext, TaskHandle
 from penstock.targets.files import check_files as check_names
 from penstock.targets.rule import Target
 from penstock.targets.schemas import check_schema
+from penstock.targets.table import EMPTY_FILE, UNKNOWN_COLUMN
 
 _TICK_SECONDS = 0.1
 _FILES_PER_TASK = 16
+_JSON = frozenset({"JSON", "JSONL"})
 
 Progress = Callable[[str, int, int, int], None]
 """Called with a step's name, its bytes so far, those of all files, and the rows so far."""
@@ -109,6 +112,7 @@ class LocalCheck:
             warnings.append(list(result.warnings))
             if not self.schema.auto_id and len(result.key_rows):
                 spool.add(split.ordinal, result.hashes, result.key_rows)
+        problems += self._problems_of_rows(plan, checked, warnings)
         findings = Findings(
             schema=self.schema,
             names={ordinal: file.name for ordinal, file in enumerate(plan.files)},
@@ -139,6 +143,7 @@ class LocalCheck:
                 files=plan.files[start : start + _FILES_PER_TASK],
                 schema=schema,
                 targets=self.targets,
+                separator=self.options.get("sep") or "",
                 memory_limit=self.settings.worker_memory,
             )
             for start in range(0, len(plan.files), _FILES_PER_TASK)
@@ -148,6 +153,29 @@ class LocalCheck:
                 raise outcome
             problems.add_all(outcome)
         return problems.list()
+
+    def _problems_of_rows(
+        self, plan: Plan, splits: Sequence[Split], warnings: Sequence[Sequence[JobWarning]]
+    ) -> list[Problem]:
+        """The problems for the targets that only reading shows: files without rows, keys of JSON without a field."""
+        rows: Counter[int] = Counter()
+        for split in splits:
+            rows.update({part.file: part.rows for part in split.ranges})
+        empty = [
+            EMPTY_FILE.finding(self.targets, "the file has no rows", file=file.name)
+            for ordinal, file in enumerate(plan.files)
+            if not rows[ordinal] and ordinal not in plan.errors
+        ]
+        problems = [problem_of(finding, self.targets) for finding in empty if finding is not None]
+        # Parquet, NumPy and CSV name their columns in headers, which are checked already.
+        if self.schema.dynamic or not all(file.format in _JSON for file in plan.files):
+            return problems
+        for warning in merge_warnings([list(group) for group in warnings]):
+            if warning.code == "column_dropped":
+                finding = UNKNOWN_COLUMN.finding(self.targets, warning.message)
+                if finding is not None:
+                    problems.append(replace(problem_of(finding, self.targets), count=warning.count))
+        return problems
 
     def _failed(self, split: Split, error: PenstockError, plan: Plan) -> CheckResult:
         """The result of a split whose worker was killed: the error is that of its files."""

@@ -18,6 +18,7 @@ from penstock.imports.dry_run.report import Problems, problem_of_finding
 from penstock.readers.base import InputFile
 from penstock.readers.byte_ranges import BLOCK_BYTES, blocks
 from penstock.readers.compression import COMPRESSIONS
+from penstock.readers.csv.reader import check_separator
 from penstock.readers.json.record_scanner import RecordScanner
 from penstock.readers.numpy_set import field_of
 from penstock.runners.base import TaskContext
@@ -27,7 +28,7 @@ from penstock.targets.arrays import check_array
 from penstock.targets.columns import check_columns
 from penstock.targets.rule import Finding, Target
 from penstock.targets.table import RULES_BY_ID
-from penstock.targets.texts import BOM, HEAD_BYTES, ValueSearch, check_head
+from penstock.targets.texts import BOM, HEAD_BYTES, ValueSearch, check_head, check_header
 
 _TEXTS = frozenset({"JSON", "JSONL", "CSV", "TSV"})
 _JSON = frozenset({"JSON", "JSONL"})
@@ -35,11 +36,12 @@ _JSON = frozenset({"JSON", "JSONL"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetTask:
-    """Input files to look at. ``schema`` has the names that the files have; ``options`` are the import options."""
+    """Input files to look at. ``schema`` has the names that the files have, ``separator`` is the option ``sep``."""
 
     files: Sequence[InputFile]
     schema: CollectionSchema
     targets: Sequence[Target]
+    separator: str = ""
     memory_limit: int | None = None
 
 
@@ -82,6 +84,8 @@ def _findings(file: InputFile, task: TargetTask, context: TaskContext) -> Iterat
         with sources[0].open_stream(0, HEAD_BYTES) as stream:
             head = stream.read(HEAD_BYTES)
         yield from check_head(head, file.format, task.targets, name)
+        if file.format == "CSV":
+            yield from check_header(head, check_separator(task.separator), task.schema, task.targets, name)
         search = ValueSearch.of(task.schema, task.targets) if file.format in _JSON else None
         if search is not None and search.has_candidates(_checked_blocks(sources[0], 0, context)):
             start = head.index(b"[") + 1 if file.format == "JSON" else len(BOM) * head.startswith(BOM)
