@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -36,13 +36,16 @@ DEPARTURES: Mapping[str, str] = {"large_list": "read by Milvus 2.3, refused from
 """Cases in which Milvus 2.3.5 does otherwise than the rule says of later versions, and why."""
 
 
+Fields: TypeAlias = tuple[tuple[str, DataType, dict[str, int]], ...]
+
+
 @dataclass(frozen=True)
 class Case:
     """``rule``: what is broken, None if nothing; ``write`` writes the files into a folder and names them."""
 
     rule: str | None
     write: Callable[[Path], list[Path]]
-    fields: tuple[tuple[str, DataType, dict[str, int]], ...] = ()
+    fields: Fields = ()
     dynamic: bool = False
 
 
@@ -79,8 +82,8 @@ def write_orc(folder: Path) -> list[Path]:
 
 JSON_ROWS = '[{"id": 1, "vector": [1, 2]}]'
 TEXT = (("text", DataType.VARCHAR, {"max_length": 16}),)
-DOUBLE = (("number", DataType.DOUBLE, {}),)
-INT32 = (("number", DataType.INT32, {}),)
+DOUBLE: Fields = (("number", DataType.DOUBLE, {}),)
+INT32: Fields = (("number", DataType.INT32, {}),)
 WORDS = ["a", "b", "c", "d"]
 CASES: Mapping[str, Case] = {
     "Parquet": Case(None, parquet()),

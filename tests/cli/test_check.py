@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from click.testing import CliRunner, Result
 
@@ -16,6 +16,7 @@ from penstock.cli.check_reports import write_junit, write_sarif
 from penstock.cli.main import cli
 from penstock.domain.check_report import DuplicateKey, KeyReport, Place, Problem, Report, Severity
 from tests.cli.conftest import Run
+from tests.support.servers import RunningServer
 
 SCHEMA = {
     "fields": [
@@ -47,7 +48,7 @@ def test_a_clean_folder(folder: Path) -> None:
     (folder / "bad.jsonl").unlink()
     done = check("*.jsonl", "--schema", "schema.json", "--for", "milvus-3.0")
     assert done.exit_code == 0, done.output
-    assert done.stdout.endswith("clean: 20 rows, 1 file, 594 bytes\n")
+    assert done.stdout.endswith("clean: 20 rows, 1 file, 580 bytes\n")
 
 
 def test_errors_are_shown_by_rule_with_places_and_reports(folder: Path) -> None:
@@ -66,11 +67,11 @@ def test_errors_are_shown_by_rule_with_places_and_reports(folder: Path) -> None:
 
 
 def test_a_schema_is_inferred_and_all_is_printed_as_json(folder: Path) -> None:
-    done = check("bad.jsonl", "--json")
+    done = check("good.jsonl", "--json")
     assert done.exit_code == 0, done.output
     assert "inferred from the first 20 rows" in done.stderr
     report = json.loads(done.stdout)
-    assert (report["rows"], report["clean"]) == (20, True)  # its vector has no one length: a sparse or JSON column
+    assert (report["rows"], report["clean"]) == (20, True)
 
 
 @pytest.mark.parametrize(
@@ -242,9 +243,12 @@ def test_junit_has_a_case_per_file_and_no_characters_that_xml_lacks(tmp_path: Pa
     assert "\N{REPLACEMENT CHARACTER}bell" in text.text
 
 
-def test_a_dry_run_on_a_server(folder: Path, run: Run) -> None:
+def test_a_dry_run_on_a_server(folder: Path, run: Run, server: RunningServer) -> None:
+    bad = server.import_root / "checked" / "bad.jsonl"
+    bad.parent.mkdir()
+    bad.write_text((folder / "bad.jsonl").read_text())
     assert run("collections", "create", "checked_docs", "--schema", "schema.json").exit_code == 0
-    done = run("import", "bad.jsonl", "--collection", "checked_docs", "--dry-run")
+    done = run("import", str(bad), "--collection", "checked_docs", "--dry-run")
     assert done.exit_code == 1, done.output
     assert "nothing was imported" in done.stdout
     assert "vector_dim" in done.stdout

@@ -15,6 +15,10 @@ from tests.support.text_files import ALL_TYPES, schema_of
 FLOATS = pa.list_(pa.float32())
 
 
+def struct(**fields: Any) -> Any:
+    return pa.struct([pa.field(name, kind) for name, kind in fields.items()])
+
+
 def rules(name: str, kind: Any, *targets: Target, schema: CollectionSchema = ALL_TYPES) -> list[str]:
     columns = pa.schema([pa.field(name, kind)])
     return [finding.rule for finding in check_columns(columns, schema, targets or [Target.MILVUS_3_0], "a.parquet")]
@@ -38,7 +42,7 @@ def rules(name: str, kind: Any, *targets: Target, schema: CollectionSchema = ALL
         ("bits", pa.list_(pa.uint8())),
         ("tags", pa.list_(pa.string())),
         ("sparse", pa.string()),
-        ("sparse", pa.struct({"indices": pa.list_(pa.int64()), "values": pa.list_(pa.float32())})),
+        ("sparse", struct(indices=pa.list_(pa.int64()), values=pa.list_(pa.float32()))),
         ("int64", pa.null()),
     ],
 )
@@ -63,7 +67,7 @@ def test_types_that_milvus_reads(field: str, kind: Any) -> None:
         ("id", pa.float64(), "PS308"),
         ("vector", pa.list_(pa.int32()), "PS311"),
         ("bytes", pa.list_(pa.int16()), "PS311"),
-        ("json", pa.struct({"a": pa.int64()}), "PS313"),
+        ("json", struct(a=pa.int64()), "PS313"),
         ("sparse", pa.map_(pa.int32(), pa.float32()), "PS313"),
         ("bool", pa.int8(), "PS316"),
         ("other", pa.int8(), "PS314"),
@@ -78,7 +82,7 @@ def test_versions_differ() -> None:
     assert rules("vector", fixed, Target.MILVUS_2_5) == ["PS309"]
     assert rules("half", FLOATS, Target.MILVUS_2_5) == ["PS310"]
     assert rules("half", FLOATS, Target.MILVUS_3_0) == []
-    sparse = pa.struct({"indices": pa.list_(pa.int64()), "values": pa.list_(pa.float32())})
+    sparse = struct(indices=pa.list_(pa.int64()), values=pa.list_(pa.float32()))
     assert rules("sparse", sparse, Target.MILVUS_2_4) == ["PS312"]
 
 
@@ -93,9 +97,7 @@ def test_dynamic_values_come_from_meta_only() -> None:
 def test_structs() -> None:
     parts = (Field(name="word", type=DataType.VARCHAR, max_length=8), Field(name="n", type=DataType.INT32))
     schema = schema_of(Field(name="parts", type=DataType.ARRAY_OF_STRUCT, max_capacity=3, fields=parts))
-    good = pa.struct({"word": pa.string(), "n": pa.int32()})
+    good = struct(word=pa.string(), n=pa.int32())
     assert rules("parts", pa.list_(good), schema=schema) == []
-    assert rules("parts", pa.list_(pa.struct({"word": pa.large_string(), "n": pa.int32()})), schema=schema) == [
-        "PS301"
-    ]
+    assert rules("parts", pa.list_(struct(word=pa.large_string(), n=pa.int32())), schema=schema) == ["PS301"]
     assert rules("parts", good, schema=schema) == ["PS316"]

@@ -24,6 +24,7 @@ from penstock.imports.memory_budget import too_large
 from penstock.imports.tasks import conformed
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.rules.bad_rows import Rows
+from penstock.rules.rule import Array
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
 
@@ -131,7 +132,8 @@ class _Keys:
         self.hashes.append(hash_keys(keys, self.seed))
         self.rows.append(rows)
         step = max(1, len(keys) // _SAMPLED_KEYS)
-        self.sample += keys.take(pa.array(range(0, len(keys), step))).to_pylist()
+        chosen: Array = keys.take(pa.array(range(0, len(keys), step)))
+        self.sample += chosen.to_pylist()
         self.sample = self.sample[:: 1 + len(self.sample) // (4 * _SAMPLED_KEYS)]
 
     def result(self) -> tuple[Hashes, npt.NDArray[np.uint32], list[int | str]]:
