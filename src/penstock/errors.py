@@ -241,6 +241,12 @@ class JobStateConflict(Conflict):
     code = "job_state_conflict"
 
 
+class RevertImpossible(JobStateConflict):
+    """A completed job can no longer be reverted. ``details``: ``job_id``."""
+
+    code = "revert_impossible"
+
+
 class AccessDenied(PenstockError):
     code = "access_denied"
 
