@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -40,7 +41,7 @@ def numbered(ids: Sequence[int], number: int, partition: int = 0) -> pa.RecordBa
 def numbers(engine: Engine, table: Table) -> dict[int, int]:
     """The number of each id; every id is there once."""
     rows = engine.query(table, columns=["number"])
-    ids = rows["id"].to_pylist()
+    ids: list[Any] = rows["id"].to_pylist()
     assert len(set(ids)) == len(ids)
     return dict(zip(ids, rows["number"].to_pylist(), strict=True))
 

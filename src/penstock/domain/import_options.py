@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from penstock.domain.write_modes import Duplicates, WriteMode
+
 BOOLEAN = ("true", "false")
 
 
@@ -58,6 +60,20 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         help="Columns without a field: keep as dynamic values, drop, or fail",
         values=("dynamic", "drop", "error"),
         default="dynamic",
+        has_flag=True,
+    ),
+    ImportOption(
+        name="write_mode",
+        help="Rows that are there: all stay, those with the same keys are replaced, or all are replaced",
+        values=tuple(WriteMode),
+        default="append",
+        has_flag=True,
+    ),
+    ImportOption(
+        name="duplicates",
+        help="Rows of the job with the same key: keep all, fail, or keep the first or the last",
+        values=tuple(Duplicates),
+        default="keep; last with write_mode upsert",
         has_flag=True,
     ),
     ImportOption(

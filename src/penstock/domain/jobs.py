@@ -217,6 +217,9 @@ class ImportJob:
     ``deadline`` is when an unfinished job times out; ``has_credentials`` says that its files are opened with the
     caller's own keys; ``trace`` is the W3C traceparent of the call that created it. ``field_count`` is how many
     fields the collection had then, the only ones that its rows have values of; None is all.
+
+    ``published_version`` is the version of the table that made its rows visible, ``replaced_rows`` how many rows went
+    for them (None: unknown), ``restored_rows`` how many of these came back when it was reverted.
     """
 
     id: int
@@ -241,6 +244,9 @@ class ImportJob:
     warnings: tuple[JobWarning, ...] = ()
     epoch: int = 0
     intent_version: int | None = None
+    published_version: int | None = None
+    replaced_rows: int | None = 0
+    restored_rows: int = 0
     deadline: datetime | None = None
     has_credentials: bool = False
     trace: str | None = None

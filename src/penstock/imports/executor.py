@@ -15,13 +15,15 @@ from typing import Any
 import structlog
 
 from penstock.domain.collections import Collection
-from penstock.domain.jobs import ImportJob, JobState, JobWarning, merge_warnings
+from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
+from penstock.domain.write_modes import Duplicates, WriteMode, WriteOptions
 from penstock.engines.base import Engine, Published, Table
 from penstock.errors import (
     CatalogError,
     CatalogUnavailable,
     CollectionNotFound,
+    DataError,
     JobWithdrawn,
     LeaseLost,
     MemoryExceeded,
@@ -32,6 +34,7 @@ from penstock.errors import (
     Transient,
 )
 from penstock.imports.context import ImportContext, staged_of
+from penstock.imports.duplicate_keys import duplicate_key_error
 from penstock.imports.leased_job import LeasedJob
 from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.memory_budget import too_large
@@ -177,7 +180,9 @@ class JobRun:
             self._leased.retry(
                 partial(engine.refuse_damaged, Table.of(current)), "commit", "checking the table before the commit"
             )
-        rows = sum(split.rows for split in self._catalog.jobs.splits(self.job.id))
+        splits = self._catalog.jobs.splits(self.job.id)
+        rows = sum(split.rows for split in splits)
+        self._check_rows(collection, splits, rows)
         snapshot = {"rows": rows, "total_rows": rows}
         if not self.job.auto_commit:
             self._leased.move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **snapshot)
@@ -186,6 +191,29 @@ class JobRun:
             JobState.COMMITTING, progress=COMMITTED, stage="committing", intent_version=current.version, **snapshot
         )
 
+    def _check_rows(self, collection: Collection, splits: Sequence[Split], rows: int) -> None:
+        """Check what a publish can no longer refuse. Raises DataError."""
+        options = self._write_options(collection)
+        if options.mode is WriteMode.OVERWRITE and rows == 0:
+            what = "the collection" if options.partition is None else f"the partition {self.job.partition}"
+            raise DataError(
+                f"the files have no rows, so that an overwrite would only empty {what}",
+                remedy="Nothing was changed. To delete rows, drop the collection or the partition",
+            )
+        if options.duplicates is Duplicates.ERROR:
+            engine, table = self._engines.for_collection(collection), Table.of(collection)
+            duplicate = self._leased.retry(
+                lambda: engine.find_duplicate(table, self._leased.staged()),
+                "commit",
+                "comparing the rows' keys",
+            )
+            if duplicate is not None:
+                files = self._catalog.jobs.files(self.job.id)
+                raise duplicate_key_error(duplicate, collection.schema.primary.name, files, splits)
+
+    def _write_options(self, collection: Collection) -> WriteOptions:
+        return WriteOptions.of(self.job.options, self._partition(collection) if self.job.partition else None)
+
     def _commit(self) -> None:
         collection = self._catalog.collections.by_id(self.job.collection_id)
         if collection is None:
@@ -193,14 +221,15 @@ class JobRun:
             return
         intent = self.job.intent_version or collection.version
         engine = self._engines.for_collection(collection)
-        table = replace(Table.of(collection), version=intent)
+        table = replace(Table.of(collection, self._catalog.row_expiry.of(collection)), version=intent)
+        options = self._write_options(collection)
         expires = collection.settings.ttl_seconds is not None
         if expires:
             self._catalog.row_expiry.begin(collection.id, self.job.id)
         try:
             with self._observer.step("commit", {"rows": self.job.rows}):
                 result = self._leased.retry(
-                    lambda: self._publish(engine, table),
+                    lambda: self._publish(engine, table, options),
                     "commit",
                     "making the rows visible",
                     "None of the job's rows are visible. Retry the job when the cause is fixed",
@@ -219,15 +248,21 @@ class JobRun:
         self._catalog.collections.raise_version(collection.id, result.version)
         if expires:
             self._catalog.row_expiry.committed(collection.id, self.job.id)
-        # A job with two-phase commit has been at 99 % since it began to wait for the commit.
-        progress = max(self.job.progress, COMMITTED)
-        self._leased.move(JobState.INDEXING, stage="indexing", progress=progress)
+        self._leased.move(
+            JobState.INDEXING,
+            stage="indexing",
+            # A job with two-phase commit has been at 99 % since it began to wait for the commit.
+            progress=max(self.job.progress, COMMITTED),
+            rows=result.rows,
+            published_version=result.version,
+            replaced_rows=0 if options.mode is WriteMode.APPEND else result.replaced,
+        )
 
-    def _publish(self, engine: Engine, table: Table) -> Published:
+    def _publish(self, engine: Engine, table: Table, options: WriteOptions) -> Published:
         if self._leased.stop.is_set():
             raise TaskCancelled("the server is stopping; the rows become visible after its restart")
         self._leased.collection()
-        return engine.publish(table, self.job.id, self.job.epoch, self._leased.staged())
+        return engine.publish(table, self.job.id, self.job.epoch, self._leased.staged(), options)
 
     def _end_dropped(self) -> None:
         """End a job whose collection was dropped after the intent: failed, or completed if it may have committed."""

@@ -26,7 +26,7 @@ from penstock.errors import (
     JobStateConflict,
     MissingParameter,
 )
-from penstock.imports.checks import check_groups, check_options, check_paths
+from penstock.imports.checks import check_groups, check_options, check_paths, check_write_options
 from penstock.imports.events import NullObserver, Observer
 from penstock.imports.file_probe import FileProbe
 from penstock.imports.mapping_options import column_mapping_of
@@ -70,6 +70,7 @@ class ImportService:
         collection = self._catalog.collections.get(database, request.collection)
         self._check_partition(collection, request.partition)
         check_options(request.options, request.partition)
+        check_write_options(request.options, collection.schema)
         auto_commit = request.options.get("auto_commit", "true").lower() != "false"
         mapping = column_mapping_of(request.options, collection.schema)
         groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings)

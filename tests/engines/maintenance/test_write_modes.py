@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 import pytest
 
 from penstock.domain.expiry import Expiry
@@ -21,9 +22,9 @@ from tests.engines.test_write_modes import OVERWRITE, UPSERT, numbered, numbers,
 from tests.support.tables import new_table, plain, plain_batch, vectors
 
 
-def ids_near(engine: MaintainableEngine, table: Table, vector: np.ndarray, limit: int = 5) -> list[int]:  # type: ignore[type-arg]
+def ids_near(engine: MaintainableEngine, table: Table, vector: npt.NDArray[Any], limit: int = 5) -> list[Any]:
     request = SearchRequest(field_name="vector", queries=vector[None, :], metric=Metric.L2, limit=limit)
-    ids: list[int] = engine.search(table, request)[0].rows["id"].to_pylist()
+    ids: list[Any] = engine.search(table, request)[0].rows["id"].to_pylist()
     return ids
 
 
@@ -32,7 +33,7 @@ NUMBER = IndexSpec(name="n", field_name="number", type="STL_SORT")
 ROWS = 6_000
 
 
-def with_job(engine: MaintainableEngine, table: Table, job: int, values: np.ndarray, **batch: int) -> Table:  # type: ignore[type-arg]
+def with_job(engine: MaintainableEngine, table: Table, job: int, values: npt.NDArray[Any], **batch: int) -> Table:
     return publish(engine, table, job, WriteOptions(), plain_batch(values, schema=table.schema, **batch))[0]
 
 
