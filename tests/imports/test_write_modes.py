@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def write(world: World, name: str, ids: Iterable[int | str]) -> str:
     return f"{name}.jsonl"
 
 
-def sources(world: World, collection: Collection) -> dict[int, str]:
+def sources(world: World, collection: Collection) -> dict[Any, Any]:
     rows = world.rows(collection)
     keys = rows["id"].to_pylist()
     assert len(set(keys)) == len(keys)

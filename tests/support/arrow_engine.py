@@ -38,7 +38,6 @@ from penstock.errors import (
     FieldNotFound,
     InvalidParameter,
     JobWithdrawn,
-    RevertImpossible,
     StorageConflict,
     StorageError,
 )
@@ -177,16 +176,18 @@ class ArrowEngine:
         replaced = _total(version.replaced.get(job, {}))
         return Published(version=version.number, rows=version.rows.get(job, 0), replaced=replaced)
 
-    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> None:
-        self._check_revert(self._newest(table.id), table, job_id, reversal)
+    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> int:
+        return reversal.published.rows - _total(self._rows_of_job(self._newest(table.id), table, job_id))
 
-    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted:
+    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted | int:
         job = str(job_id)
 
         def revert(version: _Version) -> _Version:
             if job in version.reverted:
                 return version
-            own = self._check_revert(version, table, job_id, reversal)
+            own = self._rows_of_job(version, table, job_id)
+            if reversal.published.rows - _total(own) != reversal.missing:
+                return version
             restored = {
                 name: [row for row in rows if self._column(table, name, PARTITION_COLUMN)[row] in reversal.partitions]
                 for name, rows in version.replaced[job].items()
@@ -195,17 +196,14 @@ class ArrowEngine:
             return replace(version.hiding(own).showing(restored), reverted={**version.reverted, job: counts})
 
         version = self._commit(table.id, revert)
+        if job not in version.reverted:
+            return self.check_revert(table, job_id, reversal)
         removed, restored = version.reverted[job]
         return Reverted(version=version.number, removed=removed, restored=restored)
 
-    def _check_revert(
-        self, version: _Version, table: Table, job_id: int, reversal: Reversal
-    ) -> Mapping[str, Sequence[int]]:
-        """The rows of the job, by file."""
-        own = {name: self._visible(table, version, name) for name in version.files[str(job_id)]}
-        if _total(own) < reversal.published.rows and reversal.later is not None:
-            raise RevertImpossible(f"job {job_id}: rows were replaced by job {reversal.later}", job_id=job_id)
-        return own
+    def _rows_of_job(self, version: _Version, table: Table, job_id: int) -> Mapping[str, Sequence[int]]:
+        """The visible rows of a job, by file."""
+        return {name: self._visible(table, version, name) for name in version.files[str(job_id)]}
 
     def _replaced(
         self, table: Table, version: _Version, keys: set[Any], options: WriteOptions

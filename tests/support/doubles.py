@@ -22,7 +22,7 @@ from penstock.engines.base import (
     Staged,
     Table,
 )
-from penstock.errors import RevertImpossible, StorageError
+from penstock.errors import StorageError
 
 __all__ = ["InlineRunner", "MemoryEngine"]
 
@@ -69,7 +69,8 @@ class InlineRunner:
 
 class MemoryEngine:
     """Tables of ids. ``files`` are staged and published ones, ``visible`` the names of the latter, by table and job;
-    ``gone`` are rows that readers don't see any more, by table; ``hook`` is told each step before and after it.
+    ``gone`` are rows that readers don't see any more and ``log`` the publishes and reverts, both by table; ``hook``
+    is told each step before and after it.
     """
 
     def __init__(self) -> None:
@@ -80,6 +81,7 @@ class MemoryEngine:
         self.reverted: dict[int, Reverted] = {}
         self.versions: dict[str, int] = {}
         self.results: dict[int, Published] = {}
+        self.log: dict[str, list[tuple[str, int]]] = {}
         self.notes: dict[str, bytes] = {}
         self.hook: Hook = lambda step: None
         self._names = itertools.count()
@@ -158,6 +160,7 @@ class MemoryEngine:
             self.gone[table.id] |= replaced
             self.replaced[job_id] = replaced
             published[job_id] = names
+            self.log.setdefault(table.id, []).append(("publish", job_id))
             self.versions[table.id] += 1
             self.results[job_id] = Published(
                 version=self.versions[table.id], rows=sum(each.rows for each in staged), replaced=len(replaced)
@@ -168,18 +171,18 @@ class MemoryEngine:
     def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
         return self.results[job_id] if job_id in self.visible[table.id] else self.versions[table.id]
 
-    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> None:
-        missing = reversal.published.rows - len(self._rows(table.id, [job_id]))
-        if missing and reversal.later is not None:
-            raise RevertImpossible(f"{missing} rows were replaced by job {reversal.later}", job_id=job_id)
+    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> int:
+        return reversal.published.rows - len(self._rows(table.id, [job_id]))
 
-    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted:
+    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted | int:
         self.hook("revert")
         if job_id not in self.reverted:
-            self.check_revert(table, job_id, reversal)
+            if (missing := self.check_revert(table, job_id, reversal)) != reversal.missing:
+                return missing
             own, back = set(self._rows(table.id, [job_id])), self.replaced[job_id]
             self.gone[table.id] = (self.gone[table.id] | own) - back
             self.versions[table.id] += 1
+            self.log[table.id].append(("revert", job_id))
             self.reverted[job_id] = Reverted(version=self.versions[table.id], removed=len(own), restored=len(back))
         self.hook("reverted")
         return self.reverted[job_id]

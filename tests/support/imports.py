@@ -124,6 +124,9 @@ class MemoryImports:
         self.keys.append(keys)
         return self._change(cluster_id, job_id, caller, JobState.PENDING, {JobState.FAILED})
 
+    def revert(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        return self._change(cluster_id, job_id, caller, JobState.REVERTING, {JobState.COMPLETED})
+
     def _change(
         self, cluster_id: str, job_id: int, caller: Caller, then: JobState, allowed: set[JobState]
     ) -> ImportJob:

@@ -67,7 +67,7 @@ class World:
         stores = {"s3": self.store, "http": self.web, "https": self.web}
         roots = ImportRoots([str(self.files), *self.roots], stores)
         self.scheduler = Scheduler(ImportContext(self.catalog, self.engines, self.runner, roots, self.settings))
-        self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
+        self.imports = ImportService(self.catalog, self.engines, roots, self.settings, self.scheduler.wake)
         self.collections = CollectionService(self.catalog, self.engines, self.scheduler.wake)
         self.partitions = PartitionService(self.catalog, self.engines)
         self.indexes = IndexService(self.catalog, self.engines, self.scheduler.maintenance.request)

@@ -25,6 +25,7 @@ from penstock.catalog.jobs.leases import JobLeases
 from penstock.catalog.jobs.listing import JobList
 from penstock.catalog.jobs.quotas import QuotaRepository
 from penstock.catalog.jobs.retention import RetentionRepository
+from penstock.catalog.jobs.reversals import ReversalRepository
 from penstock.catalog.jobs.staged_files import StagedFileRepository
 from penstock.errors import CatalogUnavailable
 
@@ -50,6 +51,7 @@ class Catalog:
     descriptions: DescriptionRepository
     jobs: JobRepository
     job_list: JobList
+    reversals: ReversalRepository
     staged_files: StagedFileRepository
     claims: JobLeases
     maintenance: MaintenanceLeases
@@ -117,6 +119,7 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         descriptions=DescriptionRepository(database),
         jobs=JobRepository(database, encryptor),
         job_list=JobList(database),
+        reversals=ReversalRepository(database),
         staged_files=StagedFileRepository(database),
         claims=JobLeases(database, collections),
         maintenance=MaintenanceLeases(database),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
+from penstock.cli.errors import Failure
 from penstock.cli.groups import Group
 from penstock.cli.job_list import list_jobs
 from penstock.cli.output import duration_text, moment
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def jobs() -> None:
-    """List, describe, wait for, commit, abort and retry import jobs."""
+    """List, describe, wait for, commit, abort, retry and revert import jobs."""
 
 
 jobs.add_command(list_jobs)
@@ -110,6 +111,24 @@ def retry(client: Client, job_ids: tuple[str, ...]) -> None:
         click.echo(f"Job {job_id} resumes. To follow it: penstock jobs wait {job_id}")
 
 
+@jobs.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@cluster_option
+@with_client
+def revert(client: Client, job_ids: tuple[str, ...]) -> None:
+    """Remove the rows of completed jobs, and bring back those that they replaced.
+
+    Jobs whose rows a later job has replaced are refused: revert the later ones first, the newest one first. Replaced
+    rows are kept for the server's setting replaced_row_retention.
+    """
+    for job_id in job_ids:
+        job = client.imports.revert(job_id)
+        if job.revert != "Reverted":
+            raise Failure("\n".join([f"Job {job_id} was not reverted.", *(note.message for note in job.warnings)]))
+        restored = f" {job.restored_rows:,} rows that it had replaced are back." if job.restored_rows else ""
+        click.echo(f"Job {job_id} is reverted: its rows are gone from {job.collection}.{restored}")
+
+
 def _print_job(job: ImportJob) -> None:
     from penstock.cli.output import print_facts, print_table
 
@@ -119,7 +138,10 @@ def _print_job(job: ImportJob) -> None:
             "Collection": job.collection,
             "State": f"{job.state}, {job.progress} %",
             "Stage": None if job.is_finished else job.stage,
+            "Revert": job.revert,
             "Rows": job.rows if job.is_finished or not job.total_rows else f"{job.rows or 0:,} of {job.total_rows:,}",
+            "Replaced rows": job.replaced_rows,
+            "Restored rows": job.restored_rows,
             "Size": _size(job.size),
             "Created": moment(job.created_at),
             "Finished": moment(job.completed_at),

@@ -79,12 +79,12 @@ class Reversal:
     """What the revert of a job needs to know.
 
     ``published`` is what its publish returned. ``partitions`` are the numbers of the collection's partitions: rows
-    of others don't come back. ``later`` is a later job that may have replaced rows of the job; None if there is none.
+    of others don't come back. ``missing`` of its rows may be missing: they expired, or went with their partition.
     """
 
     published: Published
     partitions: Sequence[int]
-    later: int | None = None
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,18 +270,22 @@ class Engine(Protocol):
         """
         ...
 
-    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> None:
-        """Check whether :meth:`revert` is possible now. Raises RevertImpossible."""
+    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> int:
+        """Check whether what a job replaced can come back; returns how many of its own rows are missing.
+
+        Raises RevertImpossible as :meth:`revert`.
+        """
         ...
 
-    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted:
+    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted | int:
         """Remove a job's rows, and bring back those that it replaced, at once, exactly once, durably.
 
+        If not ``reversal.missing`` of its rows are missing, their number is returned instead, and nothing changes.
         ``table.version`` is from before the first attempt. Calling it again after success finds the revert in the
         table and changes nothing.
 
         Raises:
-            RevertImpossible: a later job replaced rows of it, or the version before it is gone.
+            RevertImpossible: the version before it is gone.
             StorageConflict: other publishers kept committing first; try again.
             StorageError, TableDamaged
         """

@@ -18,7 +18,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.write_modes import Duplicates, WriteMode, WriteOptions
-from penstock.engines.base import Engine, Published, Table
+from penstock.engines.base import Engine, Published, Reverted, Table
 from penstock.errors import (
     CatalogError,
     CatalogUnavailable,
@@ -28,8 +28,10 @@ from penstock.errors import (
     LeaseLost,
     MemoryExceeded,
     PenstockError,
+    RevertImpossible,
     StorageError,
     StorageFull,
+    TableDamaged,
     TaskCancelled,
     Transient,
 )
@@ -42,6 +44,7 @@ from penstock.imports.planner import Plan, plan_ranges, resolve_files
 from penstock.imports.progress import COMMITTED, UNCOMMITTED
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.retry import MAX_BACKOFF_SECONDS, RetriesExhausted
+from penstock.imports.reversal import REVERTED_REASON, revert_once
 from penstock.imports.split_packing import pack_splits
 from penstock.imports.staging import SplitFailed, StagingRun
 from penstock.imports.tasks import file_at
@@ -106,6 +109,7 @@ class JobRun:
             JobState.IMPORTING: self._stage,
             JobState.COMMITTING: self._commit,
             JobState.INDEXING: self._index,
+            JobState.REVERTING: self._revert,
         }
         while (step := steps.get(self.job.state)) is not None:
             try:
@@ -290,6 +294,37 @@ class JobRun:
 
     def _complete(self, warnings: Sequence[JobWarning]) -> None:
         self._leased.move(JobState.COMPLETED, progress=100, warnings=warnings)
+
+    def _revert(self) -> None:
+        collection = self._catalog.collections.by_id(self.job.collection_id)
+        if collection is None:
+            self._end_revert(0)  # its rows are gone, with the collection
+            return
+        engine = self._engines.for_collection(collection)
+        table = replace(Table.of(collection), version=self.job.intent_version or collection.version)
+        try:
+            with self._observer.step("revert", {"rows": self.job.rows}):
+                result = self._leased.retry(
+                    lambda: self._revert_once(engine, table), "revert", "reverting the job", "It will be tried again"
+                )
+        except (RevertImpossible, TableDamaged) as error:
+            # Nothing has changed; a later job may have been published since the call.
+            warning = JobWarning(code="not_reverted", message=str(error))
+            warnings = merge_warnings([list(self.job.warnings), [warning]])
+            self._leased.move(JobState.COMPLETED, progress=100, warnings=warnings)
+            return
+        self._catalog.collections.raise_version(collection.id, result.version)
+        self._leased.log.info("job.reverted", removed=result.removed, restored=result.restored)
+        self._end_revert(result.restored)
+        self._maintenance.request(collection.id)
+
+    def _revert_once(self, engine: Engine, table: Table) -> Reverted:
+        if self._leased.stop.is_set():
+            raise TaskCancelled("the server is stopping; the job is reverted after its restart")
+        return revert_once(self._catalog, engine, table, self.job)
+
+    def _end_revert(self, restored: int) -> None:
+        self._leased.move(JobState.REVERTED, reason=REVERTED_REASON, restored_rows=restored)
 
     def _release_for_retry(self, error: Exception) -> None:
         """Show the error as the job's reason and release the lease for a later retry: no failure after the intent.

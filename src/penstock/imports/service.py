@@ -19,6 +19,7 @@ from penstock.domain.durations import parse_duration
 from penstock.domain.import_options import SERVED_OPTIONS
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.schema import CollectionSchema
+from penstock.engines.registry import EngineRegistry
 from penstock.errors import (
     ImportRefused,
     InvalidParameter,
@@ -32,6 +33,7 @@ from penstock.imports.file_probe import FileProbe
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.planner import check_input
 from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
+from penstock.imports.reversal import check_revert
 from penstock.imports.settings import JobSettings
 from penstock.sources.roots import ImportRoots
 
@@ -48,6 +50,7 @@ class ImportService:
     def __init__(
         self,
         catalog: Catalog,
+        engines: EngineRegistry,
         roots: ImportRoots,
         settings: JobSettings,
         wake: Callable[[], None],
@@ -57,6 +60,7 @@ class ImportService:
         self._enforce_quota = enforce_quota
         self._observer = observer or NullObserver()
         self._catalog = catalog
+        self._engines = engines
         self._roots = roots
         self._settings = settings
         self._wake = wake
@@ -151,7 +155,7 @@ class ImportService:
             job = self._get_for_writer(cluster_id, job_id, caller)
             if job.state in (JobState.ABORTED, JobState.FAILED):
                 return job  # already ended, which also Milvus accepts for a failed job
-            if job.state.is_committed:
+            if job.state.is_committed or job.state is JobState.REVERTED:
                 raise JobStateConflict(
                     f"job {job.id} is in terminal/committed state {_state(job)}, abort not allowed",
                     job_id=job.id,
@@ -178,6 +182,22 @@ class ImportService:
                     limits=self._settings.limits,
                     audit=_entry(caller, "retry", job),
                 )
+            except JobStateConflict:
+                continue  # a concurrent call changed it; read it again
+            self._wake()
+            return result
+        raise _contention_error(job_id)
+
+    def revert(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        for _ in range(_MAX_CAS_ATTEMPTS):
+            job = self._get_for_writer(cluster_id, job_id, caller)
+            if job.state in (JobState.REVERTING, JobState.REVERTED):
+                return job
+            check_revert(self._catalog, self._engines, self._settings, job)
+            collection = self._catalog.collections.by_id(job.collection_id)
+            intent = collection.version if collection else 1
+            try:
+                result = self._catalog.reversals.begin(job, intent, audit=_entry(caller, "revert", job))
             except JobStateConflict:
                 continue  # a concurrent call changed it; read it again
             self._wake()

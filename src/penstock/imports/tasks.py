@@ -280,10 +280,14 @@ def build_indexes(task: IndexTask, context: TaskContext) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceTask:
-    """A table to maintain. Age (s) and share of live bytes bound old versions: see ``expire_versions``."""
+    """A table to maintain. Age (s) and share of live bytes bound old versions: see ``expire_versions``.
+
+    ``kept_version`` and later ones don't expire.
+    """
 
     engine: MaintainableEngine
     table: Table
+    kept_version: int
     old_version_retention: float
     old_version_share: float
     old_version_min_age: float
@@ -306,7 +310,10 @@ def maintain_table(task: MaintenanceTask, context: TaskContext) -> MaintenanceRe
     context.check()
     # Old versions first: those before the catalog's version when the task was created.
     freed_bytes = task.engine.expire_versions(
-        task.table, task.old_version_retention, task.old_version_share, task.old_version_min_age
+        replace(task.table, version=task.kept_version),
+        task.old_version_retention,
+        task.old_version_share,
+        task.old_version_min_age,
     )
     context.check()
     task.engine.remove_expired(task.table)

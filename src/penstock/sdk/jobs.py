@@ -44,6 +44,9 @@ class ImportJob:
         reason: why it failed.
         rows, total_rows: rows read so far while the job runs, and all of them; 0 once it has failed.
         size: bytes of all files.
+        replaced_rows: rows that went for those of an upsert or overwrite; None for other jobs and servers.
+        revert: ``Reverting`` or ``Reverted``, of a job that was reverted; its state is ``Failed`` in the end.
+        restored_rows: replaced rows that came back when it was reverted.
         raw: the server's own answer.
     """
 
@@ -56,6 +59,9 @@ class ImportJob:
     rows: int | None = None
     total_rows: int | None = None
     size: int | None = None
+    replaced_rows: int | None = None
+    revert: str | None = None
+    restored_rows: int | None = None
     files: tuple[ImportedFile, ...] = ()
     warnings: tuple[JobWarning, ...] = ()
     created_at: datetime | None = None
@@ -94,6 +100,9 @@ def job_from_wire(data: Mapping[str, Any]) -> ImportJob:
         rows=_number(data, "importedRows"),
         total_rows=_number(data, "totalRows"),
         size=_number(data, "fileSize"),
+        replaced_rows=_number(data, "replacedRows"),
+        revert=data.get("revert") or None,
+        restored_rows=_number(data, "restoredRows"),
         files=tuple(file_from_wire(item) for item in data.get("details") or ()),
         warnings=tuple(_warnings(data.get("warnings") or ())),
         created_at=_moment(data, "createTime"),

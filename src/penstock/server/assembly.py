@@ -144,7 +144,9 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         authentication=authentication,
         audit=audit,
         accounts=AccountService(catalog),
-        imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota),
+        imports=ImportService(
+            catalog, engines, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota
+        ),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),

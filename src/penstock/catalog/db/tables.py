@@ -286,6 +286,13 @@ Index(
     postgresql_where=text("has_staged_files IS true"),
 )
 Index(
+    "ix_job_replaced",
+    job.c.collection_id,
+    job.c.published_version,
+    sqlite_where=text("replaced_rows IS NOT 0"),
+    postgresql_where=text("replaced_rows IS DISTINCT FROM 0"),
+)
+Index(
     "ix_job_deadline",
     job.c.deadline,
     sqlite_where=text("deadline IS NOT NULL"),

@@ -132,10 +132,10 @@ class LanceEngine:
     ) -> Published:
         return publish.publish(self._tables, table, job_id, epoch, staged, options)
 
-    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> None:
-        revert.check_revert(self._tables, table, job_id, reversal)
+    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> int:
+        return revert.check_revert(self._tables, table, job_id, reversal)
 
-    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted:
+    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted | int:
         return revert.revert(self._tables, table, job_id, epoch, reversal)
 
     def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:

@@ -184,6 +184,14 @@ DESCRIBE = Operation(
             "state": _STATE,
             "createTime": _TEXT,
             "stage": {"type": "string", "description": "Current stage of the job, if known."},
+            "writeMode": {"type": "string", "enum": ["upsert", "overwrite"], "description": "Of other jobs absent."},
+            "replacedRows": {**_COUNT, "description": "Rows that went for those of the job."},
+            "revert": {
+                "type": "string",
+                "enum": ["Reverting", "Reverted"],
+                "description": "Of a job that was reverted; its state is then Failed, as its rows are not there.",
+            },
+            "restoredRows": {**_COUNT, "description": "Replaced rows that came back when the job was reverted."},
             "warnings": {"type": "array", "items": _object(_WARNING)},
             "details": {"type": "array", "items": _object(_FILE)},
         }
@@ -209,4 +217,12 @@ RETRY = replace(
     description="The job keeps its id and the finished splits of unchanged files. Credentials of an object store are "
     "deleted when a job ends: a job that was created with credentials needs them again.",
     body=_TARGET | {"jobId": _JOB_ID, "accessKey": _TEXT, "secretKey": _TEXT, "token": _TEXT},
+)
+
+REVERT = replace(
+    COMMIT,
+    summary="Remove the rows of a completed import job",
+    description="Rows that the job replaced come back, within the server's setting replaced_row_retention. Refused "
+    "while a later upsert or overwrite has replaced rows of it. Returns when the revert has begun; until its end "
+    "describe has revert: Reverting. A repeated call changes nothing.",
 )

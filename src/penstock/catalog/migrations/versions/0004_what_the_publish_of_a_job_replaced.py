@@ -21,5 +21,12 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("published_version", sa.BigInteger(), nullable=True))
         batch_op.add_column(sa.Column("replaced_rows", sa.BigInteger(), server_default=sa.text("0"), nullable=True))
         batch_op.add_column(sa.Column("restored_rows", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
+        batch_op.create_index(
+            "ix_job_replaced",
+            ["collection_id", "published_version"],
+            unique=False,
+            sqlite_where=sa.text("replaced_rows IS NOT 0"),
+            postgresql_where=sa.text("replaced_rows IS DISTINCT FROM 0"),
+        )
 
     # ### end Alembic commands ###

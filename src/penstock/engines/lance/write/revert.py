@@ -39,24 +39,27 @@ _REVERTED = "reverted"
 """Transaction property that names a reverted job."""
 
 
-def check_revert(store: TableRoot, table: Table, job_id: int, reversal: Reversal) -> None:
+def check_revert(store: TableRoot, table: Table, job_id: int, reversal: Reversal) -> int:
     doing = f"checking whether job {job_id} can be reverted"
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
-        _check_rows(int(dataset.count_rows(_of_job(job_id))), job_id, reversal)
-        if reversal.published.replaced:
+        if reversal.published.replaced != 0:
             _changed_by(store, table, dataset, job_id, reversal.published)
+        return reversal.published.rows - int(dataset.count_rows(_of_job(job_id)))
 
 
-def revert(store: TableRoot, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted:
+def revert(store: TableRoot, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted | int:
     doing = f"reverting job {job_id}"
     reverted = retry_conflicts(_attempt, store, table, job_id, epoch, reversal, doing)
-    with translating_errors(doing, store.options):
-        store.sync_version(table.id, reverted.version)
+    if isinstance(reverted, Reverted):
+        with translating_errors(doing, store.options):
+            store.sync_version(table.id, reverted.version)
     return reverted
 
 
-def _attempt(store: TableRoot, table: Table, job_id: int, epoch: int, reversal: Reversal, doing: str) -> Reverted:
+def _attempt(
+    store: TableRoot, table: Table, job_id: int, epoch: int, reversal: Reversal, doing: str
+) -> Reverted | int:
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
         reverted = _find(dataset, job_id, table.version)
@@ -64,9 +67,11 @@ def _attempt(store: TableRoot, table: Table, job_id: int, epoch: int, reversal: 
             return reverted
         masks = _rows_of_job(dataset, job_id)
         removed = sum(int(np.count_nonzero(mask)) for mask in masks.by_fragment.values())
-        _check_rows(removed, job_id, reversal)
+        missing = reversal.published.rows - removed
+        if missing != reversal.missing:
+            return missing
         restored: Sequence[tuple[FragmentMetadata, Mask]] = ()
-        if reversal.published.replaced:
+        if reversal.published.replaced != 0:
             changed = _changed_by(store, table, dataset, job_id, reversal.published)
             restored = _replaced_rows(changed, reversal.partitions)
     writer = DeletionWriter(store, table.id, int(dataset.version))
@@ -116,18 +121,6 @@ def _rows_of_job(dataset: LanceDataset, job_id: int) -> RowMasks:
     for batch in dataset.scanner(columns=[], filter=_of_job(job_id), with_row_address=True).to_batches():
         masks.add(addresses_of(batch))
     return masks
-
-
-def _check_rows(present: int, job_id: int, reversal: Reversal) -> None:
-    """Rows may also have expired, or gone with their partition; but not been replaced by a job that still stands."""
-    missing = reversal.published.rows - present
-    if missing > 0 and reversal.later is not None:
-        raise RevertImpossible(
-            f"job {job_id} cannot be reverted: {missing:,} of its {reversal.published.rows:,} rows are no longer in "
-            f"the collection, replaced by a later job such as {reversal.later}. Revert the later jobs first, the "
-            "newest one first",
-            job_id=job_id,
-        )
 
 
 _Changed = Sequence[tuple[LanceFragment, LanceFragment | None]]
