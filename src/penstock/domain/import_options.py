@@ -65,14 +65,14 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
     ImportOption(
         name="write_mode",
         help="Rows that are there: all stay, those with the same keys are replaced, or all are replaced",
-        values=tuple(WriteMode),
+        values=tuple(mode.value for mode in WriteMode),
         default="append",
         has_flag=True,
     ),
     ImportOption(
         name="duplicates",
         help="Rows of the job with the same key: keep all, fail, or keep the first or the last",
-        values=tuple(Duplicates),
+        values=tuple(duplicates.value for duplicates in Duplicates),
         default="keep; last with write_mode upsert",
         has_flag=True,
     ),
