@@ -44,7 +44,9 @@ MEANINGS: Mapping[str, str] = {
     "cluster_not_empty": "The cluster has collections, or files of dropped ones; drop them first.",
     "collection_loaded": "The property can only be changed while the collection is released; release it first.",
     "collection_not_loaded": "The collection is released; load it to search and query it.",
-    "job_state_conflict": "The job cannot be committed, aborted or retried in its current state.",
+    "job_state_conflict": "The job cannot be committed, aborted, retried or reverted in its current state.",
+    "revert_impossible": "The completed job can no longer be reverted: a later job replaced rows of it (revert that "
+    "one first), or the rows that it replaced are no longer kept (setting `replaced_row_retention`).",
     "access_denied": "The caller has no permission.",
     "unauthenticated": "Missing or wrong credentials: `Authorization: Bearer KEY` or `Bearer user:password`.",
     "too_many_attempts": "Too many wrong credentials; the message says when to retry.",

@@ -19,7 +19,8 @@
     │   ├── AliasExists, AliasNameConflict
     │   ├── ClusterExists, ClusterNotEmpty
     │   ├── CollectionNotLoaded, CollectionLoaded
-    │   └── JobStateConflict        commit, abort or retry in a state that forbids it
+    │   └── JobStateConflict        commit, abort, retry or revert in a state that forbids it
+    │       └── RevertImpossible    what a completed job replaced can't come back, or a later job stands
     ├── AccessDenied
     │   ├── Unauthenticated         no credentials, or wrong ones
     │   ├── TooManyAttempts         (transient) too many wrong credentials from one address or for one user
