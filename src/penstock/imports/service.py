@@ -124,6 +124,9 @@ class ImportService:
             jobs = self._catalog.job_list.page(job_filter, limit=self._settings.list_limit)
             return JobPage(jobs=jobs, total=len(jobs))
         offset = (query.page - 1) * query.page_size
+        if query.text:
+            jobs, total = self._catalog.job_list.search(job_filter, query.text, limit=query.page_size, offset=offset)
+            return JobPage(jobs=jobs, total=total)
         jobs = self._catalog.job_list.page(job_filter, limit=query.page_size, offset=offset)
         return JobPage(jobs=jobs, total=self._catalog.job_list.total(job_filter))
 

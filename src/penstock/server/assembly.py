@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from penstock.access.accounts import AccountService
 from penstock.access.audit import AuditedAuthentication, AuditLog
+from penstock.access.sessions import SessionService
 from penstock.catalog import Catalog, open_catalog
 from penstock.collections.aliases import AliasService
 from penstock.collections.alterations import AlterationService
@@ -143,10 +144,15 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         settings=settings,
         authentication=authentication,
         audit=audit,
+        audit_log=catalog.audit,
         accounts=AccountService(catalog),
+        sessions=SessionService(catalog.sessions, settings.session_lifetime),
+        orgs=catalog.orgs,
+        quotas=catalog.quotas,
         imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
+        list_clusters=catalog.clusters.list,
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engines, scheduler.wake, health.enforce_quota),
         aliases=AliasService(catalog, engines),

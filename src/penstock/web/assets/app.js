@@ -1,0 +1,232 @@
+"use strict";
+/* What the page does with a script: live views, dialogs, keys, copying. All of it can be read without. */
+(() => {
+  const $ = (selector, within = document) => within.querySelector(selector);
+  const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+  // Relative times stay true without a call.
+  const span = (seconds) => {
+    for (const [unit, name] of [[86400, "d"], [3600, "h"], [60, "min"]])
+      if (seconds >= unit) return `${Math.floor(seconds / unit)} ${name}`;
+    return `${Math.floor(seconds)} s`;
+  };
+  const tick = () => {
+    for (const time of $$("time[data-ago]")) {
+      const past = (Date.now() - Date.parse(time.dateTime)) / 1000;
+      const text = past < 5 ? (past < -5 ? `in ${span(-past)}` : "just now") : `${span(past)} ago`;
+      if (time.textContent !== text) time.textContent = text;
+    }
+  };
+
+  // Live views: one function asks for the view again; events call it, and a timer where there are none.
+  const live = { source: null, timer: null, last: 0, waits: false, broken: false };
+  const view = () => $("[data-live]");
+  const busy = () => $("dialog[open]") || $("details.menu[open]");
+  const refresh = () => {
+    if (document.hidden || !view()) return;
+    const wait = 250 - (Date.now() - live.last);
+    if (wait > 0) {
+      if (!live.waits) setTimeout(() => { live.waits = false; refresh(); }, wait);
+      live.waits = true;
+      return;
+    }
+    live.last = Date.now();
+    htmx.trigger(view(), "refresh");
+  };
+  const say = (broken) => {
+    live.broken = broken;
+    const note = $("#live-state");
+    if (note) note.hidden = !broken;
+    view()?.classList.toggle("stale", broken);
+  };
+  const poll = () => {
+    clearTimeout(live.timer);
+    const shown = view();
+    if (!shown || document.hidden) return;
+    const fast = shown.dataset.live === "fast" && !live.source;
+    live.timer = setTimeout(() => { refresh(); poll(); }, fast ? 1000 : 10000);
+  };
+  const listen = () => {
+    const shown = view();
+    if (live.source) live.source.close();
+    live.source = null;
+    if (shown && shown.dataset.events && !document.hidden) {
+      const source = new EventSource(shown.dataset.events);
+      source.onopen = () => { live.source = source; say(false); };
+      source.onmessage = refresh;
+      source.onerror = () => {
+        live.source = null;
+        say(true);
+        if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+      };
+    }
+    poll();
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { live.source?.close(); live.source = null; clearTimeout(live.timer); }
+    else { refresh(); listen(); }
+  });
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    // An error answer is a page of its own; a view that is being refreshed keeps its last values.
+    if (event.detail.requestConfig?.triggeringEvent?.type === "refresh" && event.detail.xhr.status >= 400) {
+      event.detail.shouldSwap = false;
+      say(true);
+    } else if (event.detail.xhr.status >= 400) {
+      event.detail.shouldSwap = true;
+    }
+  });
+  document.addEventListener("htmx:sendError", () => say(true));
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (live.broken && event.detail.xhr?.status < 400) say(false);
+    prepare();
+  });
+
+  // The end of a job is spoken, nothing else.
+  let spoken = null;
+  const speak = () => {
+    const state = $("[data-final]");
+    if (!state) return;
+    if (spoken !== null && spoken !== state.dataset.final && state.dataset.final) {
+      const box = $("#spoken");
+      if (box) box.textContent = state.dataset.final;
+    }
+    spoken = state.dataset.final;
+  };
+
+  // Throughput of a running job, as seen while its page is open, and stored histories.
+  const histories = new Map();
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const draw = (box) => {
+    const key = box.dataset.chart;
+    let points = histories.get(key);
+    if (!points) histories.set(key, (points = JSON.parse(box.dataset.points || "[]")));
+    const total = Number(box.dataset.rows);
+    const at = Number(box.dataset.at);
+    const last = points[points.length - 1];
+    if (box.dataset.live === undefined && box.dataset.at && (!last || at > last[0])) points.push([at, total]);
+    if (points.length > 1200) points.splice(0, points.length - 1200);
+    const times = [], rates = [];
+    for (let index = 1; index < points.length; index++) {
+      const seconds = points[index][0] - points[index - 1][0];
+      if (seconds <= 0) continue;
+      times.push(points[index][0]);
+      rates.push(Math.max(0, (points[index][1] - points[index - 1][1]) / seconds));
+    }
+    const figure = box.closest("figure");
+    figure.hidden = times.length < 2;
+    if (figure.hidden) return;
+    const data = [times, rates];
+    if (box.plot) { box.plot.setData(data); return; }
+    const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "13px system-ui" };
+    box.plot = new uPlot({
+      width: box.clientWidth, height: box.clientHeight, legend: { show: true },
+      cursor: { y: false, points: { size: 6 } },
+      scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
+      series: [{}, { label: "rows/s", stroke: colour("--accent"), width: 1.5, points: { show: false }, value: (_, value) => value == null ? "" : `${Math.round(value).toLocaleString("en-US")} rows/s` }],
+      axes: [{ ...axis, space: 96, values: [[1, "{HH}:{mm}:{ss}"]] }, { ...axis, size: 64, values: (_, all) => all.map((value) => Intl.NumberFormat("en-US", { notation: "compact" }).format(value)) }],
+      hooks: { setCursor: [(plot) => {
+        const index = plot.cursor.idx;
+        const out = figure.querySelector("output");
+        if (out) out.textContent = index == null || plot.data[1][index] == null ? "" : `${Math.round(plot.data[1][index]).toLocaleString("en-US")} rows/s at ${new Date(plot.data[0][index] * 1000).toLocaleTimeString()}`;
+      }] },
+    }, data, box);
+  };
+
+  const prepare = () => {
+    tick();
+    speak();
+    $$("[data-chart]").forEach(draw);
+    for (const menu of $$(".copy:not(:has(> button))")) {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Copy" });
+      button.dataset.copy = "";
+      menu.append(button);
+    }
+  };
+
+  // Confirmations are pages; with a script they open above the page they are about.
+  const openDialog = async (href, opener) => {
+    const answer = await fetch(href, { headers: { "HX-Request": "true" } });
+    if (answer.headers.get("hx-redirect")) { location.href = answer.headers.get("hx-redirect"); return; }
+    const dialog = $("#dialog");
+    dialog.innerHTML = await answer.text();
+    const title = dialog.querySelector("h1");
+    if (title) { title.id = "dialog-title"; dialog.setAttribute("aria-labelledby", "dialog-title"); }
+    dialog.onclose = () => opener?.focus();
+    dialog.showModal();
+    (dialog.querySelector("input:not([type=hidden])") || dialog.querySelector("[data-close]"))?.focus();
+  };
+  document.addEventListener("click", (event) => {
+    const target = event.target;
+    const asked = target.closest("a[data-dialog]");
+    if (asked && !event.ctrlKey && !event.metaKey) { event.preventDefault(); openDialog(asked.href, asked); return; }
+    if (target.closest("[data-close]")) { event.preventDefault(); target.closest("dialog")?.close() ?? history.back(); return; }
+    const copying = target.closest("[data-copy]");
+    if (copying) {
+      const text = copying.dataset.copy || copying.parentElement.querySelector("pre, code").textContent;
+      navigator.clipboard.writeText(text).then(() => {
+        const before = copying.textContent;
+        copying.textContent = "Copied";
+        setTimeout(() => { copying.textContent = before; }, 1500);
+      });
+      return;
+    }
+    if (target.closest("#theme")) {
+      const dark = getComputedStyle(document.documentElement).colorScheme.includes("dark");
+      document.documentElement.dataset.theme = dark ? "light" : "dark";
+      document.cookie = `penstock_theme=${dark ? "light" : "dark"}; path=/; max-age=31536000; samesite=strict`;
+      $$("[data-chart]").forEach((box) => { box.plot?.destroy(); box.plot = null; draw(box); });
+      return;
+    }
+    for (const menu of $$("details.menu[open]")) if (!menu.contains(target)) menu.open = false;
+    const row = target.closest("tr.link");
+    if (row && !target.closest("a, button, input, select, summary") && !getSelection().toString()) $("a", row)?.click();
+  });
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-auto]");
+    if (form && event.target.matches("select")) form.requestSubmit();
+  });
+
+  // Keys.
+  const rows = () => $$("tr.link");
+  const move = (step) => {
+    const all = rows();
+    if (!all.length) return;
+    const now = all.findIndex((row) => row.classList.contains("current"));
+    const next = Math.min(all.length - 1, Math.max(0, now < 0 ? 0 : now + step));
+    all[now]?.classList.remove("current");
+    all[next].classList.add("current");
+    $("a", all[next]).focus();
+    all[next].scrollIntoView({ block: "nearest" });
+  };
+  let prefix = 0;
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      for (const menu of $$("details.menu[open]")) { menu.open = false; $("summary", menu).focus(); }
+      if (event.target.matches?.("input[type=search]")) event.target.blur();
+      return;
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches?.("input, select, textarea, [contenteditable]")) {
+      if ((event.ctrlKey || event.metaKey) && event.key === "k" && $("[data-search]")) { event.preventDefault(); $("[data-search]").focus(); }
+      return;
+    }
+    if ($("dialog[open]")) return;
+    if (prefix && Date.now() - prefix < 1500) {
+      prefix = 0;
+      const place = { j: "/", c: "/collections", i: "/import", a: "/admin" }[event.key];
+      if (place) { event.preventDefault(); location.href = $(`nav a[data-key="${event.key}"]`)?.href || place; }
+      return;
+    }
+    if (event.key === "g") prefix = Date.now();
+    else if (event.key === "j") move(1);
+    else if (event.key === "k") move(-1);
+    else if (event.key === "/") { const box = $("[data-search]"); if (box) { event.preventDefault(); box.focus(); box.select(); } }
+    else if (event.key === "?") { const keys = $("#keys"); if (keys) { keys.showModal(); $("[data-close]", keys).focus(); } }
+  });
+
+  document.addEventListener("DOMContentLoaded", () => {
+    prepare();
+    listen();
+    setInterval(() => { if (!document.hidden) tick(); }, 5000);
+  });
+  window.penstock = { refresh, openDialog };
+})();
