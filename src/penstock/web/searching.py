@@ -1,4 +1,4 @@
-"""The search tab of a collection: by a row, by a pasted vector, by a text; each vector field's results side by side."""
+"""The search tab of a collection: by row, pasted vector or text, the results of each vector field side by side."""
 
 from __future__ import annotations
 
