@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
 from penstock.cli.errors import Failure, explain
+from penstock.cli.import_flags import option_flags, options_of
 from penstock.cli.inference import inference_options
 
 if TYPE_CHECKING:
@@ -23,13 +24,7 @@ GROUPS_PER_JOB = 1024
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--collection", required=True, metavar="NAME", help="Target collection.")
 @click.option("--partition", metavar="NAME", help="Target partition of all rows.")
-@click.option("--sep", metavar="CHARACTER", help="CSV: column separator, such as '\\t'. [default: a comma]")
-@click.option("--nullkey", metavar="TEXT", help="CSV: text of null cells. [default: an empty cell]")
-@click.option(
-    "--unknown-columns",
-    type=click.Choice(["dynamic", "drop", "error"]),
-    help="Columns without a field: keep as dynamic values, drop, or fail. [default: dynamic]",
-)
+@option_flags
 @click.option(
     "--column",
     "columns",
@@ -83,9 +78,6 @@ def import_files(
     paths: tuple[str, ...],
     collection: str,
     partition: str | None,
-    sep: str | None,
-    nullkey: str | None,
-    unknown_columns: str | None,
     columns: tuple[str, ...],
     casts: tuple[str, ...],
     nested: tuple[str, ...],
@@ -102,6 +94,7 @@ def import_files(
     yes: bool,
     no_wait: bool,
     as_json: bool,
+    **flags: Any,
 ) -> None:
     """Import files into a collection, show the progress and the result.
 
@@ -121,12 +114,13 @@ def import_files(
     from penstock.sdk.errors import ImportCallError
 
     if gather_rest:
-        if unknown_columns not in (None, "dynamic"):
-            raise click.UsageError(f"--gather-rest contradicts --unknown-columns {unknown_columns}: give one of them")
-        unknown_columns = "dynamic"
+        if flags["unknown_columns"] not in (None, "dynamic"):
+            raise click.UsageError(
+                f"--gather-rest contradicts --unknown-columns {flags['unknown_columns']}: give one of them"
+            )
+        flags["unknown_columns"] = "dynamic"
     mapping = mapping_of(columns, casts, nested, constants)
-    flags = {"sep": sep, "nullkey": nullkey, "unknown_columns": unknown_columns}
-    job_options = _options(options, flags)
+    job_options = _options(options, options_of(flags))
     for name, value in (("mapping", mapping), ("drop_columns", dropped)):
         if value and name in job_options:
             raise click.UsageError(f"--option {name} contradicts the flags that make this option: give one of them")
@@ -206,7 +200,7 @@ def _left_behind(collection: str, error: ImportCallError) -> str:
     )
 
 
-def _options(pairs: tuple[str, ...], flags: Mapping[str, str | None]) -> dict[str, str]:
+def _options(pairs: tuple[str, ...], flags: Mapping[str, str]) -> dict[str, str]:
     from penstock.sdk.v2_calls import checked_options
 
     options = {}
@@ -215,7 +209,7 @@ def _options(pairs: tuple[str, ...], flags: Mapping[str, str | None]) -> dict[st
         if not (key and equals):
             raise click.BadParameter(f"{pair!r} is not KEY=VALUE, such as timeout=300s", param_hint="--option")
         options[key] = value
-    options |= {name: value for name, value in flags.items() if value}
+    options |= flags
     try:
         return checked_options(options)
     except ValueError as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from penstock.domain.durations import parse_duration
+from penstock.domain.import_options import IMPORT_OPTIONS
 from penstock.errors import ImportRefused, InvalidParameter, MissingParameter, Unsupported, shorten
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.settings import JobSettings
 from penstock.readers import formats
 from penstock.readers.input_files import check_group
-from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.roots import ImportRoots
 
 MAX_PATHS = 16_384
@@ -67,9 +67,10 @@ def check_options(options: Mapping[str, str], partition: str | None = None) -> N
     if options.get("timeout"):
         parse_duration(options["timeout"])
     formats.check_options(options)
-    policy = options.get("unknown_columns") or UnknownColumns.DYNAMIC
-    if policy not in set(UnknownColumns):
-        raise ImportRefused(
-            f"options.unknown_columns must be one of {', '.join(UnknownColumns)}, not {shorten(policy)}",
-            option="unknown_columns",
-        )
+    for option in IMPORT_OPTIONS:
+        value = options.get(option.name)
+        if value and option.values and (value.lower() if option.is_boolean else value) not in option.values:
+            raise ImportRefused(
+                f"options.{option.name} must be one of {', '.join(option.values)}, not {shorten(value)}",
+                option=option.name,
+            )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from penstock.domain.import_options import IMPORT_OPTIONS, ImportOption
 from penstock.wire.http import Operation
 
 Schema = Mapping[str, Any]
@@ -32,6 +33,12 @@ def _object(properties: Mapping[str, Schema]) -> Schema:
     return {"type": "object", "properties": properties}
 
 
+def _option(option: ImportOption) -> Schema:
+    values = {"enum": list(option.values)} if option.values else {}
+    default = f" (default: {option.default})" if option.default else ""
+    return {"type": "string", "description": f"{option.help}{default}.", **values}
+
+
 CREATE = Operation(
     summary="Create an import job",
     tag="import jobs (v2)",
@@ -55,10 +62,8 @@ CREATE = Operation(
         "options": {
             "type": "object",
             "additionalProperties": _TEXT,
-            "description": "timeout, sep, nullkey, auto_commit as in Milvus; unknown_columns for columns and keys "
-            "without a field: dynamic (they become dynamic values), drop or error; mapping and drop_columns, JSON "
-            "texts, for the columns that fields get their values from, and those to leave out; datasets of HDF5 "
-            "files to import.",
+            "properties": {option.name: _option(option) for option in IMPORT_OPTIONS},
+            "description": "timeout, sep, nullkey and auto_commit as in Milvus, and this server's own.",
         },
     },
     required=["collectionName"],
