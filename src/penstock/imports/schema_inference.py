@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.catalog import Catalog
@@ -23,6 +23,7 @@ from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import explained
 from penstock.inference.infer import InferOptions, infer_schema
 from penstock.inference.inferred import InferredSchema
+from penstock.inference.preview import preview_of
 from penstock.inference.sampling import MAX_FILES, evenly_spread, sample_file
 from penstock.readers.base import InputFile
 from penstock.runners.base import Runner, TaskContext
@@ -72,7 +73,8 @@ def sample_and_infer(task: SampleTask, context: TaskContext) -> InferredSchema:
             raise explained(error, file.locations, _NO_SCHEMA) from error
         except MemoryError as error:
             raise too_large(file.name, task.memory_limit or 0) from error
-    return infer_schema(samples, task.chosen, is_complete=task.is_complete)
+    inferred = infer_schema(samples, task.chosen, is_complete=task.is_complete)
+    return replace(inferred, preview=preview_of(next(iter(samples.values()))))
 
 
 class SchemaInference:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from penstock.domain.index import IndexSpec
 from penstock.domain.schema import CollectionSchema, Field
+from penstock.inference.preview import Preview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class InferredSchema:
 
     ``fields`` are in the order of the schema, whose first vector field is searched by default. ``indexes`` has one
     for each vector field. ``rows`` is how many were sampled, of the files ``sampled``; ``is_complete`` says that the
-    files have no others. ``notes`` are about the schema as a whole.
+    files have no others. ``notes`` are about the schema as a whole. ``preview`` has the first rows of the first file.
     """
 
     schema: CollectionSchema
@@ -43,3 +44,4 @@ class InferredSchema:
     sampled: Sequence[str]
     is_complete: bool
     notes: Sequence[str] = ()
+    preview: Preview = field(default_factory=Preview)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.web import collection, collections, job, jobs, login, searching
+from penstock.web import admin, collection, collections, job, jobs, login, searching, wizard
 from penstock.web.page import OpenRoute, PageRoute
 from penstock.web.pages import Pages
 
@@ -14,5 +14,7 @@ def page_routes(pages: Pages) -> tuple[PageRoute | OpenRoute, ...]:
         *collections.routes(pages),
         *searching.routes(pages),
         *collection.routes(pages),
+        *wizard.routes(pages),
+        *admin.routes(pages),
         *login.routes(pages),
     )

@@ -58,7 +58,7 @@ class WebServices:
     ``list_clusters`` gives those of an org, or all for None. ``call_api`` makes a v2 call as its caller: the path
     below ``/v2/vectordb``, the body, the ``Authorization`` header, the address; it returns the answer's JSON.
     ``examine`` runs the doctor's checks. ``problem`` is why the server can't do its work now. ``roots`` are its
-    import roots, ``version`` is Penstock's.
+    import roots, ``stores`` are what it writes to, by name, ``version`` is Penstock's.
     """
 
     admission: Admission
@@ -82,4 +82,5 @@ class WebServices:
     examine: Callable[[], Sequence[Finding]]
     problem: Callable[[], str | None]
     roots: Sequence[str]
+    stores: Sequence[tuple[str, str]]
     version: str

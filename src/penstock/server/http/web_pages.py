@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from sqlalchemy import make_url
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
@@ -25,6 +26,8 @@ from penstock.errors import PenstockError
 from penstock.server.calls import Calls
 from penstock.server.doctor import examine
 from penstock.server.services import Services
+from penstock.server.storage_settings import catalog_file
+from penstock.settings import Settings
 from penstock.version import package_version
 from penstock.web.page import OpenRoute, PageCall, PageReply, PageRoute, Values
 from penstock.web.pages import Pages, failure, run
@@ -109,7 +112,18 @@ def _web_services(services: Services, routes: Sequence[Route]) -> WebServices:
         examine=partial(examine, services.settings),
         problem=services.problem,
         roots=tuple(map(str, services.settings.import_root)),
+        stores=_stores(services.settings),
         version=package_version(),
+    )
+
+
+def _stores(settings: Settings) -> Sequence[tuple[str, str]]:
+    """Where the server writes, without the password that the catalog's address may have."""
+    catalog = settings.catalog_url or str(catalog_file(settings))
+    return (
+        ("Data dir", str(settings.data_dir.absolute())),
+        ("Catalog", make_url(catalog).render_as_string() if "://" in catalog else catalog),
+        ("Collections", settings.storage_url or str(settings.data_dir.absolute() / "collections")),
     )
 
 

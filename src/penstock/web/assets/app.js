@@ -132,8 +132,20 @@
     }, data, box);
   };
 
+  // Fields that belong to a choice: data-shown-for="name" while it is made, "name=" while it is not.
+  const choose = () => {
+    for (const part of $$("[data-shown-for]")) {
+      const [name, value] = part.dataset.shownFor.split("=");
+      const chosen = $(`[name="${name}"]`)?.value || "";
+      part.hidden = value === undefined ? !chosen : chosen !== value;
+    }
+    const wizard = $("#wizard");
+    if (wizard) $("#store-keys").hidden = wizard.dataset.step !== "source";
+  };
+
   const prepare = () => {
     tick();
+    choose();
     speak();
     $$("[data-chart]").forEach(draw);
     for (const menu of $$(".copy:not(:has(> button))")) {
@@ -184,6 +196,7 @@
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-auto]");
     if (form && event.target.matches("select")) form.requestSubmit();
+    choose();
   });
 
   // Keys.
