@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +23,26 @@ class Cell:
     kind: str = ""
 
 
-def columns_of(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> Sequence[str]:
-    """The columns of a table of rows: the fields, then the dynamic keys, at most :data:`MAX_COLUMNS`."""
+@dataclass(frozen=True, slots=True)
+class CellTable:
+    """Rows as cells. ``columns`` have a name and whether all of their values are numbers, which are right-aligned."""
+
+    columns: Sequence[tuple[str, bool]] = ()
+    rows: Sequence[Sequence[Cell]] = ()
+
+
+def cell_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> CellTable:
+    """A table of rows: the fields, then the dynamic keys, at most :data:`MAX_COLUMNS`."""
     columns = dict.fromkeys(names)
     for row in rows:
         columns |= dict.fromkeys(row)
-    return list(columns)[:MAX_COLUMNS]
+    shown = list(columns)[:MAX_COLUMNS]
+    cells = [[cell(row[name]) if name in row else Cell("") for name in shown] for row in rows]
+    numeric = [
+        any(values) and all(value.kind in ("num", "null") for value in values if value.text)
+        for values in zip(*cells, strict=True)
+    ] or [False] * len(shown)
+    return CellTable(list(zip(shown, numeric, strict=True)), cells)
 
 
 def cell(value: Any) -> Cell:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -14,7 +14,7 @@ from penstock.domain.access import Role
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.jobs import ImportJob
 from penstock.errors import CollectionNotLoaded, InvalidParameter, NotFound, PenstockError
-from penstock.web.cells import Cell, cell, columns_of
+from penstock.web.cells import CellTable, cell_table
 from penstock.web.collections import completed_jobs
 from penstock.web.commands import Copies, command, copies
 from penstock.web.page import PageReply, PageRoute, Visit, redirect
@@ -42,8 +42,8 @@ _IMPORTS = 100
 class RowsPage:
     """Rows of a collection as cells, or the ``error`` of the filter. ``has_next``: there are more."""
 
-    columns: Sequence[str] = ()
-    rows: Sequence[tuple[Any, Sequence[Cell]]] = ()
+    table: CellTable = field(default_factory=CellTable)
+    keys: Sequence[Any] = ()
     has_next: bool = False
     error: str = ""
 
@@ -128,11 +128,15 @@ def show_tab(pages: Pages, visit: Visit, collection: Collection, tab: str, templ
     )
 
 
-def query_rows(pages: Pages, collection: Collection, request: QueryRequest, org_id: str) -> list[dict[str, Any]]:
+def query_rows(
+    pages: Pages, collection: Collection, request: QueryRequest, org_id: str, *, int64_as_number: bool = False
+) -> list[dict[str, Any]]:
     """The rows of a query, as the API renders them. Raises as :meth:`EntityService.query`."""
     result = pages.services.entities.query(collection, request, org_id=org_id)
     try:
-        return pages.services.render_rows(result.table, collection.schema, result.fields, int64_as_number=False)
+        return pages.services.render_rows(
+            result.table, collection.schema, result.fields, int64_as_number=int64_as_number
+        )
     finally:
         if result.held is not None:
             result.held.release()
@@ -167,13 +171,13 @@ def _rows(pages: Pages, visit: Visit, collection: Collection, page: int) -> dict
         ),
     }
     try:
-        rows = query_rows(pages, collection, request, visit.cluster.org_id)
+        rows = query_rows(pages, collection, request, visit.cluster.org_id, int64_as_number=True)
     except (InvalidParameter, NotFound, CollectionNotLoaded) as error:
         return values | {"found": RowsPage(error=str(error))}
-    columns = columns_of(rows, [field.name for field in collection.schema.fields])
+    shown = rows[:ROWS_PER_PAGE]
     primary = collection.schema.primary.name
-    cells = [(row[primary], [cell(row[name]) if name in row else Cell("") for name in columns]) for row in rows]
-    found = RowsPage(columns=columns, rows=cells[:ROWS_PER_PAGE], has_next=len(rows) > ROWS_PER_PAGE)
+    table = cell_table(shown, [field.name for field in collection.schema.fields])
+    found = RowsPage(table=table, keys=[row[primary] for row in shown], has_next=len(rows) > ROWS_PER_PAGE)
     return values | {"found": found}
 
 

@@ -175,8 +175,7 @@ def _stages(job: ImportJob) -> Sequence[Stage]:
     begun = job.started_at or now
     spans: list[tuple[str, str, datetime, datetime]] = [("Waiting to start", "waiting", job.created_at, begun)]
     if job.started_at is not None:
-        name = "Running" if job.finished_at is None else "Ran"
-        spans.append((job.stage.capitalize() if job.stage else name, view(job).state.kind, begun, now))
+        spans.append(("Import", view(job).state.kind, begun, now))
     stages = []
     for name, kind, start, end in spans:
         first, last = ((time - job.created_at) / timedelta(seconds=1) for time in (start, end))

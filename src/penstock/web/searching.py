@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.parse_int import number_of_digits
 from penstock.domain.schema import DataType, Field
 from penstock.errors import Conflict, InvalidParameter, NotFound
-from penstock.web.cells import Cell, cell, columns_of
+from penstock.web.cells import CellTable, cell_table
 from penstock.web.collection import PATH, collection_of, show_tab
 from penstock.web.commands import command, copies
 from penstock.web.page import PageReply, PageRoute, Visit
@@ -30,8 +31,9 @@ class Pane:
     """The results of a search in one field, nearest first, or its error."""
 
     field: Field
-    columns: Sequence[str] = ()
-    rows: Sequence[tuple[Any, float, Sequence[Cell]]] = ()
+    table: CellTable = dataclass_field(default_factory=CellTable)
+    keys: Sequence[Any] = ()
+    scores: Sequence[float] = ()
     error: str = ""
 
 
@@ -92,18 +94,13 @@ def _pane(pages: Pages, visit: Visit, collection: Collection, field: Field, by: 
         return Pane(field=field, error=str(error))
     try:
         hits = result.hits[0]
-        rows = pages.services.render_rows(hits.rows, collection.schema, result.fields, int64_as_number=False)
+        rows = pages.services.render_rows(hits.rows, collection.schema, result.fields, int64_as_number=True)
         scores = [float(score) for score in hits.scores]
     finally:
         if result.held is not None:
             result.held.release()
-    columns = columns_of(rows, scalars)
     primary = collection.schema.primary.name
-    cells = [
-        (row[primary], score, [cell(row.get(name)) for name in columns])
-        for row, score in zip(rows, scores, strict=True)
-    ]
-    return Pane(field=field, columns=columns, rows=cells)
+    return Pane(field=field, table=cell_table(rows, scalars), keys=[row[primary] for row in rows], scores=scores)
 
 
 def _queries(text: str, field: Field) -> Queries:

@@ -154,7 +154,7 @@ def _show(pages: Pages, visit: Visit, form: WizardForm, step: str, error: str, *
         step_template=shown,
         error=error,
         roots=pages.services.roots,
-        status=400 if error else 200,
+        status=400 if error and not visit.call.partial else 200,  # htmx takes 400 for a broken call
         **values,
     )
 

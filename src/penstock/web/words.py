@@ -62,6 +62,8 @@ def size(value: int | None) -> str:
 
 def seconds(value: float) -> str:
     """A span of time of at most two units: ``0.5 s``, ``18 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if value < 0.05:
+        return "0 s"
     if value < 10:
         return f"{value:.1f} s"
     whole = round(value)

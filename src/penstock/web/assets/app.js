@@ -171,7 +171,12 @@
     const target = event.target;
     const asked = target.closest("a[data-dialog]");
     if (asked && !event.ctrlKey && !event.metaKey) { event.preventDefault(); openDialog(asked.href, asked); return; }
-    if (target.closest("[data-close]")) { event.preventDefault(); target.closest("dialog")?.close() ?? history.back(); return; }
+    if (target.closest("[data-close]")) {
+      event.preventDefault();
+      const dialog = target.closest("dialog");
+      if (dialog) dialog.close(); else if (target.href) location.href = target.href; else history.back();
+      return;
+    }
     const copying = target.closest("[data-copy]");
     if (copying) {
       const text = copying.dataset.copy || copying.parentElement.querySelector("pre, code").textContent;
