@@ -66,9 +66,14 @@ def web_routes(services: Services, routes: Sequence[Route], calls: Calls) -> lis
         by_path.setdefault(route.path, {})[route.method] = route
     is_secure = services.settings.tls_cert is not None
     return [
-        StarletteRoute("/assets/{version}/{name:path}", _asset),
+        StarletteRoute("/assets/{version}/{name:path}", _asset, include_in_schema=False),
         *(
-            StarletteRoute(path, _endpoint(pages, methods, calls, is_secure), methods=list(methods))
+            StarletteRoute(
+                path,
+                _endpoint(pages, methods, calls, is_secure),
+                methods=list(methods),
+                include_in_schema=path == "/",  # of the page the OpenAPI document names the beginning
+            )
             for path, methods in by_path.items()
         ),
     ]

@@ -209,10 +209,8 @@
   const move = (step) => {
     const all = rows();
     if (!all.length) return;
-    const now = all.findIndex((row) => row.classList.contains("current"));
+    const now = all.indexOf(document.activeElement.closest("tr.link"));
     const next = Math.min(all.length - 1, Math.max(0, now < 0 ? 0 : now + step));
-    all[now]?.classList.remove("current");
-    all[next].classList.add("current");
     $("a", all[next]).focus();
     all[next].scrollIntoView({ block: "nearest" });
   };
