@@ -156,7 +156,7 @@ def test_jobs_are_changed_by_forms_and_audited_once(ops: Visitor, tenants: Calle
     assert answer.url.path == f"/jobs/{job}"
     assert "aborted by user" in answer.text
     entries = [entry for entry in tenants.catalog.audit.newest(10) if entry.job_id == int(job)]
-    assert [entry.action for entry in entries] == ["import.abort"]
+    assert [entry.action for entry in entries] == ["import.abort", "import.create"]
     refused = ops.post(f"/jobs/{job}/retry", page="/")
     assert refused.status_code == 409
     assert "was aborted by user, only a failed job can be retried" in refused.text
