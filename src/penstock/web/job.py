@@ -18,6 +18,7 @@ from penstock.web.commands import Copies, command, copies
 from penstock.web.page import PageReply, PageRoute, Visit, redirect
 from penstock.web.pages import Pages
 from penstock.web.progress import JobView, view
+from penstock.web.throughput import Throughput
 from penstock.web.words import plural
 
 TABS: Mapping[str, str] = {"": "Overview", "files": "Files", "raw": "Raw"}
@@ -54,6 +55,7 @@ class Stage:
 
 def routes(pages: Pages) -> tuple[PageRoute, ...]:
     imports = pages.services.imports
+    throughput = Throughput()
 
     def details_of(visit: Visit) -> JobDetails:
         return imports.get(visit.cluster.id, _job_id(visit), visit.caller)
@@ -76,6 +78,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             tab=tab,
             tabs=TABS,
             stages=_stages(job),
+            points=throughput.observe(job),
             actions=_actions(view(job)) if visit.may(Role.WRITER, job.database) else (),
             copies=_copies(visit.cluster.id, job),
             raw=_raw(pages, visit, job) if tab == "raw" else "",

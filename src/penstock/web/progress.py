@@ -43,7 +43,10 @@ def view(job: ImportJob, now: datetime | None = None) -> JobView:
     now = now or datetime.now(UTC)
     begun = job.started_at or (job.created_at if job.state.is_final else None)
     took = None if begun is None else ((job.finished_at or now) - begun).total_seconds()
-    rate = job.rows / took if took and job.rows and (job.finished_at or took >= _LEAST_SECONDS) else None
+    is_timed = job.state is JobState.COMPLETED or (
+        STATES[job.state].kind == "running" and (took or 0) >= _LEAST_SECONDS
+    )
+    rate = job.rows / took if took and job.rows and is_timed else None
     percent = 100 if job.state is JobState.COMPLETED else min(job.progress, 99)
     state = STATES[job.state]
     left = _left(took, percent) if state.kind == "running" else ""

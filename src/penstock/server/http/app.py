@@ -46,7 +46,7 @@ _log = structlog.get_logger("penstock.http")
 def create_app(services: Services, calls: Calls) -> Starlette:
     """Create the ASGI application of the services, whose requests are run by ``calls``."""
     routes = dialect_routes(services) if services.settings.role != "worker" else ()
-    return Starlette(
+    app = Starlette(
         routes=[
             *_dialects(routes, calls, services.settings.max_body_bytes),
             *_own_routes(services, routes, calls),
@@ -60,6 +60,8 @@ def create_app(services: Services, calls: Calls) -> Starlette:
         ],
         exception_handlers={404: _not_found, 405: _not_found},
     )
+    app.router.redirect_slashes = False  # NormalizePathMiddleware drops those that it would add
+    return app
 
 
 def _dialects(routes: tuple[Route, ...], calls: Calls, max_body_bytes: int) -> list[BaseRoute]:

@@ -93,43 +93,48 @@
     spoken = state.dataset.final;
   };
 
-  // Throughput of a running job, as seen while its page is open, and stored histories.
-  const histories = new Map();
+  // Rates between the points of [seconds, rows] that the view has; the chart itself stays while the view is replaced.
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const draw = (box) => {
-    const key = box.dataset.chart;
-    let points = histories.get(key);
-    if (!points) histories.set(key, (points = JSON.parse(box.dataset.points || "[]")));
-    const total = Number(box.dataset.rows);
-    const at = Number(box.dataset.at);
-    const last = points[points.length - 1];
-    if (box.dataset.live === undefined && box.dataset.at && (!last || at > last[0])) points.push([at, total]);
-    if (points.length > 1200) points.splice(0, points.length - 1200);
-    const times = [], rates = [];
-    for (let index = 1; index < points.length; index++) {
-      const seconds = points[index][0] - points[index - 1][0];
+  const rates = (points) => {
+    const data = [[], []];
+    const step = Math.max(1, Math.floor(points.length / 200));
+    for (let index = step; index < points.length; index += step) {
+      const seconds = points[index][0] - points[index - step][0];
       if (seconds <= 0) continue;
-      times.push(points[index][0]);
-      rates.push(Math.max(0, (points[index][1] - points[index - 1][1]) / seconds));
+      data[0].push(points[index][0]);
+      data[1].push(Math.max(0, (points[index][1] - points[index - step][1]) / seconds));
     }
-    const figure = box.closest("figure");
-    figure.hidden = times.length < 2;
-    if (figure.hidden) return;
-    const data = [times, rates];
+    return data;
+  };
+  const draw = (box) => {
+    const source = document.getElementById(box.dataset.chart);
+    if (!source || !window.uPlot || !box.clientWidth) return;
+    const data = rates(JSON.parse(source.dataset.points || "[]"));
     if (box.plot) { box.plot.setData(data); return; }
     const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "13px system-ui" };
+    const out = $("output", box.closest("figure"));
     box.plot = new uPlot({
-      width: box.clientWidth, height: box.clientHeight, legend: { show: true },
+      width: box.clientWidth, height: box.clientHeight, legend: { show: false },
       cursor: { y: false, points: { size: 6 } },
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-      series: [{}, { label: "rows/s", stroke: colour("--accent"), width: 1.5, points: { show: false }, value: (_, value) => value == null ? "" : `${Math.round(value).toLocaleString("en-US")} rows/s` }],
-      axes: [{ ...axis, space: 96, values: [[1, "{HH}:{mm}:{ss}"]] }, { ...axis, size: 64, values: (_, all) => all.map((value) => Intl.NumberFormat("en-US", { notation: "compact" }).format(value)) }],
+      series: [{}, { stroke: colour("--accent"), width: 1.5, fill: colour("--accent-soft"), points: { show: data[0].length < 3 } }],
+      axes: [
+        { ...axis, space: 96, values: (_, all) => all.map((value) => new Date(value * 1000).toLocaleTimeString()) },
+        { ...axis, size: 56, values: (_, all) => all.map((value) => Intl.NumberFormat("en-US", { notation: "compact" }).format(value)) },
+      ],
       hooks: { setCursor: [(plot) => {
         const index = plot.cursor.idx;
-        const out = figure.querySelector("output");
-        if (out) out.textContent = index == null || plot.data[1][index] == null ? "" : `${Math.round(plot.data[1][index]).toLocaleString("en-US")} rows/s at ${new Date(plot.data[0][index] * 1000).toLocaleTimeString()}`;
+        out.textContent = index == null || plot.data[1][index] == null ? "" : `${Math.round(plot.data[1][index]).toLocaleString("en-US")} rows/s at ${new Date(plot.data[0][index] * 1000).toLocaleTimeString()}`;
       }] },
     }, data, box);
+    box.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const times = box.plot.data[0];
+      const index = Math.min(times.length - 1, Math.max(0, (box.plot.cursor.idx ?? times.length) + step));
+      box.plot.setCursor({ left: box.plot.valToPos(times[index], "x"), top: 0 });
+    });
   };
 
   // Fields that belong to a choice: data-shown-for="name" while it is made, "name=" while it is not.
