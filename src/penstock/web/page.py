@@ -130,7 +130,7 @@ class PageRoute:
     """A path and method with its handler.
 
     ``action`` names the call in the audit log. ``stores_entry``: the use case writes the audit entry of its success
-    itself. ``read_only`` handlers only read the catalog, by indexes.
+    itself. ``read_only`` handlers only read the catalog, by indexes. ``timeout`` is in seconds; None is the server's.
     """
 
     method: str
@@ -139,6 +139,7 @@ class PageRoute:
     action: str
     stores_entry: bool = False
     read_only: bool = False
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ from penstock.web.pages import Pages
 from penstock.web.wizard_form import SHOWN_OPTIONS, WizardForm, mapped_fields, schema_text
 
 STEPS = (("source", "Source"), ("columns", "Columns"), ("check", "Check"))
+_SECONDS = 120.0
+"""More than an inference may take, which then says why it took so long."""
 _INDEX_TYPES = ("AUTOINDEX", "HNSW", "IVF_FLAT", "IVF_PQ", "FLAT")
 _METRICS = ("COSINE", "L2", "IP")
 
@@ -138,7 +140,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
 
     return (
         PageRoute(method="GET", path="/import", handler=start, action="import.describe"),
-        PageRoute(method="POST", path="/import", handler=step, action="import.infer"),
+        PageRoute(method="POST", path="/import", handler=step, action="import.infer", timeout=_SECONDS),
         PageRoute(method="POST", path="/import/run", handler=run, action="import.create", stores_entry=True),
     )
 

@@ -152,6 +152,7 @@ def _endpoint(pages: Pages, methods: Mapping[str, PageRoute | OpenRoute], calls:
                 call.address,
                 partial(run, pages, route, call),
                 route=route.path,
+                timeout=route.timeout if isinstance(route, PageRoute) else None,
                 read_only=isinstance(route, PageRoute) and route.read_only,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets a page; calls have logged it

@@ -71,6 +71,13 @@
     if (event.detail.requestConfig?.triggeringEvent?.type === "refresh" && event.detail.xhr.status >= 400) {
       event.detail.shouldSwap = false;
       say(true);
+    } else if (event.detail.xhr.status >= 400 && $("#wizard-error")) {
+      // The form stays as it is.
+      event.detail.shouldSwap = false;
+      const answer = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html");
+      $("#wizard-error").hidden = false;
+      $("#wizard-error p").textContent = $("[role=alert]", answer)?.textContent || "The server did not answer. Try again.";
+      $("#wizard-error").scrollIntoView({ block: "nearest" });
     } else if (event.detail.xhr.status >= 400) {
       event.detail.shouldSwap = true;
     }
@@ -95,14 +102,17 @@
 
   // Rates between the points of [seconds, rows] that the view has; the chart itself stays while the view is replaced.
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
   const rates = (points) => {
     const data = [[], []];
-    const step = Math.max(1, Math.floor(points.length / 200));
-    for (let index = step; index < points.length; index += step) {
-      const seconds = points[index][0] - points[index - step][0];
+    // Over at least five seconds, or a hundredth of the time: rows are counted split by split.
+    const least = points.length ? Math.max(5, (points[points.length - 1][0] - points[0][0]) / 100) : 5;
+    for (let index = 1, from = 0; index < points.length; index++) {
+      while (points[index][0] - points[from + 1][0] >= least) from++;
+      const seconds = points[index][0] - points[from][0];
       if (seconds <= 0) continue;
       data[0].push(points[index][0]);
-      data[1].push(Math.max(0, (points[index][1] - points[index - step][1]) / seconds));
+      data[1].push(Math.max(0, (points[index][1] - points[from][1]) / seconds));
     }
     return data;
   };
@@ -119,12 +129,12 @@
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
       series: [{}, { stroke: colour("--accent"), width: 1.5, fill: colour("--accent-soft"), points: { show: data[0].length < 3 } }],
       axes: [
-        { ...axis, space: 96, values: (_, all) => all.map((value) => new Date(value * 1000).toLocaleTimeString()) },
+        { ...axis, size: 28, space: 96, values: (_, all) => all.map(clock) },
         { ...axis, size: 56, values: (_, all) => all.map((value) => Intl.NumberFormat("en-US", { notation: "compact" }).format(value)) },
       ],
       hooks: { setCursor: [(plot) => {
         const index = plot.cursor.idx;
-        out.textContent = index == null || plot.data[1][index] == null ? "" : `${Math.round(plot.data[1][index]).toLocaleString("en-US")} rows/s at ${new Date(plot.data[0][index] * 1000).toLocaleTimeString()}`;
+        out.textContent = index == null || plot.data[1][index] == null ? "" : `${Math.round(plot.data[1][index]).toLocaleString("en-US")} rows/s at ${clock(plot.data[0][index])}`;
       }] },
     }, data, box);
     box.addEventListener("keydown", (event) => {
