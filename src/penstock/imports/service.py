@@ -130,6 +130,9 @@ class ImportService:
         jobs = self._catalog.job_list.page(job_filter, limit=query.page_size, offset=offset)
         return JobPage(jobs=jobs, total=self._catalog.job_list.total(job_filter))
 
+    def count(self, query: JobQuery) -> Mapping[JobState, int]:
+        return self._catalog.job_list.by_state(self._filter(query, self._catalog.clusters.get(query.cluster_id)))
+
     def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         for _ in range(_MAX_CAS_ATTEMPTS):
             job = self._get_for_writer(cluster_id, job_id, caller)

@@ -6,7 +6,7 @@ is the merge of one list per state, and a job's id contains its creation time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -114,6 +114,25 @@ class JobList:
         with self._database.read() as connection:
             return int(connection.execute(query, values).scalar_one())
 
+    def by_state(self, job_filter: JobFilter) -> Mapping[JobState, int]:
+        """Count the jobs that match by their state, ignoring ``before``; states without jobs are left out."""
+        if job_filter.created_after is None and job_filter.created_before is None:
+            with self._database.read() as connection:
+                rows = connection.execute(_by_state(_shape(job_filter))).all()
+            return {JobState(state): int(jobs) for state, jobs in rows if jobs}
+        states = job_filter.states or tuple(JobState)
+        totals = {state: self.total(replace(job_filter, states=(state,))) for state in states}
+        return {state: jobs for state, jobs in totals.items() if jobs}
+
+
+@lru_cache(maxsize=128)
+def _by_state(shape: JobFilter) -> Select[Any]:
+    """The totals over all time by state, from the counters."""
+    counter = tables.job_counter.c
+    return (
+        select(counter.state, func.sum(counter.jobs)).where(*_counter_scope(counter, shape)).group_by(counter.state)
+    )
+
 
 def _total(job_filter: JobFilter) -> tuple[Select[Any], dict[str, int]]:
     """The query of :meth:`JobList.total` and its parameters."""
@@ -201,16 +220,22 @@ def _number(*where: ColumnElement[bool]) -> ColumnElement[int]:
 
 def _counted(table: Table, shape: JobFilter, *where: ColumnElement[bool]) -> ColumnElement[int]:
     counter = table.c
-    where = (*where, counter.cluster_id == shape.cluster_id)
-    if shape.database_id is not None:
-        where += (counter.database_id == shape.database_id,)
-    if shape.database_ids is not None:
-        where += (counter.database_id.in_(shape.database_ids),)
-    if shape.collection_id is not None:
-        where += (counter.collection_id == shape.collection_id,)
-    if shape.states:
-        where += (counter.state.in_([state.value for state in shape.states]),)
+    where = (*where, *_counter_scope(counter, shape))
     return select(func.coalesce(func.sum(counter.jobs), 0)).where(*where).scalar_subquery()
+
+
+def _counter_scope(counter: Any, shape: JobFilter) -> Sequence[ColumnElement[bool]]:
+    """The conditions of a filter on the columns of a table of counters."""
+    where = [counter.cluster_id == shape.cluster_id]
+    if shape.database_id is not None:
+        where.append(counter.database_id == shape.database_id)
+    if shape.database_ids is not None:
+        where.append(counter.database_id.in_(shape.database_ids))
+    if shape.collection_id is not None:
+        where.append(counter.collection_id == shape.collection_id)
+    if shape.states:
+        where.append(counter.state.in_([state.value for state in shape.states]))
+    return where
 
 
 def _merged(branches: Sequence[Select[Any]]) -> Select[Any]:
