@@ -337,6 +337,7 @@ def _no_services() -> Services:
         quotas=none,
         list_clusters=none,
         imports=none,
+        job_events=none,
         inference=none,
         clusters=none,
         databases=none,
@@ -347,6 +348,7 @@ def _no_services() -> Services:
         indexes=none,
         entities=none,
         searches=none,
+        webhooks=none,
         search_iterators=none,
     )
 

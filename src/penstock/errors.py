@@ -13,7 +13,7 @@
     ├── NotFound
     │   ├── ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound
     │   ├── FieldNotFound, IndexNotFound, AliasNotFound
-    │   └── JobNotFound, AccountNotFound, OrgNotFound
+    │   └── JobNotFound, AccountNotFound, OrgNotFound, WebhookNotFound
     ├── Conflict                    the current state forbids it
     │   ├── CollectionExists, DatabaseExists, DatabaseNotEmpty, IndexExists, AccountExists
     │   ├── AliasExists, AliasNameConflict
@@ -169,6 +169,10 @@ class AccountNotFound(NotFound):
     """No key or user has that id or name."""
 
     code = "account_not_found"
+
+
+class WebhookNotFound(NotFound):
+    code = "webhook_not_found"
 
 
 class OrgNotFound(NotFound):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
@@ -11,9 +11,17 @@ from penstock.domain.import_options import IMPORT_OPTIONS, ImportOption
 
 def option_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the flag of every import option that has one; :func:`options_of` takes their values."""
-    for option in reversed(IMPORT_OPTIONS):
-        if option.has_flag:
-            command = _flag(option)(command)
+    return _with_flags(command, [option for option in IMPORT_OPTIONS if option.has_flag])
+
+
+def file_option_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of the import options that say how files are read."""
+    return _with_flags(command, [option for option in IMPORT_OPTIONS if option.has_flag and option.is_of_files])
+
+
+def _with_flags(command: Callable[..., None], options: Sequence[ImportOption]) -> Callable[..., None]:
+    for option in reversed(options):
+        command = _flag(option)(command)
     return command
 
 

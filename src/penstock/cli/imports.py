@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +16,7 @@ from penstock.cli.inference import inference_options
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
     from penstock.sdk.errors import ImportCallError
+    from penstock.sdk.schema import InferredSchema
 
 GROUPS_PER_JOB = 1024
 
@@ -128,13 +129,16 @@ def import_files(
     if create:
         if partition:
             raise click.UsageError("--partition needs a collection that exists, without --create.")
-        _create(client, collection, groups, job_options, id_column, vector_column, auto_id=auto_id, yes=yes)
-    elif inferred := [
+        inferred = _create(
+            client, collection, groups, job_options, mapping, dropped, id_column, vector_column, auto_id, yes
+        )
+        mapping |= inferred.mapping
+    elif inference_flags := [
         flag
         for flag, value in (("--id", id_column), ("--vector", vector_column), ("--auto-id", auto_id), ("--yes", yes))
         if value
     ]:
-        raise click.UsageError(f"{', '.join(inferred)} needs --create.")
+        raise click.UsageError(f"{', '.join(inference_flags)} needs --create.")
     shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
     if len(shares) > 1:
         click.echo(
@@ -166,12 +170,13 @@ def _create(
     collection: str,
     groups: list[list[str]],
     options: Mapping[str, str],
+    mapping: Mapping[str, Any],
+    dropped: Sequence[str],
     id_column: str,
     vector_column: str,
-    *,
     auto_id: bool,
     yes: bool,
-) -> None:
+) -> InferredSchema:
     from penstock.cli.inference import create_inferred
 
     if client.collections.has(collection):
@@ -179,8 +184,17 @@ def _create(
             f"The collection {collection} exists; nothing was imported. To import into it as it is, leave --create "
             "out."
         )
-    inferred = client.collections.infer(groups, id=id_column, vector=vector_column, auto_id=auto_id, options=options)
+    inferred = client.collections.infer(
+        groups,
+        id=id_column,
+        vector=vector_column,
+        auto_id=auto_id,
+        options=options,
+        mapping=mapping,
+        drop_columns=dropped,
+    )
     create_inferred(client, collection, inferred, yes=yes)
+    return inferred
 
 
 def _left_behind(collection: str, error: ImportCallError) -> str:

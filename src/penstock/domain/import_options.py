@@ -17,6 +17,7 @@ class ImportOption:
     ``help`` is a sentence without its full stop, for ``--help``, the docs and OpenAPI. ``values`` are the only ones
     that it may have; empty: any that its own check accepts. ``metavar`` names such a value. ``has_flag``: ``penstock
     import`` has a flag of its name; of an option that is true or false the flag takes no value and means true.
+    ``is_of_files``: it says how the files are to be read, and has an effect on an inferred schema, too.
     """
 
     name: str
@@ -25,6 +26,7 @@ class ImportOption:
     default: str = ""
     metavar: str = "TEXT"
     has_flag: bool = False
+    is_of_files: bool = False
 
     @property
     def is_boolean(self) -> bool:
@@ -50,9 +52,16 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         default="true",
     ),
     ImportOption(
-        name="sep", help="CSV: column separator, such as '\\t'", default="a comma", metavar="CHARACTER", has_flag=True
+        name="sep",
+        help="CSV: column separator, such as '\\t'",
+        default="a comma",
+        metavar="CHARACTER",
+        has_flag=True,
+        is_of_files=True,
     ),
-    ImportOption(name="nullkey", help="CSV: text of null cells", default="an empty cell", has_flag=True),
+    ImportOption(
+        name="nullkey", help="CSV: text of null cells", default="an empty cell", has_flag=True, is_of_files=True
+    ),
     ImportOption(
         name="unknown_columns",
         help="Columns without a field: keep as dynamic values, drop, or fail",
@@ -64,6 +73,20 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         name="mapping", help="JSON object: the columns that fields get their values from, by field", metavar="JSON"
     ),
     ImportOption(name="drop_columns", help="JSON list of columns and keys to leave out", metavar="JSON"),
+    ImportOption(
+        name="from_format",
+        help="The store that the files were exported from, whose records are taken apart",
+        values=("chroma", "openai", "pgvector", "pinecone", "qdrant", "weaviate"),
+        has_flag=True,
+        is_of_files=True,
+    ),
+    ImportOption(
+        name="column_names",
+        help="pgvector: names of the columns, separated by commas, of a file without a header",
+        metavar="NAMES",
+        has_flag=True,
+        is_of_files=True,
+    ),
     ImportOption(name="datasets", help="HDF5: names of the datasets to import, separated by commas", metavar="NAMES"),
 )
 """The options that this server supports. The ``FormatSpec`` of a format declares those that belong to it."""

@@ -18,9 +18,15 @@ MAX_PATHS = 16_384
 
 
 def check_groups(
-    groups: Sequence[Sequence[str]], roots: ImportRoots, keys: StoreCredentials, settings: JobSettings
+    groups: Sequence[Sequence[str]],
+    roots: ImportRoots,
+    keys: StoreCredentials,
+    settings: JobSettings,
+    preset: str = "",
 ) -> Sequence[Sequence[str]]:
     """Check the groups of paths of a call, and return them without empty ones.
+
+    ``preset`` is the import option ``from_format``.
 
     Raises:
         InvalidParameter: there are none.
@@ -44,7 +50,7 @@ def check_groups(
         )
     check_paths(groups, roots, keys)
     for group in groups:
-        check_group(group)
+        check_group(group, preset)
     return groups
 
 

@@ -153,7 +153,13 @@ class JobRun:
         self._leased.check_time()
         self._leased.save_planning()
         warnings: list[JobWarning] = []
-        files = resolve_files(self._catalog.jobs.groups(self.job.id), self._roots(), self._keys(), warnings)
+        files = resolve_files(
+            self._catalog.jobs.groups(self.job.id),
+            self._roots(),
+            self._keys(),
+            warnings,
+            self.job.options.get("from_format", ""),
+        )
         plan = plan_ranges(
             files,
             collection.schema,

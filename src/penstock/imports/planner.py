@@ -56,15 +56,18 @@ def resolve_files(
     roots: ImportRoots,
     keys: StoreCredentials,
     warnings: list[JobWarning] | None = None,
+    preset: str = "",
 ) -> list[InputFile]:
     """Resolve the paths of a request to input files; ``warnings`` collects those about its folders.
+
+    ``preset`` is the import option ``from_format``.
 
     Raises:
         FileMissing, PathNotAllowed, FileUnreadable, SourceUnavailable: for the first path that can't be resolved.
         ImportRefused: a folder holds files that can't be imported together.
     """
     listings = ([(path, _files_at(path, roots, keys, warnings)) for path in group] for group in groups)
-    return [file for listing in listings for file in expand(listing)]
+    return [file for listing in listings for file in expand(listing, preset)]
 
 
 def _files_at(

@@ -87,7 +87,7 @@ class Scheduler:
         self._wake.set()
         self._cleanup_requested.set()
 
-    def _on_notification(self) -> None:
+    def _on_notification(self, _: str) -> None:
         self.wake()
         self.maintenance.wake()
 

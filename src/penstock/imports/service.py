@@ -72,7 +72,8 @@ class ImportService:
         check_options(request.options, request.partition)
         auto_commit = request.options.get("auto_commit", "true").lower() != "false"
         mapping = column_mapping_of(request.options, collection.schema)
-        groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings)
+        preset = request.options.get("from_format", "")
+        groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings, preset)
         record = self._idempotency_record(request, collection, groups)
         if record is not None:
             existing = self._catalog.jobs.repeated(request.cluster_id, collection.id, record)
@@ -115,11 +116,11 @@ class ImportService:
         return job
 
     def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
-        job = self._get_for_reader(cluster_id, job_id, caller)
+        job = self.get_job(cluster_id, job_id, caller)
         return JobDetails(job=job, files=self._catalog.jobs.files(job_id))
 
     def list(self, query: JobQuery) -> JobPage:
-        job_filter = self._filter(query, self._catalog.clusters.get(query.cluster_id))
+        job_filter = self.filter_of(query, self._catalog.clusters.get(query.cluster_id))
         if query.page_size is None:
             jobs = self._catalog.job_list.page(job_filter, limit=self._settings.list_limit)
             return JobPage(jobs=jobs, total=len(jobs))
@@ -131,7 +132,7 @@ class ImportService:
         return JobPage(jobs=jobs, total=self._catalog.job_list.total(job_filter))
 
     def count(self, query: JobQuery) -> Mapping[JobState, int]:
-        return self._catalog.job_list.by_state(self._filter(query, self._catalog.clusters.get(query.cluster_id)))
+        return self._catalog.job_list.by_state(self.filter_of(query, self._catalog.clusters.get(query.cluster_id)))
 
     def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         for _ in range(_MAX_CAS_ATTEMPTS):
@@ -189,8 +190,12 @@ class ImportService:
             return result
         raise _contention_error(job_id)
 
-    def _get_for_reader(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        """Raises JobNotFound, also for a job that the caller may not see: then ``hidden`` is in its details."""
+    def get_job(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        """Get a job without its files.
+
+        Raises:
+            JobNotFound: also for a job that the caller may not see; then ``hidden`` is in its details.
+        """
         try:
             job = self._catalog.jobs.get(cluster_id, job_id)
         except JobNotFound as error:
@@ -204,8 +209,8 @@ class ImportService:
         return job
 
     def _get_for_writer(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        """Raises JobNotFound as :meth:`_get_for_reader`, PermissionDenied."""
-        job = self._get_for_reader(cluster_id, job_id, caller)
+        """Raises JobNotFound as :meth:`get_job`, PermissionDenied."""
+        job = self.get_job(cluster_id, job_id, caller)
         caller.require(Role.WRITER, self._catalog.clusters.get(cluster_id), job.database)
         return job
 
@@ -293,7 +298,15 @@ class ImportService:
         keys, roots = request.keys, self._roots_of(request.caller)
         size = 0
         for group in groups:
-            for file in self._file_probe.probe(cluster.org_id, group, roots, keys, self._settings.head_timeout):
+            probed = self._file_probe.probe(
+                cluster.org_id,
+                group,
+                roots,
+                keys,
+                self._settings.head_timeout,
+                request.options.get("from_format", ""),
+            )
+            for file in probed:
                 check_input(file, schema, self._settings)
                 size += file.size
         return size
@@ -301,7 +314,8 @@ class ImportService:
     def _roots_of(self, caller: Caller) -> ImportRoots:
         return self._roots.within([caller.roots], for_tenant=not caller.is_anybody)
 
-    def _filter(self, query: JobQuery, cluster: Cluster) -> JobFilter:
+    def filter_of(self, query: JobQuery, cluster: Cluster) -> JobFilter:
+        """The catalog's filter of a query: what the caller may see of it. Raises as :meth:`list`."""
         visible = query.caller.databases(Role.READER, cluster)
         if visible == frozenset():
             query.caller.require(Role.READER, cluster)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from penstock.domain.index import IndexSpec
 from penstock.domain.schema import CollectionSchema, Field
@@ -34,6 +35,8 @@ class InferredSchema:
     ``fields`` are in the order of the schema, whose first vector field is searched by default. ``indexes`` has one
     for each vector field. ``rows`` is how many were sampled, of the files ``sampled``; ``is_complete`` says that the
     files have no others. ``notes`` are about the schema as a whole. ``preview`` has the first rows of the first file.
+
+    ``mapping`` has the sources of fields that the import option of this name needs, besides those that were given.
     """
 
     schema: CollectionSchema
@@ -45,3 +48,4 @@ class InferredSchema:
     is_complete: bool
     notes: Sequence[str] = ()
     preview: Preview = field(default_factory=Preview)
+    mapping: Mapping[str, Any] = field(default_factory=dict)

@@ -12,31 +12,31 @@ from itertools import groupby
 from penstock.errors import ImportRefused
 from penstock.readers.base import FormatSpec, InputFile
 from penstock.readers.compression import COMPRESSIONS
-from penstock.readers.formats import EXTENSIONS, format_of
+from penstock.readers.formats import EXTENSIONS, extensions_of, format_of
 from penstock.sources.base import Location
 
 _COMPRESSED = ("gz", "zst", "zip", "bz2", "xz", "lz4", "snappy")
 
 
-def check_group(group: Sequence[str]) -> FormatSpec | None:
+def check_group(group: Sequence[str], preset: str = "") -> FormatSpec | None:
     """Detect the format of a create call's group by its paths; None for folders only, which are listed at plan time.
 
     Raises:
         ImportRefused: as :func:`detect`.
     """
     files = [path for path in group if not path.endswith("/")]
-    return None if group and not files else detect(files)
+    return None if group and not files else detect(files, preset)
 
 
-def detect(group: Sequence[str]) -> FormatSpec:
-    """Detect the format of the files that make up one input file.
+def detect(group: Sequence[str], preset: str = "") -> FormatSpec:
+    """Detect the format of the files that make up one input file; ``preset`` is the option ``from_format``.
 
     Raises:
         ImportRefused: no file, an unknown extension, several formats, or several files of a format that takes one.
     """
     if not group:
         raise ImportRefused("no file to import")
-    formats = [_format_of(path, group) for path in group]
+    formats = [_format_of(path, group, preset) for path in group]
     for path, format in zip(group, formats, strict=True):
         if format is not formats[0]:
             raise ImportRefused(
@@ -53,11 +53,12 @@ def detect(group: Sequence[str]) -> FormatSpec:
     return formats[0]
 
 
-def expand(listings: Iterable[tuple[str, Sequence[Location]]]) -> list[InputFile]:
+def expand(listings: Iterable[tuple[str, Sequence[Location]]], preset: str = "") -> list[InputFile]:
     """Resolve one group to its input files, each one file or one NumPy set.
 
     Args:
         listings: each path of the group as in the request, with the locations that it resolves to.
+        preset: the option ``from_format``.
 
     Files that are named one by one make up one input file. In a folder every file is one, and the ``.npy`` files of
     one folder (not of folders below it) together are one.
@@ -69,18 +70,18 @@ def expand(listings: Iterable[tuple[str, Sequence[Location]]]) -> list[InputFile
     inputs: list[InputFile] = []
     for path, locations in listings:
         if path.endswith("/"):
-            inputs += _folder_inputs(locations)
+            inputs += _folder_inputs(locations, preset)
         else:
             named += locations
     if named or not inputs:
-        format = detect([location.name for location in named])
+        format = detect([location.name for location in named], preset)
         inputs.insert(0, InputFile(locations=named, format=format.name))
     return inputs
 
 
-def _folder_inputs(locations: Sequence[Location]) -> list[InputFile]:
+def _folder_inputs(locations: Sequence[Location], preset: str) -> list[InputFile]:
     names = [location.name for location in locations]
-    formats = [_format_of(name, [name]) for name in names]
+    formats = [_format_of(name, [name], preset) for name in names]
     counts = Counter(formats)
     usual = max(formats, key=lambda format: counts[format])
     for name, format in zip(names, formats, strict=True):
@@ -103,8 +104,15 @@ def _folder(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _format_of(path: str, group: Sequence[str]) -> FormatSpec:
-    format = format_of(path)
+def _format_of(path: str, group: Sequence[str], preset: str) -> FormatSpec:
+    format = format_of(path, preset)
+    if format is None and preset:
+        suffixes = ", ".join(f".{extension}" for extension in extensions_of(preset))
+        raise ImportRefused(
+            f"unexpected file type, files=[{_listing(path, group)}]. Exports of {preset} (option from_format) end in "
+            f"{suffixes}",
+            path=path,
+        )
     if format is None:
         stem, _, extension = path.rpartition("/")[2].rpartition(".")
         inner = stem.rpartition(".")[2].lower()

@@ -26,7 +26,7 @@ from penstock.sdk.errors import (
 )
 from penstock.version import package_version
 
-__all__ = ["TIMEOUT", "check_api_key", "exchange", "full_url"]
+__all__ = ["TIMEOUT", "check_api_key", "exchange", "full_url", "open_stream"]
 
 TIMEOUT = 20.0
 
@@ -84,8 +84,48 @@ def exchange(
         ApiError, ConnectionFailed, InvalidResponse: see :mod:`penstock.sdk.errors`.
         ValueError: the address or an option is malformed.
     """
+    secret_values = _hidden(check_api_key(api_key), *secrets)
+    response = _send(method, url, api_key, database, secret_values, headers, session, options)
+    return response, _success(response, method, url, secret_values)
+
+
+def open_stream(
+    url: str,
+    *,
+    api_key: str = "",
+    database: str = "",
+    headers: Mapping[str, str] | None = None,
+    session: requests.Session | None = None,
+    **options: Any,
+) -> requests.Response:
+    """GET server-sent events; return the response, of status 200 or 204 (nothing more), to be read and closed.
+
+    Raises:
+        ApiError, ConnectionFailed, InvalidResponse: any other answer.
+    """
+    secret_values = _hidden(check_api_key(api_key))
+    stream_headers = {"Accept": "text/event-stream", **(headers or {})}
+    options["stream"] = True
+    response = _send("GET", url, api_key, database, secret_values, stream_headers, session, options)
+    is_stream = response.headers.get("Content-Type", "").startswith("text/event-stream")
+    if response.status_code == requests.codes.no_content or (response.ok and is_stream):
+        return response
+    with response:
+        _success(response, "GET", url, secret_values)
+        raise InvalidResponse("the response is no stream of events", url=_shown_url(url), method="GET")
+
+
+def _send(
+    method: str,
+    url: str,
+    api_key: str,
+    database: str,
+    secret_values: list[str],
+    headers: Mapping[str, str] | None,
+    session: requests.Session | None,
+    options: dict[str, Any],
+) -> requests.Response:
     api_key = check_api_key(api_key)
-    secret_values = _hidden(api_key, *secrets)
     # Redirected, a POST would silently become a GET, and a body with keys would be sent on to another host.
     options.setdefault("allow_redirects", False)
     options.setdefault("timeout", TIMEOUT)
@@ -106,7 +146,7 @@ def exchange(
         if isinstance(error, ValueError | requests.exceptions.InvalidJSONError):  # the call was malformed
             raise ValueError(_hide(str(error), secret_values)) from None
         raise ConnectionFailed(_hide(_why(error, url), secret_values), url=_shown_url(url), method=method) from error
-    return response, _success(response, method, url, secret_values)
+    return response
 
 
 class _Bearer(AuthBase):

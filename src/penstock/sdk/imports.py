@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any, TypeAlias
 
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import ApiError, ConnectionFailed, JobFailed, JobUnfinished
+from penstock.sdk.event_stream import EventsUnsupported, polled_changes, streamed_changes
 from penstock.sdk.jobs import ImportJob, job_from_wire
 from penstock.sdk.v2_calls import checked_options, option_strings
 
-__all__ = ["Files", "Imports", "file_groups"]
+__all__ = ["Files", "Imports", "all_options", "file_groups"]
 
 Files: TypeAlias = str | Path | Sequence[str | Path | Sequence[str | Path]]
 
@@ -92,7 +93,7 @@ class Imports:
             "accessKey": access_key,
             "secretKey": secret_key,
             "token": token,
-            "options": checked_options(option_strings(_all_options(options, mapping, drop_columns))),
+            "options": checked_options(option_strings(all_options(options, mapping, drop_columns))),
         }
         path = f"{_PATH}/create"
         answer = self._connection.post(
@@ -179,6 +180,45 @@ class Imports:
         if last.is_finished and not last.has_succeeded:
             raise JobFailed(last)
         return last
+
+    def watch(
+        self,
+        job: str | int | ImportJob | None = None,
+        *,
+        collection: str | None = None,
+        all_databases: bool = False,
+        details: bool = False,
+        poll: float = _LONGEST_POLL,
+    ) -> Generator[ImportJob, None, None]:
+        """Iterate over the states of a job as it changes, up to its end; without one, over changes of all jobs.
+
+        The first states are the present ones. Penstock sends changes within half a second (server-sent events), and
+        only the newest state of a job when this iterator is slower; a lost connection is made again. Elsewhere the
+        server is polled every ``poll`` seconds.
+
+        Args:
+            collection, all_databases: which jobs, without ``job``: as :meth:`list` has it.
+            details: also the files of ``job``.
+
+        Raises:
+            ImportCallError: there is no such job, or the server is unreachable for more than a minute.
+        """
+        if job is None:
+            query = {**self._scope(), **({"collectionName": collection} if collection else {})}
+            if not all_databases:
+                query["dbName"] = self._connection.database
+        else:
+            query = {**self._scope(), "jobId": _job_id(job), **({"details": "true"} if details else {})}
+        try:
+            yield from streamed_changes(self._connection, query, of_one=job is not None)
+        except EventsUnsupported:
+
+            def jobs() -> Sequence[ImportJob]:
+                if job is not None:
+                    return [self.get(job)]
+                return list(self.list(collection, all_databases=all_databases))
+
+            yield from polled_changes(jobs, poll, of_one=job is not None)
 
     def commit(self, job: str | int | ImportJob) -> None:
         """Publish the rows of an Uncommitted job."""
@@ -268,10 +308,10 @@ def _job_id(job: str | int | ImportJob) -> str:
     return job.id if isinstance(job, ImportJob) else str(job)
 
 
-def _all_options(
+def all_options(
     options: Mapping[str, Any] | None, mapping: Mapping[str, Any] | None, drop_columns: Sequence[str] | None
 ) -> dict[str, Any]:
-    """Raises ValueError where one is given twice."""
+    """The import options with those that have arguments of their own. Raises ValueError where one is given twice."""
     arguments = {"mapping": mapping, "drop_columns": list(drop_columns or ())}
     given = {name: value for name, value in arguments.items() if value}
     twice = given.keys() & (options or {}).keys()

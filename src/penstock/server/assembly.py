@@ -23,7 +23,9 @@ from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import CatalogFull, StorageError, StorageFull, StorageUnavailable
+from penstock.imports.change_feed import ChangeFeed
 from penstock.imports.context import ImportContext
+from penstock.imports.job_events import JobEvents
 from penstock.imports.memory_budget import LEAST_MEMORY
 from penstock.imports.scheduler import Scheduler
 from penstock.imports.schema_inference import SchemaInference
@@ -35,12 +37,16 @@ from penstock.server.health import Health, release_reserve
 from penstock.server.lost_catalog import asks_for_keys, catalog_is_absent, refuse_lost_catalog
 from penstock.server.observability.job_metrics import CatalogMetrics, ProcessMetrics
 from penstock.server.observability.setup import start_watching
+from penstock.server.observability.webhook_metrics import WebhookMetrics
 from penstock.server.runner_factory import runner_of, worker_memory
 from penstock.server.services import Services
 from penstock.server.startup_policy import authentication_of
 from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key, source_stores
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
+from penstock.webhooks.sender import WebhookSender
+from penstock.webhooks.service import WebhookService
+from penstock.wire.milvus_v2.webhooks import message_data
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +121,14 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
     partitions = PartitionService(catalog, engines)
     entities = EntityService(catalog, engines, partitions)
     searches = SearchService(catalog, engines, partitions, entities)
+    networks = ",".join(settings.allow_private_webhooks)
+    sender = WebhookSender(
+        catalog,
+        message_data,
+        WebhookMetrics(registry, lambda: feed.streams),
+        networks=networks,
+        retention=settings.retention,
+    )
     registry.register(CatalogMetrics(catalog, settings.cluster_id))
     registry.register(ProcessMetrics(lambda: scheduler.running, lambda: runner.restarts))
 
@@ -129,11 +143,20 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
             _repair(catalog, engines, cluster)
         runner.warm()
         scheduler.start()
+        sender.start()
 
     health = Health(settings, catalog, engine, roots, begin)
+    imports = ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota)
+    feed = ChangeFeed(
+        catalog,
+        max_streams=settings.max_event_streams,
+        max_streams_per_org=settings.max_event_streams_per_org,
+    )
 
     def stop() -> None:
         health.stop()
+        feed.close()
+        sender.stop()
         scheduler.stop()
         runner.close()
         watching.stop()
@@ -149,7 +172,8 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         sessions=SessionService(catalog.sessions, settings.session_lifetime),
         orgs=catalog.orgs,
         quotas=catalog.quotas,
-        imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota),
+        imports=imports,
+        job_events=JobEvents(imports, feed),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
         list_clusters=catalog.clusters.list,
@@ -161,6 +185,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         indexes=IndexService(catalog, engines, scheduler.maintenance.request),
         entities=entities,
         searches=searches,
+        webhooks=WebhookService(catalog, networks),
         search_iterators=SearchIteratorService(engines, entities, searches),
         middleware=watching.middleware,
         trace_grpc=watching.trace_grpc,
@@ -168,6 +193,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         problem=health.problem,
         is_full=lambda: health.is_full,
         start=health.start,
+        end_streams=feed.end,
         stop=stop,
     )
 

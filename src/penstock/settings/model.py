@@ -193,6 +193,20 @@ class Settings(BaseModel):
         unit="threads",
         reason="Create calls wait for the disk, and many of them must not block other calls.",
     )
+    allow_private_webhooks: Networks = _field(
+        (),
+        "Private networks that webhooks may be sent to, such as 10.1.0.0/16; repeatable.",
+        reason="SSRF protection: tenants choose the addresses. Not shared with import sources, which have roots.",
+    )
+    max_event_streams: Count = _field(
+        1000,
+        "Maximum number of open event streams of this server; further ones are rejected.",
+        unit="streams",
+        reason="Each is an open connection.",
+    )
+    max_event_streams_per_org: Count = _field(
+        200, "Maximum number of open event streams of an org on this server.", unit="streams"
+    )
     shutdown_grace: Seconds = _span(20.0, "How long a stopping server waits for open calls to finish.", shown="20s")
     otel_endpoint: str | None = _field(
         None,

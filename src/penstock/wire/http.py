@@ -50,12 +50,40 @@ class Call:
         return self.headers.get("authorization", "")
 
 
+class EventStream(Protocol):
+    """Server-sent events, encoded. The server waits for them in its event loop; no thread is held meanwhile."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing comes after what :meth:`take` returns next."""
+        ...
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called, from any thread, when there is something to take or the stream is over."""
+        ...
+
+    def take(self) -> bytes:
+        """The events since the last call; empty if there are none. Doesn't block."""
+        ...
+
+    def renew(self) -> None:
+        """Check again that the caller may see the events; may query the catalog.
+
+        Raises:
+            PenstockError: the stream must end, unless the error is transient.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """One HTTP response. ``code`` is the dialect's own number, for logs and metrics.
 
     ``retry_after`` are the seconds after which the same call may succeed, if known. ``held`` is the memory reserved
-    for the content: whatever sends or drops the reply releases it.
+    for the content: whatever sends or drops the reply releases it. ``stream`` are events that are sent instead of
+    the content, for as long as they come.
     """
 
     content: bytes
@@ -64,6 +92,7 @@ class Reply:
     media_type: str = JSON_MEDIA_TYPE
     retry_after: int | None = None
     held: MemoryReservation | None = None
+    stream: EventStream | None = None
 
     def share(self) -> Reply:
         """The reply for one more caller, which must release it, too."""
@@ -74,6 +103,8 @@ class Reply:
     def release(self) -> None:
         if self.held is not None:
             self.held.release()
+        if self.stream is not None:
+            self.stream.close()
 
 
 Handler = Callable[[Call], Reply]
@@ -105,7 +136,7 @@ class Operation:
     """The OpenAPI operation of a route.
 
     ``query`` and ``body`` map the names of request keys to OpenAPI 3.0 schemas; ``required`` names the mandatory
-    ones. ``data`` is the schema of ``data`` in a successful reply.
+    ones. ``data`` is the schema of ``data`` in a successful reply; another ``media_type`` than JSON has none.
     """
 
     summary: str
@@ -115,6 +146,7 @@ class Operation:
     body: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     required: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
+    media_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +154,8 @@ class Route:
     """A path with method and handler. ``path`` has single slashes and none at its end.
 
     ``read_only``: the handler only reads the catalog, by indexes; such calls have a pool of their own, so that they
-    don't wait behind those that wait for a disk.
+    don't wait behind those that wait for a disk. ``streams``: it may reply with a stream, so equal calls are answered
+    singly.
     """
 
     method: str
@@ -131,6 +164,7 @@ class Route:
     dialect: Dialect
     operation: Operation
     read_only: bool = False
+    streams: bool = False
 
 
 def json_reply(

@@ -16,6 +16,7 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, now_millis
 from penstock.catalog.db.encryption import Encryptor
 from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
+from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.quotas import LIVE_JOBS, enforce_job_limits, enforce_quota, lock_cluster
 from penstock.catalog.jobs.rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
 from penstock.catalog.jobs.transitions import Guard, JobTransitions, log_transition
@@ -84,10 +85,10 @@ _COLLECTION = (
 class JobRepository:
     """Insert, read, transition and retry import jobs."""
 
-    def __init__(self, database: CatalogDatabase, seal: Encryptor) -> None:
+    def __init__(self, database: CatalogDatabase, seal: Encryptor, outbox: WebhookOutbox | None = None) -> None:
         self._database = database
         self._seal = seal
-        self._transitions = JobTransitions(database)
+        self._transitions = JobTransitions(database, outbox)
         self._clusters = ClusterRepository(database)
 
     # Create and read
@@ -180,6 +181,12 @@ class JobRepository:
         if row is None:
             raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id)
         return job_of(row)
+
+    def by_ids(self, job_ids: Sequence[int]) -> Sequence[ImportJob]:
+        """The jobs of these ids, of any cluster; unknown ids are left out."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id.in_(job_ids))).all()
+        return [job_of(row) for row in rows]
 
     def cluster_of(self, job_id: int) -> str | None:
         """The id of a job's cluster; None if there is no such job."""

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from penstock.domain.deadline import DeadlineExceeded
 from penstock.server.calls import Calls
+from penstock.server.http.event_stream import EventStreamResponse
 from penstock.wire.http import BodyTooLarge, Call, Reply, Route
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -43,6 +44,13 @@ def make_endpoint(routes: Sequence[Route], calls: Calls, *, max_body_bytes: int)
             headers["retry-after"] = str(reply.retry_after)
         if not getattr(request.state, "body_read", False):
             headers["connection"] = "close"
+        if reply.stream is not None:
+            if request.method == "HEAD":
+                reply.release()
+                return Response(status_code=reply.status, headers=headers)
+            authorization, address = _credentials(request)
+            renew = partial(calls.run, authorization, address, reply.stream.renew, route=route.path, read_only=True)
+            return EventStreamResponse(reply, headers, renew)
         return _ChunkedResponse(reply, headers)
 
     return endpoint
@@ -97,7 +105,7 @@ async def _reply(route: Route, request: Request, calls: Calls, max_body_bytes: i
             route=route.path,
             timeout=ends - clock(),
             read_only=route.read_only,
-            coalescing_key=_coalescing_key(whole) if route.read_only else None,
+            coalescing_key=_coalescing_key(whole) if route.read_only and not route.streams else None,
             share=Reply.share,
             discard=Reply.release,
         )
@@ -105,6 +113,11 @@ async def _reply(route: Route, request: Request, calls: Calls, max_body_bytes: i
         return Reply(content=b"", status=400)  # the client has gone
     except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer; calls have logged it
         return route.dialect.failure(error, request_id)
+
+
+def _credentials(request: Request) -> tuple[str, str]:
+    """The ``Authorization`` header and the client's address."""
+    return request.headers.get("authorization", ""), request.client.host if request.client else ""
 
 
 def _coalescing_key(call: Call) -> Hashable:

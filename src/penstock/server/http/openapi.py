@@ -144,6 +144,8 @@ def _failures(statuses: Mapping[int, str], content: Mapping[str, Any] = _ERROR_C
 
 
 def _content(about: Operation) -> dict[str, Any]:
+    if about.media_type != "application/json":
+        return {about.media_type: {"schema": {"type": "string"}}, **_ERROR_CONTENT}
     success = {
         "type": "object",
         "properties": {"code": {"type": "integer"}, "data": about.data},

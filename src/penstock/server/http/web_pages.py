@@ -25,6 +25,7 @@ from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError
 from penstock.server.calls import Calls
 from penstock.server.doctor import examine
+from penstock.server.http.event_stream import EventStreamResponse
 from penstock.server.services import Services
 from penstock.server.storage_settings import catalog_file
 from penstock.settings import Settings
@@ -34,7 +35,7 @@ from penstock.web.pages import Pages, failure, run
 from penstock.web.routes import page_routes
 from penstock.web.services import WebServices
 from penstock.web.tokens import PAGE_POLICY, new_page_token
-from penstock.wire.http import Call, Route
+from penstock.wire.http import Call, Reply, Route
 from penstock.wire.milvus_v2.dialect import PREFIX
 from penstock.wire.milvus_v2.row_serializer import render_rows
 
@@ -65,8 +66,10 @@ def web_routes(services: Services, routes: Sequence[Route], calls: Calls) -> lis
     for route in page_routes(pages):
         by_path.setdefault(route.path, {})[route.method] = route
     is_secure = services.settings.tls_cert is not None
+    events = next(route for route in routes if route.streams)
     return [
         StarletteRoute("/assets/{version}/{name:path}", _asset, include_in_schema=False),
+        StarletteRoute("/events", _events(events, calls), include_in_schema=False),
         *(
             StarletteRoute(
                 path,
@@ -162,6 +165,40 @@ def _endpoint(pages: Pages, methods: Mapping[str, PageRoute | OpenRoute], calls:
     return endpoint
 
 
+def _events(route: Route, calls: Calls) -> Any:
+    """The event stream of the API for browsers, which send a cookie where other clients send a header."""
+
+    async def endpoint(request: Request) -> Response:
+        request.state.route = "/events"
+        authorization = _authorization(_cookies(request).get(_SESSION_COOKIE, ""))
+        address = request.client.host if request.client else ""
+        headers = {"authorization": authorization, "last-event-id": request.headers.get("last-event-id", "")}
+        call = Call(
+            method="GET",
+            path=route.path,
+            headers={name: value for name, value in headers.items() if value},
+            query=dict(request.query_params),
+            request_id=request.state.request_id,
+            address=address,
+        )
+        run_call = partial(calls.run, authorization, address, route=route.path, read_only=True)
+        try:
+            reply = await run_call(partial(route.handler, call), discard=Reply.release)
+        except Exception as error:  # noqa: BLE001 - the script polls where there is no stream; calls have logged it
+            reply = route.dialect.failure(error, call.request_id)
+        if reply.stream is None:
+            return Response(reply.content, 503 if reply.status == 200 else reply.status, media_type=reply.media_type)
+        renew = partial(run_call, reply.stream.renew)
+        return EventStreamResponse(reply, {"content-type": reply.media_type}, renew)
+
+    return endpoint
+
+
+def _authorization(token: str) -> str:
+    """What stands for the ``Authorization`` header of a browser with this cookie."""
+    return f"Session {token}" if token.startswith(SESSION_PREFIX) else ""
+
+
 def _hides_cookies(request: Request) -> bool:
     """Whether a link of another site led here: with ``SameSite=Strict`` the browser leaves its cookies out once."""
     return (
@@ -193,7 +230,7 @@ async def _page_call(request: Request, seconds: float) -> PageCall:
         query=Values.parse(request.url.query),
         form=form,
         token=token or new_page_token(),
-        authorization=f"Session {token}" if token.startswith(SESSION_PREFIX) else "",
+        authorization=_authorization(token),
         address=request.client.host if request.client else "",
         theme=cookies.get(_THEME_COOKIE, "") if cookies.get(_THEME_COOKIE) in _THEMES else "",
         partial="hx-request" in request.headers and "hx-boosted" not in request.headers,

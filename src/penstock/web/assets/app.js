@@ -24,7 +24,7 @@
   const busy = () => $("dialog[open]") || $("details.menu[open]");
   const refresh = () => {
     if (document.hidden || !view()) return;
-    const wait = 250 - (Date.now() - live.last);
+    const wait = 400 - (Date.now() - live.last);
     if (wait > 0) {
       if (!live.waits) setTimeout(() => { live.waits = false; refresh(); }, wait);
       live.waits = true;
@@ -53,11 +53,14 @@
     if (shown && shown.dataset.events && !document.hidden) {
       const source = new EventSource(shown.dataset.events);
       source.onopen = () => { live.source = source; say(false); };
-      source.onmessage = refresh;
+      source.addEventListener("job", refresh);
       source.onerror = () => {
-        live.source = null;
-        say(true);
-        if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+        if (live.source === source) live.source = null;
+        poll();
+        // The stream of one job ends with it; others reconnect by themselves, or are asked for again after a refusal.
+        if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (view()?.dataset.events) listen(); }, 5000);
+        else setTimeout(() => { if (view()?.dataset.events && source.readyState !== EventSource.OPEN) say(true); }, 2000);
+        refresh();
       };
     }
     poll();
@@ -161,6 +164,7 @@
   const prepare = () => {
     tick();
     choose();
+    if (live.source && !view()?.dataset.events) { live.source.close(); live.source = null; say(false); }
     speak();
     $$("[data-chart]").forEach(draw);
     for (const menu of $$(".copy:not(:has(> button))")) {

@@ -94,6 +94,7 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.CollectionLoaded: ErrorRow(104),
     errors.JobStateConflict: ErrorRow(2100, _IMPORT),
     errors.AccountNotFound: ErrorRow(1100, _INVALID),
+    errors.WebhookNotFound: ErrorRow(1100, _INVALID),
     errors.OrgNotFound: ErrorRow(INTERNAL),
     errors.AccountExists: ErrorRow(1100, _INVALID),
     errors.ClusterExists: ErrorRow(1100, _INVALID),

@@ -82,7 +82,11 @@ INFER = Operation(
             "type": "string",
             "description": "Column of the primary key; by default one named as a key.",
         },
-        "vector": {"type": "string", "description": "Column of the vector to search by default."},
+        "vector": {
+            "type": "string",
+            "description": "Column of the vector to search by default, or a pattern such as emb_* "
+            "of columns with a number, one for each dimension.",
+        },
         "autoId": {"type": "boolean", "description": "Whether the server generates the keys."},
     },
     data=_object(
@@ -108,6 +112,11 @@ INFER = Operation(
             "notes": {"type": "array", "items": _TEXT},
             "sampledRows": _COUNT,
             "sampledFiles": {"type": "array", "items": _TEXT},
+            "mapping": {
+                "type": "object",
+                "description": "Sources of fields that the import needs in its option mapping: the columns of a "
+                "vector that was chosen by a pattern.",
+            },
             "isComplete": {"type": "boolean", "description": "Whether the sample has all rows of all files."},
         }
     ),
@@ -192,6 +201,23 @@ DESCRIBE = Operation(
 
 DESCRIBE_BY_GET = replace(
     DESCRIBE, body={}, query=DESCRIBE.body, summary="Describe an import job (older guides use GET)"
+)
+
+EVENTS = Operation(
+    summary="Stream the changes of import jobs as server-sent events",
+    tag="import jobs (v2)",
+    description="One event job per change, its data as that of describe. First come the present states: of the "
+    "job, or of the newest 1,000 unfinished jobs. The stream of one job ends with its final state. A client "
+    "that connects again with Last-Event-ID also gets the jobs that ended meanwhile. Comments are "
+    "heartbeats.",
+    query=_TARGET
+    | {
+        "jobId": {**_JOB_ID, "description": "One job; default: all jobs that the caller may see in the cluster."},
+        "collectionName": _TEXT,
+        "state": {**_STATE, "description": "Only jobs in this state, and once more each that leaves it."},
+        "details": {"type": "boolean", "description": "Also details of the job's files; needs jobId."},
+    },
+    media_type="text/event-stream",
 )
 
 COMMIT = Operation(

@@ -138,6 +138,7 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.JobStateConflict: ErrorRow(UNAVAILABLE),
     errors.AccountNotFound: ErrorRow(80000),
     errors.OrgNotFound: ErrorRow(80000),
+    errors.WebhookNotFound: ErrorRow(80000),
     errors.AccountExists: ErrorRow(UNAVAILABLE),
     errors.ClusterExists: ErrorRow(UNAVAILABLE),
     errors.ClusterNotEmpty: ErrorRow(UNAVAILABLE),
