@@ -338,6 +338,7 @@ def _no_services() -> Services:
         list_clusters=none,
         imports=none,
         job_events=none,
+        uploads=none,
         inference=none,
         clusters=none,
         databases=none,

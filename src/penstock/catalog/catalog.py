@@ -28,6 +28,7 @@ from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.quotas import QuotaRepository
 from penstock.catalog.jobs.retention import RetentionRepository
 from penstock.catalog.jobs.staged_files import StagedFileRepository
+from penstock.catalog.jobs.uploads import UploadRepository
 from penstock.catalog.jobs.webhooks import WebhookRepository
 from penstock.errors import CatalogUnavailable
 
@@ -60,6 +61,7 @@ class Catalog:
     retention: RetentionRepository
     row_expiry: RowExpiryRepository
     webhooks: WebhookRepository
+    uploads: UploadRepository
 
     def close(self) -> None:
         self.database.close()
@@ -130,4 +132,5 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         retention=RetentionRepository(database),
         row_expiry=RowExpiryRepository(database),
         webhooks=WebhookRepository(database, encryptor, outbox),
+        uploads=UploadRepository(database),
     )

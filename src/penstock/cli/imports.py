@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,11 @@ GROUPS_PER_JOB = 1024
     "--server-paths", is_flag=True, help="Send the paths unchanged, for files that only the server can access."
 )
 @click.option(
+    "--upload",
+    is_flag=True,
+    help="Upload the files first, for a server on another machine; the same command again continues an upload.",
+)
+@click.option(
     "--files-per-job",
     type=click.IntRange(min=1),
     default=GROUPS_PER_JOB,
@@ -87,6 +93,7 @@ def import_files(
     gather_rest: bool,
     options: tuple[str, ...],
     server_paths: bool,
+    upload: bool,
     files_per_job: int,
     create: bool,
     auto_id: bool,
@@ -100,6 +107,9 @@ def import_files(
     """Import files into a collection, show the progress and the result.
 
     PATH is a file, a folder, a pattern such as 'data/**/*.parquet', or an address such as s3://bucket/folder/.
+    With --server-paths and in addresses, patterns are resolved by the server; a .manifest file lists files and their
+    checksums.
+
     Parquet, JSON, JSON Lines (.jsonl, .ndjson), CSV and TSV, the texts also as .gz, .zst and .bz2; NumPy (.npz, and
     .npy: those of one folder are the columns of the same rows); Arrow (.arrow, .feather), ORC, Avro, HDF5; vectors
     alone (.fvecs, .ivecs, .bvecs, .fbin). All rows of a job become visible at once, or none.
@@ -125,7 +135,11 @@ def import_files(
     for name, value in (("mapping", mapping), ("drop_columns", dropped)):
         if value and name in job_options:
             raise click.UsageError(f"--option {name} contradicts the flags that make this option: give one of them")
+    if upload and server_paths:
+        raise click.UsageError("--upload sends files of this machine, --server-paths names files of the server's.")
     groups = server_groups(paths) if server_paths else import_groups(paths)
+    if upload:
+        groups = _uploaded(client, groups)
     if create:
         if partition:
             raise click.UsageError("--partition needs a collection that exists, without --create.")
@@ -163,6 +177,20 @@ def import_files(
     from penstock.cli.watch import follow
 
     follow(client, ids, as_json=as_json)
+
+
+def _uploaded(client: Client, groups: list[list[str]]) -> list[list[str]]:
+    """Upload the local files of the groups; the groups of their paths on the server."""
+    from penstock.sdk.progress import upload_bar
+
+    try:
+        with upload_bar(sys.stderr) as show:
+            return client.imports.upload(groups, progress=show)
+    except (OSError, ValueError) as error:
+        raise Failure(f"{error}. Nothing was imported.") from None
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted; nothing was imported. The same command continues where it stopped.", err=True)
+        raise
 
 
 def _create(

@@ -30,6 +30,7 @@ from penstock.imports.memory_budget import too_large
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import explained
+from penstock.imports.uploads import uploads_of
 from penstock.inference.infer import InferOptions, infer_schema
 from penstock.inference.inferred import InferredSchema
 from penstock.inference.preview import preview_of
@@ -143,6 +144,7 @@ class SchemaInference:
         groups = check_groups(
             request.groups, roots, request.keys, self._settings, request.options.get("from_format", "")
         )
+        roots = roots.with_uploads(uploads_of(self._catalog, cluster.org_id, groups))
         with self._place(cluster.org_id):
             deadline = time.monotonic() + self._settings.infer_timeout
             files = self._resolve(groups, roots, request, cluster.org_id, deadline)

@@ -33,6 +33,9 @@ from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.planner import check_input
 from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
 from penstock.imports.settings import JobSettings
+from penstock.imports.uploads import uploads_of
+from penstock.sources.globs import has_wildcards
+from penstock.sources.manifests import is_manifest
 from penstock.sources.roots import ImportRoots
 
 MAX_KEY = 256
@@ -79,8 +82,9 @@ class ImportService:
             existing = self._catalog.jobs.repeated(request.cluster_id, collection.id, record)
             if existing is not None:
                 return existing
+        uploads = uploads_of(self._catalog, cluster.org_id, groups)
         size = (
-            self._probe_files(request, groups, cluster, mapping.source_schema(collection.schema))
+            self._probe_files(request, groups, uploads, cluster, mapping.source_schema(collection.schema))
             if request.heads
             else 0
         )
@@ -104,6 +108,7 @@ class ImportService:
                 limits=self._settings.limits,
                 size=size,
                 field_count=len(collection.schema.fields),
+                uploads=uploads,
                 audit=replace(
                     entry_of(request.caller, "import.create"),
                     cluster_id=request.cluster_id,
@@ -244,7 +249,9 @@ class ImportService:
         roots = self._roots.within(
             [*self._catalog.jobs.roots(job.id), caller.roots], for_tenant=not caller.is_anybody
         )
-        check_paths(self._catalog.jobs.groups(job.id), roots, keys)
+        groups = self._catalog.jobs.groups(job.id)
+        check_paths(groups, roots, keys)
+        uploads_of(self._catalog, self._catalog.clusters.get(job.cluster_id).org_id, groups)
 
     def _request_transition(
         self, job: ImportJob, then: JobState, action: str, caller: Caller, **values: object
@@ -292,12 +299,19 @@ class ImportService:
         )
 
     def _probe_files(
-        self, request: CreateImport, groups: Sequence[Sequence[str]], cluster: Cluster, schema: CollectionSchema
+        self,
+        request: CreateImport,
+        groups: Sequence[Sequence[str]],
+        uploads: Sequence[str],
+        cluster: Cluster,
+        schema: CollectionSchema,
     ) -> int:
         """Check that the files exist, within ``head_timeout`` (v1 reports it at create); return their bytes."""
-        keys, roots = request.keys, self._roots_of(request.caller)
+        keys, roots = request.keys, self._roots_of(request.caller).with_uploads(uploads)
         size = 0
         for group in groups:
+            if any(has_wildcards(path) or is_manifest(path) for path in group):
+                continue  # to resolve it may take longer than a call; the job reports what is wrong
             probed = self._file_probe.probe(
                 cluster.org_id,
                 group,

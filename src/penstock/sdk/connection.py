@@ -12,7 +12,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from penstock.sdk.errors import AnswerTimeout, ApiError, ConnectionFailed, InvalidResponse
-from penstock.sdk.http import TIMEOUT, check_api_key, exchange, full_url, open_stream
+from penstock.sdk.http import TIMEOUT, check_api_key, exchange, full_url, open_stream, send
 
 __all__ = ["Connection"]
 
@@ -105,6 +105,33 @@ class Connection:
         )
         with response:
             yield response
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        data: bytes = b"",
+        repeatable: bool = False,
+        least_timeout: float = 0.0,
+    ) -> requests.Response:
+        """Send bytes to ``/v2/vectordb`` + ``path``; other arguments as :meth:`post`."""
+
+        def call() -> requests.Response:
+            return send(
+                method,
+                f"{self.url}/v2/vectordb{path}",
+                api_key=self._api_key,
+                database=self.database,
+                headers={"Tus-Resumable": "1.0.0", **headers},
+                session=self._session,
+                data=data,
+                params={"clusterId": self.cluster_id} if self.cluster_id else None,
+                **{**self._options, "timeout": max(self._options["timeout"], least_timeout)},
+            )
+
+        return _RETRYING(call) if repeatable else call()
 
     def read(self, path: str, body: Mapping[str, Any], reader: Callable[[Any], _T]) -> _T:
         """POST, and parse the answer's ``data`` with ``reader``.

@@ -14,6 +14,7 @@ from penstock.sdk.connection import Connection
 from penstock.sdk.errors import ApiError, ConnectionFailed, JobFailed, JobUnfinished
 from penstock.sdk.event_stream import EventsUnsupported, polled_changes, streamed_changes
 from penstock.sdk.jobs import ImportJob, job_from_wire
+from penstock.sdk.uploads import Uploader, UploadProgress, upload_items
 from penstock.sdk.v2_calls import checked_options, option_strings
 
 __all__ = ["Files", "Imports", "all_options", "file_groups"]
@@ -50,13 +51,16 @@ class Imports:
         volume: str = "",
         data_paths: Files | None = None,
         idempotency_key: str | None = None,
+        upload: bool = False,
+        progress: bool | Callable[[UploadProgress], object] = False,
     ) -> ImportJob:
         """Create a job and return it: ``Pending``, with its ``id``.
 
         Exactly one source is given:
 
-        * ``files``: paths or addresses that the server can reach by itself. A ``Path`` is sent as an absolute path,
-          a string as it is.
+        * ``files``: paths or addresses that the server can reach by itself: files, folders (ending in ``/``),
+          patterns such as ``s3://bucket/*.parquet``, or manifests. A ``Path`` is sent as an absolute path, a string
+          as it is. With ``upload=True`` they are files and folders of this machine, which are uploaded first.
         * ``object_urls``: objects or folders (ending in ``/``) of an object store, opened with the keys given here.
         * ``volume`` and ``data_paths``: files of a Zilliz volume.
 
@@ -74,7 +78,13 @@ class Imports:
             drop_columns: columns and keys to leave out. Only Penstock has this option.
             idempotency_key: the same key for the same collection gives the same job within a day, where the server
                 supports such keys. With a key the call is retried when no answer came; without, it is sent once.
+            upload: upload ``files`` first (:meth:`upload`). Only Penstock has this.
+            progress: of the upload, as in :meth:`upload`.
         """
+        if upload:
+            if files is None:
+                raise ValueError("upload=True uploads files: give files")
+            files = self.upload(files, progress=progress)
         sources = {
             "files": file_groups(files),
             "objectUrls": file_groups(object_urls),
@@ -105,6 +115,33 @@ class Imports:
         )
         job_id = self._connection.parse_response(path, answer, lambda reply: str(reply["data"]["jobId"]))
         return ImportJob(id=job_id, collection=collection, state="Pending", raw=answer["data"])
+
+    def upload(self, files: Files, *, progress: bool | Callable[[UploadProgress], object] = False) -> list[list[str]]:
+        """Upload files and folders of this machine; return the paths that :meth:`create` takes as ``files``.
+
+        A repeated call continues an upload that was interrupted. The server deletes uploads when a job that reads
+        them has completed, and after a day without one.
+
+        Args:
+            progress: True draws a progress bar; a function is called with every :class:`UploadProgress`.
+
+        Raises:
+            ImportCallError: the server refuses a file, or could not be reached for a minute.
+            OSError, ValueError: a file can't be read, or changed meanwhile.
+        """
+        groups = upload_items(file_groups(files) or [])
+        size = sum(item[0].stat().st_size for group in groups for item in group if not isinstance(item, str))
+        if callable(progress):
+            watching: AbstractContextManager[Callable[[UploadProgress], object]] = nullcontext(progress)
+        elif progress:
+            from penstock.sdk.progress import upload_bar
+
+            watching = upload_bar()
+        else:
+            watching = nullcontext(lambda state: None)
+        with watching as show:
+            uploader = Uploader(self._connection, show, size)
+            return [[item if isinstance(item, str) else uploader.upload(*item) for item in group] for group in groups]
 
     def list(
         self,

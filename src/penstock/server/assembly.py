@@ -31,6 +31,8 @@ from penstock.imports.scheduler import Scheduler
 from penstock.imports.schema_inference import SchemaInference
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
+from penstock.imports.upload_files import UploadFolder
+from penstock.imports.uploads import UploadLimits, UploadService
 from penstock.machine import memory_limit
 from penstock.server.engine_factory import engine_of, engines_of
 from penstock.server.health import Health, release_reserve
@@ -41,7 +43,7 @@ from penstock.server.observability.webhook_metrics import WebhookMetrics
 from penstock.server.runner_factory import runner_of, worker_memory
 from penstock.server.services import Services
 from penstock.server.startup_policy import authentication_of
-from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key, source_stores
+from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key, source_stores, upload_folder
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 from penstock.webhooks.sender import WebhookSender
@@ -62,7 +64,13 @@ def build_services(settings: Settings) -> Services:
         PathNotAllowed: an import root can't be served.
         InvalidParameter: the address is not loopback, and the startup policy is not met.
     """
-    roots = ImportRoots(settings.import_root, source_stores(settings))
+    uploads, _ = upload_folder(settings)
+    roots = ImportRoots(
+        settings.import_root,
+        source_stores(settings),
+        max_listed=settings.max_listed_files,
+        uploads=str(uploads or ""),
+    )
     _warn_of_roots(settings, roots)
     engine = engine_of(settings)
     if "://" in (settings.storage_url or ""):
@@ -117,7 +125,9 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
     watching = start_watching(settings, registry)
     runner = runner_of(settings)
     traced = watching.traced(runner)
-    scheduler = Scheduler(ImportContext(catalog, engines, traced, roots, job_settings, watching.observer))
+    folder, why_no_uploads = upload_folder(settings)
+    uploads = None if folder is None else UploadFolder(folder)
+    scheduler = Scheduler(ImportContext(catalog, engines, traced, roots, job_settings, watching.observer, uploads))
     partitions = PartitionService(catalog, engines)
     entities = EntityService(catalog, engines, partitions)
     searches = SearchService(catalog, engines, partitions, entities)
@@ -174,6 +184,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         quotas=catalog.quotas,
         imports=imports,
         job_events=JobEvents(imports, feed),
+        uploads=UploadService(catalog, uploads, _upload_limits(settings), why_no_uploads, health.enforce_quota),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
         list_clusters=catalog.clusters.list,
@@ -195,6 +206,14 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         start=health.start,
         end_streams=feed.end,
         stop=stop,
+    )
+
+
+def _upload_limits(settings: Settings) -> UploadLimits:
+    return UploadLimits(
+        size=min(settings.max_upload_bytes, settings.max_file_bytes),
+        org_bytes=settings.max_upload_bytes_per_org,
+        age=settings.upload_retention,
     )
 
 

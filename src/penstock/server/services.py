@@ -29,6 +29,7 @@ from penstock.domain.collections import Cluster
 from penstock.imports.api import Imports
 from penstock.imports.job_events import JobEvents
 from penstock.imports.schema_inference import SchemaInference
+from penstock.imports.uploads import UploadService
 from penstock.server.observability.call_tracing import TraceCall, untraced
 from penstock.settings import Settings
 from penstock.webhooks.service import WebhookService
@@ -55,6 +56,7 @@ class Services:
     accounts: AccountService
     imports: Imports
     job_events: JobEvents
+    uploads: UploadService
     inference: SchemaInference
     audit: Audit
     audit_log: AuditRepository

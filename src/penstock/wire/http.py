@@ -35,6 +35,7 @@ class Call:
     """One HTTP request, completely read.
 
     Header names are lower-case; of a repeated query key the last value counts. ``address`` is the client's.
+    ``parameters`` are the values of the parts of the route's path that are in braces.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Call:
     body: bytes = b""
     request_id: str = ""
     address: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def authorization(self) -> str:
@@ -91,6 +93,7 @@ class Reply:
     code: int | None = None
     media_type: str = JSON_MEDIA_TYPE
     retry_after: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     held: MemoryReservation | None = None
     stream: EventStream | None = None
 
@@ -108,6 +111,22 @@ class Reply:
 
 
 Handler = Callable[[Call], Reply]
+
+
+class BodyWriter(Protocol):
+    """Takes a request's body piece by piece, as it arrives. Its calls run in threads, one at a time."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        ...
+
+    def finish(self) -> Reply:
+        """The whole body is there; the reply to it."""
+        ...
+
+    def close(self) -> None:
+        """Called once at the end, also where the body broke off or a call failed; maybe while ``write`` runs."""
+        ...
 
 
 class Dialect(Protocol):
@@ -136,17 +155,22 @@ class Operation:
     """The OpenAPI operation of a route.
 
     ``query`` and ``body`` map the names of request keys to OpenAPI 3.0 schemas; ``required`` names the mandatory
-    ones. ``data`` is the schema of ``data`` in a successful reply; another ``media_type`` than JSON has none.
+    ones. ``headers`` are those of the request, where it has no JSON body; ``media_type`` is then that of its body,
+    if it has one. ``data`` is the schema of ``data`` in a successful reply, whose status is ``success``; a reply of
+    another ``reply_media_type`` than JSON has none.
     """
 
     summary: str
     tag: str
     description: str = ""
+    headers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     body: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     required: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
-    media_type: str = "application/json"
+    media_type: str = ""
+    reply_media_type: str = JSON_MEDIA_TYPE
+    success: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +180,9 @@ class Route:
     ``read_only``: the handler only reads the catalog, by indexes; such calls have a pool of their own, so that they
     don't wait behind those that wait for a disk. ``streams``: it may reply with a stream, so equal calls are answered
     singly.
+
+    ``open_body`` is for bodies that are too large for memory: it is called before the body is read, authenticates the
+    caller, and returns what takes the body. Such a route's ``handler`` is not used.
     """
 
     method: str
@@ -165,6 +192,7 @@ class Route:
     operation: Operation
     read_only: bool = False
     streams: bool = False
+    open_body: Callable[[Call], BodyWriter] | None = None
 
 
 def json_reply(

@@ -341,6 +341,33 @@ job_split = Table(
     PrimaryKeyConstraint("job_id", "ordinal"),
 )
 
+# Files that clients upload for imports. An unfinished one is named by its content, so that a client finds it again.
+upload = Table(
+    "upload",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, ForeignKey("org.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    # Whether all bytes are there, and have that checksum.
+    Column("is_complete", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    UniqueConstraint("org_id", "sha256", "size", "name"),
+)
+Index("ix_upload_expires_at", upload.c.expires_at)
+
+# The jobs that read an upload: it stays as long as one of them may need it.
+upload_use = Table(
+    "upload_use",
+    metadata,
+    Column("upload_id", Text, nullable=False),
+    Column("job_id", BigInteger, nullable=False),
+    PrimaryKeyConstraint("upload_id", "job_id"),
+)
+Index("ix_upload_use_job_id", upload_use.c.job_id)
+
 # The job of each idempotency key. The fingerprint shows whether a repeated call is the same request.
 idempotency_key = Table(
     "idempotency_key",

@@ -20,6 +20,7 @@ from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.quotas import LIVE_JOBS, enforce_job_limits, enforce_quota, lock_cluster
 from penstock.catalog.jobs.rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
 from penstock.catalog.jobs.transitions import Guard, JobTransitions, log_transition
+from penstock.catalog.jobs.uploads import use_uploads
 from penstock.domain.audit import AuditEntry
 from penstock.domain.ids import millis_of, new_id
 from penstock.domain.jobs import (
@@ -45,7 +46,7 @@ class NewJob:
     ``trace`` is the call's traceparent. ``roots`` restricts what the caller may import from; empty: all roots of the
     server. ``quota`` is the default for orgs without their own, ``limits`` is of the collection and its cluster;
     ``size`` is the bytes of the files, as far as known at creation. ``field_count`` is the number of the collection's
-    fields. ``audit`` is the entry to log with the insert.
+    fields. ``audit`` is the entry to log with the insert. ``uploads`` are the ids of the uploads that it reads.
     """
 
     cluster_id: str
@@ -67,6 +68,7 @@ class NewJob:
     size: int = 0
     field_count: int | None = None
     audit: AuditEntry | None = None
+    uploads: Sequence[str] = ()
 
 
 # Built once, most calls need it: building such a statement takes longer than running it.
@@ -101,6 +103,7 @@ class JobRepository:
             InvalidParameter: the call's idempotency key belongs to a different request.
             LimitExceeded: the collection or the cluster has reached its limit of jobs.
             QuotaExceeded: the org has reached its limit of jobs, or has no bytes left today.
+            UploadNotFound: an upload was deleted.
         """
         while True:
             new_job_id = new_id()
@@ -168,6 +171,7 @@ class JobRepository:
             },
         )
         self._keep_secret(connection, job_id, new.secret)
+        use_uploads(connection, job_id, new.uploads)
 
     def _keep_secret(self, connection: Connection, job_id: int, secret: Mapping[str, str]) -> None:
         if secret:

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from penstock.domain.deadline import DeadlineExceeded
 from penstock.server.calls import Calls
+from penstock.server.http.body_stream import stream_body
 from penstock.server.http.event_stream import EventStreamResponse
 from penstock.wire.http import BodyTooLarge, Call, Reply, Route
 
@@ -40,6 +41,7 @@ def make_endpoint(routes: Sequence[Route], calls: Calls, *, max_body_bytes: int)
         request.state.route = route.path
         request.state.code = reply.code
         headers = {"content-type": reply.media_type}
+        headers |= reply.headers
         if reply.retry_after is not None:
             headers["retry-after"] = str(reply.retry_after)
         if not getattr(request.state, "body_read", False):
@@ -89,7 +91,10 @@ async def _reply(route: Route, request: Request, calls: Calls, max_body_bytes: i
         query=dict(request.query_params),
         request_id=request_id,
         address=request.client.host if request.client else "",
+        parameters=request.path_params,
     )
+    if route.open_body is not None:
+        return await stream_body(route, route.open_body, request, call, calls)
     clock = asyncio.get_running_loop().time
     timeout = route.dialect.timeout(call) or calls.timeout
     ends = clock() + timeout

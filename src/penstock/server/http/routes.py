@@ -18,6 +18,7 @@ from penstock.wire.milvus_v2 import (
     webhooks,
 )
 from penstock.wire.milvus_v2 import imports as milvus_v2_imports
+from penstock.wire.milvus_v2 import uploads as milvus_v2_uploads
 from penstock.wire.milvus_v2.dialect import MilvusV2
 from penstock.wire.zilliz_v1 import imports as zilliz_v1_imports
 from penstock.wire.zilliz_v1.dialect import ZillizV1
@@ -32,6 +33,7 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
         *milvus_v2_imports.routes(
             services.imports, services.job_events, services.inference, v2, region=settings.region
         ),
+        *milvus_v2_uploads.routes(services.uploads, v2),
         *databases.routes(services.databases, v2),
         *collections.routes(services.collections, services.partitions, services.indexes, v2),
         *aliases.routes(services.aliases, v2),

@@ -51,7 +51,8 @@ CREATE = Operation(
         "partitionName": _TEXT,
         "files": {
             **_PATHS,
-            "description": "List of groups: one file, one folder ending in /, or one NumPy set per group.",
+            "description": "List of groups: one file, folder ending in /, pattern (*, ?, [...], **), manifest or "
+            "upload (upload://ID/name), or one NumPy set per group.",
             "example": [["0.parquet"], ["1.parquet"]],
         },
         "objectUrl": _TEXT,
@@ -217,7 +218,7 @@ EVENTS = Operation(
         "state": {**_STATE, "description": "Only jobs in this state, and once more each that leaves it."},
         "details": {"type": "boolean", "description": "Also details of the job's files; needs jobId."},
     },
-    media_type="text/event-stream",
+    reply_media_type="text/event-stream",
 )
 
 COMMIT = Operation(
