@@ -111,7 +111,7 @@ def _visit(page: Page, pictures: Path, addresses: Sequence[tuple[str, str]], loo
 
 def _wizard(page: Page, pictures: Path, server: RunningServer, look: str) -> Iterator[Path]:
     page.goto("/import")
-    page.get_by_label("One path or address per line").fill(str(server.import_root / "docs.jsonl"))
+    page.get_by_label("Paths and addresses, one per line").fill(str(server.import_root / "docs.jsonl"))
     page.get_by_label("Its name").fill("essays")
     yield _picture(page, pictures, f"import-1-source-{look}")
     page.get_by_role("button", name="Continue to columns").click()

@@ -245,7 +245,7 @@ def test_rows_are_found_by_row_and_by_vector(page: Page) -> None:
 def test_the_wizard_creates_a_collection_and_imports(page: Page, world: World) -> None:
     path = write_rows(world.server.import_root / "wizard.jsonl", 30)
     page.goto("/import")
-    page.get_by_label("One path or address per line").fill(path)
+    page.get_by_label("Paths and addresses, one per line").fill(path)
     page.get_by_role("button", name="Continue to columns").click()
     expect(page.get_by_role("alert")).to_contain_text("choose a collection")
     page.get_by_label("Its name").fill("wizards")
@@ -253,7 +253,7 @@ def test_the_wizard_creates_a_collection_and_imports(page: Page, world: World) -
     expect(page.get_by_role("region", name="Inferred fields")).to_contain_text("FloatVector", timeout=MILLIS)
     assert axe_findings(page) == []
     page.get_by_role("button", name="Back").click()
-    expect(page.get_by_label("One path or address per line")).to_have_value(path)
+    expect(page.get_by_label("Paths and addresses, one per line")).to_have_value(path)
     expect(page.get_by_label("Its name")).to_have_value("wizards")
     page.get_by_role("button", name="Continue to columns").click()
     page.get_by_role("button", name="Continue to check").click()
@@ -269,7 +269,7 @@ def test_columns_are_mapped_to_the_fields_of_a_collection(page: Page, world: Wor
     rows = [{"key": 7000 + number, "title": "mapped", "embedding": [1.0] * DIM} for number in range(5)]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     page.goto("/import?collection=default/docs")
-    page.get_by_label("One path or address per line").fill(str(file))
+    page.get_by_label("Paths and addresses, one per line").fill(str(file))
     page.get_by_role("button", name="Continue to columns").click()
     page.get_by_label("Column of id").select_option("key", timeout=MILLIS)
     page.get_by_label("Column of vector").select_option("embedding")
@@ -364,3 +364,16 @@ def test_the_api_page_folds_what_is_not_served(page: Page) -> None:
     last = page.locator(".opblock-tag-section").last
     expect(last).to_contain_text("not served")
     expect(last.locator(".opblock")).to_have_count(0)
+
+
+def test_files_are_uploaded_in_the_wizard(page: Page, world: World, tmp_path: Path) -> None:
+    """A file of several pieces; its SHA-256 is computed by the page's own script, and checked by the server."""
+    rows = [json.dumps({"id": 9000 + number, "title": "x" * 900_000, "vector": [1.0] * DIM}) for number in range(20)]
+    (tmp_path / "uploaded.jsonl").write_text("\n".join(rows) + "\n")
+    page.goto("/import?collection=default/docs")
+    page.get_by_label("Choose files").set_input_files(str(tmp_path / "uploaded.jsonl"))
+    expect(page.locator("#uploads")).to_contain_text("uploaded.jsonl · uploaded", timeout=4 * MILLIS)
+    expect(page.get_by_label("Paths and addresses, one per line")).to_have_value(
+        re.compile("^upload://.*uploaded.jsonl$")
+    )
+    assert axe_findings(page) == []

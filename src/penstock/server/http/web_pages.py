@@ -25,7 +25,7 @@ from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError
 from penstock.server.calls import Calls
 from penstock.server.doctor import examine
-from penstock.server.http.event_stream import EventStreamResponse
+from penstock.server.http.endpoint import make_endpoint
 from penstock.server.services import Services
 from penstock.server.storage_settings import catalog_file
 from penstock.settings import Settings
@@ -34,10 +34,11 @@ from penstock.web.page import OpenRoute, PageCall, PageReply, PageRoute, Values
 from penstock.web.pages import Pages, failure, run
 from penstock.web.routes import page_routes
 from penstock.web.services import WebServices
-from penstock.web.tokens import PAGE_POLICY, new_page_token
-from penstock.wire.http import Call, Reply, Route
+from penstock.web.tokens import PAGE_POLICY, ForgedForm, check_csrf, new_page_token
+from penstock.wire.http import Call, Route
 from penstock.wire.milvus_v2.dialect import PREFIX
 from penstock.wire.milvus_v2.row_serializer import render_rows
+from penstock.wire.milvus_v2.uploads import PATH as UPLOADS
 
 MAX_FORM_BYTES = 1 << 20
 _SESSION_COOKIE = "penstock_session"
@@ -66,10 +67,14 @@ def web_routes(services: Services, routes: Sequence[Route], calls: Calls) -> lis
     for route in page_routes(pages):
         by_path.setdefault(route.path, {})[route.method] = route
     is_secure = services.settings.tls_cert is not None
-    events = next(route for route in routes if route.streams)
+    own = [
+        ("/events", [route for route in routes if route.streams]),
+        ("/uploads", [route for route in routes if route.path == UPLOADS and route.method == "POST"]),
+        ("/uploads/{id}", [route for route in routes if route.path == f"{UPLOADS}/{{id}}"]),
+    ]
     return [
         StarletteRoute("/assets/{version}/{name:path}", _asset, include_in_schema=False),
-        StarletteRoute("/events", _events(events, calls), include_in_schema=False),
+        *(_call_route(path, of_path, calls, services.settings.max_body_bytes) for path, of_path in own),
         *(
             StarletteRoute(
                 path,
@@ -165,33 +170,26 @@ def _endpoint(pages: Pages, methods: Mapping[str, PageRoute | OpenRoute], calls:
     return endpoint
 
 
-def _events(route: Route, calls: Calls) -> Any:
-    """The event stream of the API for browsers, which send a cookie where other clients send a header."""
+def _call_route(path: str, routes: Sequence[Route], calls: Calls, max_body_bytes: int) -> BaseRoute:
+    """Calls of the API for the page's scripts: browsers send a cookie where other clients send a header.
 
-    async def endpoint(request: Request) -> Response:
-        request.state.route = "/events"
-        authorization = _authorization(_cookies(request).get(_SESSION_COOKIE, ""))
-        address = request.client.host if request.client else ""
-        headers = {"authorization": authorization, "last-event-id": request.headers.get("last-event-id", "")}
-        call = Call(
-            method="GET",
-            path=route.path,
-            headers={name: value for name, value in headers.items() if value},
-            query=dict(request.query_params),
-            request_id=request.state.request_id,
-            address=address,
-        )
-        run_call = partial(calls.run, authorization, address, route=route.path, read_only=True)
-        try:
-            reply = await run_call(partial(route.handler, call), discard=Reply.release)
-        except Exception as error:  # noqa: BLE001 - the script polls where there is no stream; calls have logged it
-            reply = route.dialect.failure(error, call.request_id)
-        if reply.stream is None:
-            return Response(reply.content, 503 if reply.status == 200 else reply.status, media_type=reply.media_type)
-        renew = partial(run_call, reply.stream.renew)
-        return EventStreamResponse(reply, {"content-type": reply.media_type}, renew)
+    Calls that change something need the token of the page's forms, too.
+    """
+    endpoint = make_endpoint(routes, calls, max_body_bytes=max_body_bytes)
 
-    return endpoint
+    async def with_session(request: Request) -> Response:
+        token = _cookies(request).get(_SESSION_COOKIE, "")
+        if request.method not in ("GET", "HEAD"):
+            try:
+                check_csrf(token, request.headers.get("x-csrf", ""))
+            except ForgedForm as error:
+                return PlainTextResponse(f"{error}\n", 403, headers={"connection": "close"})
+        headers = [(name, value) for name, value in request.scope["headers"] if name != b"authorization"]
+        if authorization := _authorization(token):
+            headers.append((b"authorization", authorization.encode()))
+        return await endpoint(Request({**request.scope, "headers": headers}, request.receive))
+
+    return StarletteRoute(path, with_session, methods=[route.method for route in routes], include_in_schema=False)
 
 
 def _authorization(token: str) -> str:
