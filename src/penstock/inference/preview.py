@@ -32,14 +32,14 @@ def preview_of(sample: Sample) -> Preview:
 
 
 def _first(column: Any) -> Sequence[Any]:
-    """The first values of a column. Arrow values that Python has no type for are shown as Arrow prints them."""
+    """The first values of a column; those that Python has no value for as Arrow writes them."""
     if not isinstance(column, pa.ChunkedArray | pa.Array):
         return list(column[:MAX_ROWS])
     first = column.slice(0, MAX_ROWS)
     try:
         return list(first.to_pylist())
     except (ValueError, OverflowError):  # such as times beyond the year 9999
-        return [str(value) for value in first]
+        return list(first.cast(pa.string()).to_pylist())
 
 
 def _text(value: Any) -> str | None:

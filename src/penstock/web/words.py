@@ -46,7 +46,8 @@ def short_number(value: float) -> str:
     for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if value >= limit:
             scaled = value / (1e3 if suffix == "k" else limit)
-            return f"{scaled:.3g} {suffix}" if scaled < 1000 else f"{scaled:,.0f} {suffix}"
+            decimals = 2 if scaled < 10 else 1 if scaled < 100 else 0
+            return f"{scaled:,.{decimals}f} {suffix}"
     return f"{value:,.0f}"
 
 
