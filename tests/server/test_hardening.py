@@ -382,7 +382,7 @@ def test_answers_tell_browsers_what_they_are_and_nobody_what_serves_them(door: D
         headers = door.get(path, known=known).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == ("same-origin" if path == "/" else "no-referrer")
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert "strict-transport-security" not in headers
         assert not {"server", "x-powered-by", "via", "access-control-allow-origin"} & headers.keys()
