@@ -91,6 +91,14 @@ class World:
             )
         )
 
+    @property
+    def roots_of_files(self) -> ImportRoots:
+        """The import root alone."""
+        return ImportRoots([str(self.files)])
+
+    def commit(self, job: ImportJob) -> ImportJob:
+        return self.imports.commit(CLUSTER, job.id, ANONYMOUS)
+
     def retry(self, job: ImportJob, keys: StoreCredentials | None = None) -> ImportJob:
         return self.imports.retry(CLUSTER, job.id, keys or StoreCredentials(), ANONYMOUS)
 

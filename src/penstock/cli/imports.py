@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from penstock.sdk.schema import InferredSchema
 
 GROUPS_PER_JOB = 1024
+_MAX_SHOWN = 10
+"""Loaded files that the question names."""
 
 
 @click.command("import")
@@ -153,6 +155,10 @@ def import_files(
         if value
     ]:
         raise click.UsageError(f"{', '.join(inference_flags)} needs --create.")
+    if not (create or yes or "if_loaded" in job_options):
+        if_loaded = _ask_about_loaded(client, collection, groups)
+        if if_loaded:
+            job_options["if_loaded"] = if_loaded
     shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
     if len(shares) > 1:
         click.echo(
@@ -191,6 +197,34 @@ def _uploaded(client: Client, groups: list[list[str]]) -> list[list[str]]:
     except KeyboardInterrupt:
         click.echo("\nInterrupted; nothing was imported. The same command continues where it stopped.", err=True)
         raise
+
+
+def _ask_about_loaded(client: Client, collection: str, groups: list[list[str]]) -> str:
+    """Ask on a terminal what to do with files that were loaded before; "" if there are none, or no terminal."""
+    from penstock.sdk.errors import ImportCallError
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return ""
+    try:
+        loaded = client.imports.loaded(collection, groups[:GROUPS_PER_JOB])
+    except ImportCallError:
+        # Only Penstock has this call, and the import itself explains what else is wrong.
+        return ""
+    if not loaded:
+        return ""
+    for name, job_id in list(loaded.items())[:_MAX_SHOWN]:
+        click.echo(f"{name} was loaded into {collection} by job {job_id}.", err=True)
+    if len(loaded) > _MAX_SHOWN:
+        click.echo(f"So were {len(loaded) - _MAX_SHOWN:,} other files.", err=True)
+    choice: str = click.prompt(
+        "Load them again, which stores their rows twice, skip them, or import nothing?",
+        type=click.Choice(["load", "skip", "nothing"]),
+        default="skip",
+        err=True,
+    )
+    if choice == "nothing":
+        raise Failure("Nothing was imported.")
+    return choice
 
 
 def _create(

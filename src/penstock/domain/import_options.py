@@ -6,8 +6,17 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 BOOLEAN = ("true", "false")
+
+
+class OnError(StrEnum):
+    """What a job does about bad rows and files."""
+
+    ABORT = "abort"
+    SKIP_ROW = "skip_row"
+    SKIP_FILE = "skip_file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +76,41 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         help="Columns without a field: keep as dynamic values, drop, or fail",
         values=("dynamic", "drop", "error"),
         default="dynamic",
+        has_flag=True,
+    ),
+    ImportOption(
+        name="if_loaded",
+        help="Files that the collection has the rows of: load them again, skip them, or fail",
+        values=("load", "skip", "error"),
+        default="load",
+        has_flag=True,
+    ),
+    ImportOption(
+        name="verify",
+        help="With true rows, keys, vectors and searches are checked after the commit",
+        values=BOOLEAN,
+        default="false",
+        has_flag=True,
+    ),
+    ImportOption(
+        name="on_error",
+        help="A bad row fails the job (abort), is left out (skip_row), or its file is (skip_file)",
+        values=tuple(policy.value for policy in OnError),
+        default=OnError.ABORT.value,
+        has_flag=True,
+    ),
+    ImportOption(
+        name="max_errors",
+        help="Most bad rows of a job, with skip_file most bad files, before it fails: 100, or 1% of all",
+        default="no limit",
+        metavar="COUNT",
+        has_flag=True,
+    ),
+    ImportOption(
+        name="max_errors_per_file",
+        help="Most bad rows of one file before the job fails: 100, or 1% of its rows",
+        default="no limit",
+        metavar="COUNT",
         has_flag=True,
     ),
     ImportOption(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from penstock.domain.durations import parse_duration
+from penstock.domain.error_budget import ErrorPolicy
 from penstock.domain.import_options import IMPORT_OPTIONS
 from penstock.errors import ImportRefused, InvalidParameter, MissingParameter, Unsupported, shorten
 from penstock.imports.requests import StoreCredentials
@@ -80,3 +81,4 @@ def check_options(options: Mapping[str, str], partition: str | None = None) -> N
                 f"options.{option.name} must be one of {', '.join(option.values)}, not {shorten(value)}",
                 option=option.name,
             )
+    ErrorPolicy.of(options)

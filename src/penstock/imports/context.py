@@ -9,6 +9,7 @@ from penstock.catalog import Catalog
 from penstock.engines.base import Staged
 from penstock.engines.registry import EngineRegistry
 from penstock.imports.events import NullObserver, Observer
+from penstock.imports.reject_files import SplitRejects
 from penstock.imports.settings import JobSettings
 from penstock.imports.upload_files import UploadFolder
 from penstock.runners.base import Runner
@@ -28,9 +29,16 @@ class ImportContext:
     uploads: UploadFolder | None = None
 
 
-def note_of(staged: Staged) -> dict[str, Any]:
-    """Serialize staged files for the catalog."""
-    return {"rows": staged.rows, "size": staged.size, "note": staged.note}
+def note_of(staged: Staged, rejects: SplitRejects | None = None) -> dict[str, Any]:
+    """Serialize staged files for the catalog, and the rejected rows of the split."""
+    note: dict[str, Any] = {"rows": staged.rows, "size": staged.size, "note": staged.note}
+    return note if rejects is None else {**note, "rejects": rejects.to_json()}
+
+
+def rejects_of(note: Any) -> SplitRejects | None:
+    """The rejected rows in the result of :func:`note_of`."""
+    found = None if note is None else note.get("rejects")
+    return None if found is None else SplitRejects.from_json(found)
 
 
 def staged_of(note: Any) -> Staged:

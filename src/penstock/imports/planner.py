@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeAlias
 
 from penstock.domain.jobs import FileRange, JobWarning, merge_warnings
 from penstock.domain.schema import CollectionSchema
-from penstock.errors import DataError, LimitExceeded, shorten
+from penstock.errors import DataError, LimitExceeded, PenstockError, shorten
+from penstock.imports.checksums import ExpectedContent
 from penstock.imports.delta_log import without_removed
 from penstock.imports.manifests import resolve_manifest
 from penstock.imports.mapping_options import column_mapping_of
@@ -26,7 +27,6 @@ from penstock.imports.tasks import (
     plan_files,
     scan_range,
 )
-from penstock.imports.verification import ExpectedContent
 from penstock.readers.base import InputFile
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import FORMATS, format_named
@@ -47,11 +47,12 @@ _MAX_LISTED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Input files, and their file ranges in order."""
+    """Input files, and their file ranges in order. ``errors`` are those of files that are left out, by ordinal."""
 
     files: Sequence[InputFile]
     ranges: Sequence[FileRange]
     warnings: Sequence[JobWarning]
+    errors: Mapping[int, PenstockError] = field(default_factory=dict)
 
 
 def resolve_files(
@@ -163,6 +164,7 @@ def plan_ranges(
             for file_range in ranges
         ],
         warnings=merge_warnings([list(column_warnings), *(list(plan.warnings) for plan in plans)]),
+        errors={ordinal: plan.error for ordinal, plan in enumerate(plans) if plan.error is not None},
     )
 
 

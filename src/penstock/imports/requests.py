@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from penstock.catalog.jobs.loaded_files import LoadedFile
 from penstock.domain.access import Caller
 from penstock.domain.jobs import ImportFile, ImportJob, JobState
 
@@ -50,11 +51,34 @@ class CreateImport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayImport:
+    """A call to import the rejected rows, or the files that were left out, of a job: from ``groups`` of corrected
+    files, or from the job's own files where there are none."""
+
+    cluster_id: str
+    job_id: int
+    groups: Sequence[Sequence[str]] = ()
+    keys: StoreCredentials
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobDetails:
     """A job and its files, in the order of the request. ``files`` is empty until the job has been planned."""
 
     job: ImportJob
     files: Sequence[ImportFile]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedFiles:
+    """The answer to which of some files a collection has the rows of: by name, with their last jobs.
+
+    ``total`` counts the files that were asked about.
+    """
+
+    loaded: Sequence[tuple[str, LoadedFile]]
+    total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

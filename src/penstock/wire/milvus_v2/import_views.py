@@ -86,6 +86,8 @@ class Profile:
             view["fileName"] = ",".join(self.file_name(file.name) for file in details.files)
         if job.stage:
             view["stage"] = job.stage
+        if job.verification is not None:
+            view["verification"] = job.verification
         if job.warnings:
             view["warnings"] = [warning.to_json() for warning in job.warnings]
         return view | self._reason(reason_of(job))
@@ -130,6 +132,7 @@ class Profile:
             "state": self.file_words[file.state],
             "importedRows": file.rows,
             "totalRows": file.total_rows,
+            **({"rejectedRows": file.rejected_rows} if file.rejected_rows else {}),
         } | self._reason(file.reason)
 
     def _reason(self, reason: str | None) -> dict[str, str]:
@@ -160,6 +163,9 @@ def _figures(job: ImportJob) -> dict[str, Any]:
         "totalRows": 0 if job.has_failed else job.total_rows,
         "createTime": time_text(job.created_at),
         "completeTime": _time(job.finished_at),
+        **({"rejectedRows": job.rejected_rows} if job.rejected_rows else {}),
+        **({"skippedFiles": job.skipped_files} if job.skipped_files else {}),
+        **({} if job.replay_of is None else {"replayOf": str(job.replay_of)}),
     }
 
 
