@@ -13,17 +13,20 @@ from penstock.domain.access import Role
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState
 from penstock.domain.parse_int import number_of_digits
 from penstock.errors import JobNotFound
-from penstock.imports.requests import JobDetails, StoreCredentials
+from penstock.imports.rejections import ErrorGroup, ErrorPage
+from penstock.imports.requests import JobDetails, ReplayImport, StoreCredentials
 from penstock.web.commands import Copies, command, copies
-from penstock.web.page import PageReply, PageRoute, Visit, redirect
+from penstock.web.page import PageReply, PageRoute, Visit, address, redirect
 from penstock.web.pages import Pages
 from penstock.web.progress import JobView, view
 from penstock.web.throughput import Throughput
 from penstock.web.words import plural
 
-TABS: Mapping[str, str] = {"": "Overview", "files": "Files", "raw": "Raw"}
+TABS: Mapping[str, str] = {"": "Overview", "files": "Files", "errors": "Errors", "rejects": "Rejects", "raw": "Raw"}
+REJECT_TYPES = {"jsonl": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
 FILES_PER_PAGE = 100
 _MAX_PAGE = 1_000_000
+_REJECTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,22 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             actions=_actions(view(job)) if visit.may(Role.WRITER, job.database) else (),
             copies=_copies(visit.cluster.id, job),
             raw=_raw(pages, visit, job) if tab == "raw" else "",
+            failure=_failure(details),
+            groups=_groups(pages, visit, job) if tab == "errors" else (),
+            rejects=_rejects(pages, visit, job) if tab == "rejects" else None,
         )
+
+    def download(visit: Visit) -> PageReply:
+        job_id, kind = _job_id(visit), visit.call.arguments["format"]
+        content = pages.services.rejections.download(visit.cluster.id, job_id, visit.caller, kind)
+        return PageReply(content=content, media_type=REJECT_TYPES[kind], filename=f"rejects-{job_id}.{kind}")
+
+    def replay(visit: Visit) -> PageReply:
+        request = ReplayImport(
+            cluster_id=visit.cluster.id, job_id=_job_id(visit), keys=_keys(visit), caller=visit.caller
+        )
+        job = imports.replay(request)
+        return redirect(address(f"/jobs/{job.id}", cluster=visit.form.get("cluster")))
 
     def confirm(visit: Visit) -> PageReply:
         details = details_of(visit)
@@ -94,17 +112,12 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
         def handle(visit: Visit) -> PageReply:
             job_id = _job_id(visit)
             make(visit, job_id)
-            return redirect(f"/jobs/{job_id}" + (f"?cluster={visit.cluster.id}" if visit.form.get("cluster") else ""))
+            return redirect(address(f"/jobs/{job_id}", cluster=visit.form.get("cluster")))
 
         return handle
 
     def retry(visit: Visit, job_id: int) -> object:
-        keys = StoreCredentials(
-            access_key=visit.form.get("access_key"),
-            secret_key=visit.form.get("secret_key"),
-            token=visit.form.get("token"),
-        )
-        return imports.retry(visit.cluster.id, job_id, keys, visit.caller)
+        return imports.retry(visit.cluster.id, job_id, _keys(visit), visit.caller)
 
     changes: Mapping[str, Callable[[Visit, int], object]] = {
         "abort": lambda visit, job_id: imports.abort(visit.cluster.id, job_id, visit.caller),
@@ -113,7 +126,15 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
     }
     return (
         PageRoute(method="GET", path="/jobs/{job}", handler=show, action="import.describe", read_only=True),
+        PageRoute(method="GET", path="/jobs/{job}/rejects/{format}", handler=download, action="import.describe"),
         PageRoute(method="GET", path="/jobs/{job}/{verb}", handler=confirm, action="import.describe"),
+        PageRoute(
+            method="POST",
+            path="/jobs/{job}/replay",
+            handler=replay,
+            action="import.replay",
+            stores_entry=True,
+        ),
         *(
             PageRoute(
                 method="POST",
@@ -135,6 +156,34 @@ def _job_id(visit: Visit) -> int:
     return number
 
 
+def _keys(visit: Visit) -> StoreCredentials:
+    """The keys of an object store that were typed into the confirmation."""
+    return StoreCredentials(
+        access_key=visit.form.get("access_key"),
+        secret_key=visit.form.get("secret_key"),
+        token=visit.form.get("token"),
+    )
+
+
+def _failure(details: JobDetails) -> Mapping[str, Any] | None:
+    """Where a failed job failed: the facts of its first failed file that has some, with the file's name."""
+    if details.job.state is not JobState.FAILED:
+        return None
+    for file in details.files:
+        if file.error is not None:
+            return {"file": file.name, **file.error}
+    return None
+
+
+def _groups(pages: Pages, visit: Visit, job: ImportJob) -> Sequence[ErrorGroup]:
+    return pages.services.rejections.groups(visit.cluster.id, job.id, visit.caller)
+
+
+def _rejects(pages: Pages, visit: Visit, job: ImportJob) -> ErrorPage:
+    cursor = visit.query.get("cursor") or None
+    return pages.services.rejections.page(visit.cluster.id, job.id, visit.caller, limit=_REJECTS, cursor=cursor)
+
+
 def _actions(shown: JobView) -> Sequence[Action]:
     """What the job's state allows, the likeliest first."""
     job = shown.job
@@ -150,6 +199,16 @@ def _actions(shown: JobView) -> Sequence[Action]:
             "is kept where its files are unchanged."
         )
         return (Action("retry", "Retry", text, needs_keys=job.has_credentials),)
+    if job.state is JobState.COMPLETED and (job.rejected_rows or job.skipped_files):
+        left_out = [
+            *([plural(job.rejected_rows, "rejected row")] if job.rejected_rows else []),
+            *([plural(job.skipped_files, "skipped file")] if job.skipped_files else []),
+        ]
+        text = (
+            f"Creates a job that imports only the {' and '.join(left_out)}, from the files as they are now, with the "
+            "options of this one. Correct the files first"
+        )
+        return (Action("replay", "Replay", f"{text}.", needs_keys=job.has_credentials),)
     if shown.is_live and not job.state.is_committed:
         staged = f" Deletes the {rows} read so far." if job.rows else ""
         return (Action("abort", "Abort", f"Ends the job at {shown.percent} %.{staged} None was visible.", True),)
@@ -161,7 +220,7 @@ def _action_named(job: ImportJob, verb: str) -> Action:
     for action in _actions(view(job)):
         if action.verb == verb:
             return action
-    if verb in ("abort", "commit", "retry"):
+    if verb in ("abort", "commit", "retry", "replay"):
         text = f"The job is {view(job).state.word.lower()} now. The server says whether that is possible."
         return Action(verb, verb.capitalize(), text)
     raise JobNotFound(f"a job has no page {verb[:40]!r}", job_id=job.id)

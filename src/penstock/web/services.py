@@ -24,6 +24,7 @@ from penstock.collections.searches import SearchService
 from penstock.domain.collections import Cluster
 from penstock.domain.schema import CollectionSchema
 from penstock.imports.api import Imports
+from penstock.imports.rejections import Rejections
 from penstock.imports.schema_inference import SchemaInference
 
 
@@ -66,6 +67,7 @@ class WebServices:
     sessions: SessionService
     imports: Imports
     inference: SchemaInference
+    rejections: Rejections
     databases: DatabaseService
     collections: CollectionService
     partitions: PartitionService

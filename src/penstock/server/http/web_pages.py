@@ -109,6 +109,7 @@ def _web_services(services: Services, routes: Sequence[Route]) -> WebServices:
         sessions=services.sessions,
         imports=services.imports,
         inference=services.inference,
+        rejections=services.rejections,
         databases=services.databases,
         collections=services.collections,
         partitions=services.partitions,
