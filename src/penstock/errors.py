@@ -21,6 +21,7 @@
     │   ├── ClusterExists, ClusterNotEmpty
     │   ├── CollectionNotLoaded, CollectionLoaded
     │   ├── JobStateConflict        commit, abort or retry in a state that forbids it
+    │   ├── TargetNotEmpty          an export never changes files
     │   └── UploadConflict          another offset than sent, or another call is writing
     ├── AccessDenied
     │   ├── Unauthenticated         no credentials, or wrong ones

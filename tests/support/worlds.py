@@ -66,7 +66,11 @@ class World:
         self.files.mkdir(exist_ok=True)
         stores = {"s3": self.store, "http": self.web, "https": self.web}
         roots = ImportRoots([str(self.files), *self.roots], stores)
-        self.scheduler = Scheduler(ImportContext(self.catalog, self.engines, self.runner, roots, self.settings))
+        self.scheduler = Scheduler(
+            ImportContext(
+                self.catalog, self.engines, self.runner, roots, self.settings, spool=self.folder / "dry-runs"
+            )
+        )
         self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
         self.collections = CollectionService(self.catalog, self.engines, self.scheduler.wake)
         self.partitions = PartitionService(self.catalog, self.engines)

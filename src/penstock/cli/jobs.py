@@ -35,7 +35,7 @@ jobs.add_command(list_jobs)
 def describe(client: Client, job_id: str, watch: bool, as_json: bool) -> None:
     """Show a job in full: progress, files, warnings, and the reason of a failure."""
     from penstock.cli.output import print_json
-    from penstock.cli.watch import can_retry, watch_files
+    from penstock.cli.watch import MAX_ERRORS, can_retry, watch_files
 
     if watch:
         watch_files(client, job_id)
@@ -44,6 +44,11 @@ def describe(client: Client, job_id: str, watch: bool, as_json: bool) -> None:
         print_json(job.raw)
         return
     _print_job(job)
+    if job.report is not None:
+        from penstock.cli.check_reports import print_report
+        from penstock.domain.check_report import Report
+
+        print_report(Report.from_json(job.report), (), max_errors=MAX_ERRORS, as_json=False)
     if can_retry(job):
         click.echo(f"\nAfter fixing the cause, resume it: penstock jobs retry {job.id}")
 

@@ -59,6 +59,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "search": LazyCommand("rows:search", "Print the rows nearest to a vector."),
     "profile": LazyCommand("profile:profile", "Add, list and remove profiles: servers by name."),
     "completion": LazyCommand("completion:completion", "Print the script that completes commands in a shell."),
+    "check": LazyCommand("check:check", "Check import files without a server.", needs_server=True),
     "convert": LazyCommand("convert:convert", "Convert files into import files of a collection."),
 }
 

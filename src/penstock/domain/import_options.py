@@ -26,6 +26,7 @@ class ImportOption:
     ``help`` is a sentence without its full stop, for ``--help``, the docs and OpenAPI. ``values`` are the only ones
     that it may have; empty: any that its own check accepts. ``metavar`` names such a value. ``has_flag``: ``penstock
     import`` has a flag of its name; of an option that is true or false the flag takes no value and means true.
+    ``is_of_job``: it decides what becomes of the rows, not how files are read, so ``penstock check`` lacks it.
     ``is_of_files``: it says how the files are to be read, and has an effect on an inferred schema, too.
     """
 
@@ -35,6 +36,7 @@ class ImportOption:
     default: str = ""
     metavar: str = "TEXT"
     has_flag: bool = False
+    is_of_job: bool = False
     is_of_files: bool = False
 
     @property
@@ -61,6 +63,14 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         default="true",
     ),
     ImportOption(
+        name="dry_run",
+        help="Read and check all rows, and report errors, duplicate keys, time and disk, without importing any",
+        values=BOOLEAN,
+        default="false",
+        has_flag=True,
+        is_of_job=True,
+    ),
+    ImportOption(
         name="sep",
         help="CSV: column separator, such as '\\t'",
         default="a comma",
@@ -84,6 +94,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         values=("load", "skip", "error"),
         default="load",
         has_flag=True,
+        is_of_job=True,
     ),
     ImportOption(
         name="verify",
@@ -91,6 +102,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         values=BOOLEAN,
         default="false",
         has_flag=True,
+        is_of_job=True,
     ),
     ImportOption(
         name="on_error",
@@ -98,6 +110,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         values=tuple(policy.value for policy in OnError),
         default=OnError.ABORT.value,
         has_flag=True,
+        is_of_job=True,
     ),
     ImportOption(
         name="max_errors",
@@ -105,6 +118,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         default="no limit",
         metavar="COUNT",
         has_flag=True,
+        is_of_job=True,
     ),
     ImportOption(
         name="max_errors_per_file",
@@ -112,6 +126,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         default="no limit",
         metavar="COUNT",
         has_flag=True,
+        is_of_job=True,
     ),
     ImportOption(
         name="mapping", help="JSON object: the columns that fields get their values from, by field", metavar="JSON"

@@ -199,7 +199,8 @@ class FileRange:
 class Split:
     """The unit of work that a worker stages at a time: a range of a large file, or many small files, in order.
 
-    ``staged`` is the engine's opaque record of its staged files, ``warnings`` those of its staging.
+    ``staged`` is the engine's opaque record of its staged files, ``warnings`` those of its staging; ``report`` is
+    what a dry run has found, which stages nothing.
     ``auto_id_start`` begins the id range reserved at plan time, so that a retried split generates the same ids.
     """
 
@@ -210,6 +211,7 @@ class Split:
     attempts: int = 0
     staged: Any = None
     warnings: tuple[JobWarning, ...] = ()
+    report: Any = None
 
     @property
     def size(self) -> int:
@@ -273,6 +275,16 @@ class ImportJob:
     reject_bytes: int = 0
     replay_of: int | None = None
     replays_rows: bool = False
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether it only checks its files: none of its rows will be visible."""
+        return self.options.get("dry_run", "").lower() == "true"
+
+    @property
+    def imported_rows(self) -> int:
+        """Rows read while it runs, and visible rows once it has completed."""
+        return 0 if self.has_failed or self.is_dry_run else self.rows
 
     @property
     def has_failed(self) -> bool:

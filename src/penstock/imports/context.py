@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from penstock.catalog import Catalog
@@ -16,9 +19,13 @@ from penstock.runners.base import Runner
 from penstock.sources.roots import ImportRoots
 
 
+def _default_spool() -> Path:
+    return Path(tempfile.gettempdir()) / f"penstock-dry-runs-{os.getuid()}"
+
+
 @dataclass(frozen=True, slots=True)
 class ImportContext:
-    """Dependencies of running jobs."""
+    """Dependencies of running jobs. ``spool`` is a folder for the key hashes of dry runs, which outlive a process."""
 
     catalog: Catalog
     engines: EngineRegistry
@@ -27,6 +34,7 @@ class ImportContext:
     settings: JobSettings
     observer: Observer = field(default_factory=NullObserver)
     uploads: UploadFolder | None = None
+    spool: Path = field(default_factory=_default_spool)
 
 
 def note_of(staged: Staged, rejects: SplitRejects | None = None) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from penstock.errors import (
 )
 from penstock.imports.checksums import ChecksumTask, ExpectedContent, verify_checksums
 from penstock.imports.context import ImportContext, staged_of
+from penstock.imports.dry_run.job import CheckingRun, plan_problems, spool_of
 from penstock.imports.leased_job import LeasedJob
 from penstock.imports.loaded_files import without_loaded
 from penstock.imports.maintenance import MaintenanceWorker
@@ -141,16 +142,19 @@ class JobRun:
             split_bytes=self._context.settings.split_bytes,
             workers=self._runner.slots,
             locations=jobs.locations(self.job.id),
-            splits=jobs.splits(self.job.id),
+            # A dry run has staged nothing that another plan could use.
+            splits=[] if self.job.is_dry_run else jobs.splits(self.job.id),
         )
+        if self.job.is_dry_run:
+            self._catalog.claims.save_report(self.job, {"problems": plan_problems(plan)})
         self._leased.job = self._catalog.claims.save_plan(
             self.job,
             plan.files,
             splits,
             merge_warnings([self._leased.option_warnings(), list(plan.warnings)]),
             self._context.settings.quota,
-            auto_id=collection.schema.auto_id,
-            errors=plan.errors,
+            auto_id=collection.schema.auto_id and not self.job.is_dry_run,
+            errors={} if self.job.is_dry_run else plan.errors,
         )
         self._engines.for_collection(collection).discard(collection.id, [staged_of(split.staged) for split in stale])
         self._observer.moved(self.job)
@@ -181,15 +185,30 @@ class JobRun:
             self._context.settings,
             self._partition(collection),
             self._run_plan_tasks,
+            keep_errors=self.job.is_dry_run,
         )
         return replace(plan, warnings=merge_warnings([warnings, list(plan.warnings)]))
 
     def _stage(self) -> None:
         with self._observer.step("staging", {"bytes": self.job.size}):
             collection = self._leased.collection()
+            if self.job.is_dry_run:
+                self._check(collection)
+                return
             run = StagingRun(self._leased, self._runner, collection, self._locations())
             run.run()
             self._end_staging(collection, list(run.rejects()), run.skipped_files)
+
+    def _check(self, collection: Collection) -> None:
+        """Check the splits of a dry run, and take the way of an import from here on, with nothing to publish."""
+        checking = CheckingRun(self._leased, self._runner, collection, self._locations())
+        checking.run()
+        report = checking.report()
+        self._catalog.claims.save_report(self.job, report.to_json())
+        self._leased.move(
+            JobState.COMMITTING, progress=COMMITTED, stage="committing", rows=report.rows, total_rows=report.rows
+        )
+        spool_of(self._context, self.job.id).drop()
 
     def _end_staging(self, collection: Collection, rejects: Sequence[SplitRejects], skipped_files: int) -> None:
         current = self._catalog.collections.by_id(collection.id) or collection
@@ -221,6 +240,9 @@ class JobRun:
         )
 
     def _commit(self) -> None:
+        if self.job.is_dry_run:
+            self._leased.move(JobState.INDEXING)
+            return
         collection = self._catalog.collections.by_id(self.job.collection_id)
         if collection is None:
             self._end_dropped()
@@ -272,6 +294,9 @@ class JobRun:
 
     def _index(self) -> None:
         warnings = self._leased.warnings()
+        if self.job.is_dry_run:
+            self._complete(warnings)
+            return
         if not self._context.settings.wait_for_index:
             self._complete(warnings)
             self._maintenance.request(self.job.collection_id)

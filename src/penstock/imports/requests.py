@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from penstock.catalog.jobs.loaded_files import LoadedFile
 from penstock.domain.access import Caller
@@ -64,10 +65,12 @@ class ReplayImport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDetails:
-    """A job and its files, in the order of the request. ``files`` is empty until the job has been planned."""
+    """A job and its files, in the order of the request. ``files`` is empty until the job has been planned; ``report``
+    is that of a dry run, as JSON, once it has completed."""
 
     job: ImportJob
     files: Sequence[ImportFile]
+    report: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,7 +152,10 @@ class ImportService:
 
     def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
         job = self.get_job(cluster_id, job_id, caller)
-        return JobDetails(job=job, files=self._catalog.jobs.files(job_id))
+        report = None
+        if job.is_dry_run and job.state is JobState.COMPLETED:
+            report = self._catalog.jobs.report(job_id)
+        return JobDetails(job=job, files=self._catalog.jobs.files(job_id), report=report)
 
     def list(self, query: JobQuery) -> JobPage:
         job_filter = self.filter_of(query, self._catalog.clusters.get(query.cluster_id))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import replace
+from typing import Any
 
 from penstock.domain.collections import Collection
 from penstock.domain.error_budget import ErrorBudget, ErrorPolicy
@@ -66,7 +67,7 @@ class StagingRun:
         self._locations = locations
         partitions = context.catalog.collections.partitions(collection.id)
         self._partitions = [partition.number for partition in partitions]
-        self._splits = context.catalog.jobs.splits(leased.job.id)
+        self._splits = self._restored(context.catalog.jobs.splits(leased.job.id))
         files = context.catalog.jobs.files(leased.job.id)
         self._tracker = ProgressTracker(files, self._splits)
         self._policy = ErrorPolicy.of(leased.job.options)
@@ -75,7 +76,7 @@ class StagingRun:
         self._halted = threading.Event()
         self._keep: set[int] = set()
         self._lock = threading.Lock()
-        self._handles: dict[int, TaskHandle[StageResult]] = {}
+        self._handles: dict[int, TaskHandle[Any]] = {}
         self._first_errors: list[tuple[Split, FirstError]] = []
         self._staged_splits = {split.ordinal: split for split in self._splits if split.state is SplitState.STAGED}
 
@@ -284,13 +285,24 @@ class StagingRun:
     def _attempt(self, split: Split) -> None:
         self._check(split)
         self._context.catalog.claims.count_attempt(self._leased.job, split.ordinal)
-        handle = self._runner.submit(stage_split, self.task(split))
+        handle = self._submit(split)
         with self._lock:
             self._handles[split.ordinal] = handle
         if self._is_halted(split):
             handle.cancel()
         self._tracker.running(split, handle)
-        result: StageResult = handle.future.result()
+        self._tracker.staged(split, *self._save_result(split, handle.future.result()))
+
+    def _restored(self, splits: Sequence[Split]) -> Sequence[Split]:
+        """The splits of the catalog, those that are staged already among them."""
+        return splits
+
+    def _submit(self, split: Split) -> TaskHandle[Any]:
+        return self._runner.submit(stage_split, self.task(split))
+
+    def _save_result(self, split: Split, result: Any) -> tuple[Sequence[int], Sequence[int]]:
+        """Save the result of a split's task in the catalog; return the rows and rejected rows of its file ranges."""
+        assert isinstance(result, StageResult)
         staged = result.staged
         try:
             self._check(split)
@@ -312,8 +324,8 @@ class StagingRun:
         with self._lock:
             self._first_errors += [(split, error) for error in result.first_errors]
             self._staged_splits[split.ordinal] = _staged_split(split, result)
-        self._tracker.staged(split, result.rows, rejected)
         self._context.observer.staged(staged.rows, split.size, sum(rejected))
+        return result.rows, rejected
 
     def task(self, split: Split) -> StageTask:
         job, settings = self._leased.job, self._context.settings

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -46,7 +46,8 @@ from penstock.validation import Conformer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanTask:
-    """Input files to cut into file ranges. ``options`` are the job's import options."""
+    """Input files to cut into file ranges. ``options`` are the job's import options. ``keeps_errors``: a file that
+    can't be planned has its error in its plan, and the others are planned."""
 
     files: Sequence[InputFile]
     schema: CollectionSchema
@@ -55,14 +56,12 @@ class PlanTask:
     options: Mapping[str, str]
     unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     memory_limit: int | None = None
+    keeps_errors: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePlan:
-    """The ranges of a file, or the boundary scan that must come before cutting it.
-
-    ``error`` is why a file has no ranges that the job leaves out.
-    """
+    """The ranges of a file, or the boundary scan that must come before cutting it; or why it can't be planned."""
 
     ranges: Sequence[FileRange] | BoundaryScan
     warnings: Sequence[JobWarning]
@@ -76,7 +75,7 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
         DataError, SourceError, MemoryExceeded: for the first file that can't be planned, unless the job leaves bad
             files out; it names the file.
     """
-    skips_files = ErrorPolicy.of(task.options).on_error is OnError.SKIP_FILE
+    keeps_errors = task.keeps_errors or ErrorPolicy.of(task.options).on_error is OnError.SKIP_FILE
     mapping = column_mapping_of(task.options, task.schema)
     plans = []
     for number, file in enumerate(task.files):
@@ -84,7 +83,7 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
         try:
             plans.append(_plan_file(task, mapping, file))
         except (DataError, SourceError, MemoryExceeded) as error:
-            if not skips_files or isinstance(error, Transient):
+            if not keeps_errors or isinstance(error, Transient):
                 raise
             plans.append(FilePlan(ranges=(), warnings=(), error=error))
         context.report(number + 1, 0)
@@ -92,6 +91,7 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
 
 
 def _plan_file(task: PlanTask, mapping: ColumnMapping, file: InputFile) -> FilePlan:
+    """Raises as :func:`plan_files`."""
     schema = with_values(task.schema, mapping.by_field(file.columns))
     request = _read_request(task, mapping, schema, file.locations, file.columns)
     try:
@@ -256,8 +256,33 @@ def _key_column(task: StageTask) -> str:
     return source.column if isinstance(source, Renamed) else name
 
 
+class ReadTask(Protocol):
+    """What reading and checking the file ranges of a split takes."""
+
+    @property
+    def table(self) -> Table: ...
+
+    @property
+    def split(self) -> Split: ...
+
+    @property
+    def locations(self) -> Mapping[int, Sequence[Location]]: ...
+
+    @property
+    def partitions(self) -> Sequence[int]: ...
+
+    @property
+    def batch_bytes(self) -> int: ...
+
+    @property
+    def options(self) -> Mapping[str, str]: ...
+
+    @property
+    def unknown_columns(self) -> UnknownColumns: ...
+
+
 def conformed(
-    task: StageTask, file_range: FileRange, row_offset: int, warnings: list[list[JobWarning]]
+    task: ReadTask, file_range: FileRange, row_offset: int, warnings: list[list[JobWarning]]
 ) -> Iterator[ConformedBatch]:
     """Yield the canonical batches of one file range, with the rows that were left out.
 
@@ -299,7 +324,7 @@ def _with_file(reject: RejectedRow, locations: Sequence[Location], schema: Colle
 
 
 def _read_request(
-    task: PlanTask | StageTask,
+    task: PlanTask | ReadTask,
     mapping: ColumnMapping,
     schema: CollectionSchema,
     locations: Sequence[Location],

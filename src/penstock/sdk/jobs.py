@@ -101,6 +101,8 @@ class ImportJob:
             ``files`` and ``searches``.
         rejected_rows, skipped_files: what was left out, by the option ``on_error``.
         replay_of: the id of the job whose rejected rows or files it imports.
+        dry_run: whether the job only checks its files.
+        report: what a dry run has found, as docs/checking-files.md describes it; None unless it has completed.
         raw: the server's own answer.
     """
 
@@ -121,6 +123,8 @@ class ImportJob:
     rejected_rows: int = 0
     skipped_files: int = 0
     replay_of: str | None = None
+    dry_run: bool = False
+    report: Mapping[str, Any] | None = field(default=None, repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -163,6 +167,8 @@ def job_from_wire(data: Mapping[str, Any]) -> ImportJob:
         rejected_rows=_number(data, "rejectedRows") or 0,
         skipped_files=_number(data, "skippedFiles") or 0,
         replay_of=data.get("replayOf") or None,
+        dry_run=data.get("dryRun") is True,
+        report=data.get("report"),
         raw=data,
     )
 

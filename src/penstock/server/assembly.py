@@ -131,7 +131,18 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
     traced = watching.traced(runner)
     folder, why_no_uploads = upload_folder(settings)
     uploads = None if folder is None else UploadFolder(folder)
-    scheduler = Scheduler(ImportContext(catalog, engines, traced, roots, job_settings, watching.observer, uploads))
+    scheduler = Scheduler(
+        ImportContext(
+            catalog,
+            engines,
+            traced,
+            roots,
+            job_settings,
+            watching.observer,
+            uploads,
+            settings.data_dir / "dry-runs",
+        )
+    )
     export_roots = ImportRoots(settings.export_root or settings.import_root, source_stores(settings))
     exports = ExportScheduler(ExportContext(catalog, engines, scheduler.runner_of, export_roots, job_settings))
     partitions = PartitionService(catalog, engines)

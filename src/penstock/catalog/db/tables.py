@@ -375,6 +375,8 @@ job_split = Table(
     Column("rows", BigInteger, nullable=False),
     Column("staged", JSON),
     Column("warnings", JSON),
+    # What a dry run has found in it, which stages nothing.
+    Column("report", JSON),
     PrimaryKeyConstraint("job_id", "ordinal"),
 )
 
@@ -404,6 +406,13 @@ upload_use = Table(
     PrimaryKeyConstraint("upload_id", "job_id"),
 )
 Index("ix_upload_use_job_id", upload_use.c.job_id)
+# The report of a dry run.
+job_report = Table(
+    "job_report",
+    metadata,
+    Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("report", JSON, nullable=False),
+)
 
 # The job of each idempotency key. The fingerprint shows whether a repeated call is the same request.
 idempotency_key = Table(

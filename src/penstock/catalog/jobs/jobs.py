@@ -257,6 +257,22 @@ class JobRepository:
             ).scalar_one()
         return int(total)
 
+    def report(self, job_id: int) -> Mapping[str, Any] | None:
+        """The report of a dry run; while it runs, what its planning found."""
+        with self._database.read() as connection:
+            report: Mapping[str, Any] | None = connection.execute(
+                select(tables.job_report.c.report).where(tables.job_report.c.job_id == job_id)
+            ).scalar_one_or_none()
+        return report
+
+    def is_live(self, job_id: int) -> bool:
+        """Whether there is such a job, and it is unfinished."""
+        job = tables.job.c
+        live = [state.value for state in sorted(LIVE_STATES)]
+        with self._database.read() as connection:
+            found = select(job.id).where(job.id == job_id, job.state.in_(live))
+            return connection.execute(found).scalar_one_or_none() is not None
+
     def groups(self, job_id: int) -> Sequence[Sequence[str]]:
         """The paths as the request has them."""
         with self._database.read() as connection:

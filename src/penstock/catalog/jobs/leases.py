@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis
+from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis, upsert_insert
 from penstock.catalog.jobs.fair_scheduling import claimable_jobs, free, mark_served
 from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.plans import store_plan
@@ -193,9 +193,16 @@ class JobLeases:
             )
 
     def save_split(
-        self, job: ImportJob, ordinal: int, *, rows: Sequence[int], staged: Any, warnings: Sequence[JobWarning]
+        self,
+        job: ImportJob,
+        ordinal: int,
+        *,
+        rows: Sequence[int],
+        warnings: Sequence[JobWarning],
+        staged: Any = None,
+        report: Any = None,
     ) -> None:
-        """Store what a split has staged; ``rows`` has the row count of each of its file ranges."""
+        """Store what a split has staged, or the ``report`` of a dry run; ``rows`` are those of its file ranges."""
         with self._database.write() as connection:
             self._check_claim(connection, job)
             connection.execute(
@@ -205,7 +212,8 @@ class JobLeases:
                     state=SplitState.STAGED.value,
                     rows=sum(rows),
                     part_rows=list(rows),
-                    staged=staged,
+                    staged=null() if staged is None else staged,
+                    report=null() if report is None else report,
                     warnings=[warning.to_json() for warning in warnings] or None,
                 )
             )
@@ -222,6 +230,15 @@ class JobLeases:
         with self._database.write() as connection:
             self._check_claim(connection, job)
             _reset_splits(connection, job.id, ordinals)
+
+    def save_report(self, job: ImportJob, report: Any) -> None:
+        """Store the report of a dry run, in place of an earlier one."""
+        with self._database.write() as connection:
+            self._check_claim(connection, job)
+            statement = upsert_insert(connection.dialect.name, tables.job_report).values(job_id=job.id, report=report)
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["job_id"], set_={"report": statement.excluded.report})
+            )
 
     def save_progress(
         self,

@@ -74,4 +74,5 @@ def split_of(row: Row[Any]) -> Split:
         attempts=row.attempts,
         staged=row.staged,
         warnings=tuple(JobWarning(**warning) for warning in row.warnings or ()),
+        report=row.report,
     )

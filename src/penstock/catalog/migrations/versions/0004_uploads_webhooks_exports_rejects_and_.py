@@ -1,4 +1,4 @@
-"""uploads webhooks exports rejects
+"""uploads webhooks exports rejects and dry runs
 
 Revision ID: 0004
 Revises: 0003
@@ -28,6 +28,12 @@ def upgrade() -> None:
         sa.Column("folder", sa.Text(), nullable=False),
         sa.Column("files", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("export_id", "ordinal", name=op.f("pk_export_part")),
+    )
+    op.create_table(
+        "job_report",
+        sa.Column("job_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("report", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_job_report")),
     )
     op.create_table(
         "loaded_file",
@@ -177,5 +183,8 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("identity", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("rejected_rows", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
         batch_op.add_column(sa.Column("error", sa.JSON(), nullable=True))
+
+    with op.batch_alter_table("job_split", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("report", sa.JSON(), nullable=True))
 
     # ### end Alembic commands ###
