@@ -53,7 +53,7 @@ def _import_all(server: RunningServer) -> Sequence[tuple[str, str]]:
     root = server.import_root
     random.seed(7)
     with server.client() as client:
-        for name, count in (("docs", 3000), ("books", 400), ("images", 60_000)):
+        for name, count in (("docs", 3000), ("books", 400), ("images", 120_000)):
             _write(root / f"{name}.jsonl", count)
         _write(root / "more-books.jsonl", 200, bad_row=41)
         for name in ("docs", "books", "images"):
@@ -62,6 +62,8 @@ def _import_all(server: RunningServer) -> Sequence[tuple[str, str]]:
         for file in ("books", "docs", "docs"):
             client.imports.wait(client.imports.create(file, [str(root / f"{file}.jsonl")]))
         failed = client.imports.create("books", [str(root / "more-books.jsonl")])
+        partly = client.imports.create("books", [str(root / "more-books.jsonl")], options={"on_error": "skip_row"})
+        client.imports.wait(partly)
         try:
             client.imports.wait(failed)
         except JobFailed:
@@ -77,6 +79,7 @@ def _import_all(server: RunningServer) -> Sequence[tuple[str, str]]:
         ("jobs", "/"),
         ("running-job", f"/jobs/{running.id}"),
         ("failed-job", f"/jobs/{failed.id}"),
+        ("rejects", f"/jobs/{partly.id}?tab=rejects"),
         ("collections", "/collections"),
         ("rows", "/collections/default/docs?filter=year+%3E+2010"),
         ("search", f"/collections/default/docs/search?by=row&q={key}"),
@@ -105,7 +108,7 @@ def _write(file: Path, count: int, bad_row: int = -1) -> None:
 def _visit(page: Page, pictures: Path, addresses: Sequence[tuple[str, str]], look: str) -> Iterator[Path]:
     for name, address in addresses:
         page.goto(address)
-        page.wait_for_timeout(2500 if name == "running-job" else 300)
+        page.wait_for_timeout(12_000 if name == "running-job" else 300)
         yield _picture(page, pictures, f"{name}-{look}")
 
 
@@ -119,6 +122,8 @@ def _wizard(page: Page, pictures: Path, server: RunningServer, look: str) -> Ite
     yield _picture(page, pictures, f"import-2-columns-{look}")
     page.get_by_role("button", name="Continue to check").click()
     expect(page.get_by_role("heading", name="What will happen")).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Check first").click()
+    expect(page.locator("#dry-run")).to_contain_text("No error", timeout=90_000)
     yield _picture(page, pictures, f"import-3-check-{look}")
 
 

@@ -131,6 +131,8 @@ def test_a_login_ends(browser: Browser, world: World) -> None:
 PLACES = (
     *("/", "/?q=nothing+has+this", "/jobs/{failed}", "/jobs/{waiting}?tab=files", "/jobs/{failed}?tab=raw"),
     *(
+        "/jobs/{failed}?tab=errors",
+        "/jobs/{waiting}?tab=rejects",
         "/jobs/{waiting}/abort",
         "/collections",
         "/collections/default/docs",
@@ -220,6 +222,28 @@ def test_a_job_is_committed_and_another_aborted(page: Page, world: World) -> Non
     expect(page.get_by_role("heading", level=1)).to_contain_text("Aborted", timeout=MILLIS)
 
 
+def test_rejected_rows_are_shown_downloaded_and_replayed(page: Page, world: World) -> None:
+    file = write_rows(world.server.import_root / "partly.jsonl", 10, 5000, title=7)
+    with world.server.client(api_key=world.key) as client:
+        job = client.imports.create("docs", [file], options={"on_error": "skip_row"})
+        client.imports.wait(job)
+    page.goto(f"/jobs/{job.id}?tab=errors")
+    expect(page.get_by_role("heading", name="1 error of title")).to_be_visible()
+    page.get_by_role("link", name="Rejects 1").click()
+    expect(page.get_by_role("table", name="Rejected rows")).to_contain_text("title")
+    assert axe_findings(page) == []
+    with page.expect_download() as begun:
+        page.get_by_role("link", name="JSON Lines").click()
+    assert json.loads(begun.value.path().read_text())["id"] == 5009
+    corrected = write_rows(world.server.import_root / "corrected.jsonl", 1, 5009)
+    page.get_by_role("link", name="Replay").click()
+    expect(page.get_by_role("dialog")).to_contain_text("imports only the 1 rejected row")
+    page.get_by_role("dialog").get_by_label("Corrected files").fill(corrected)
+    page.get_by_role("dialog").get_by_role("button", name="Replay").click()
+    expect(page).not_to_have_url(re.compile(f"/jobs/{job.id}"))
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Completed", timeout=MILLIS)
+
+
 def test_rows_are_filtered_and_errors_of_the_filter_explained(page: Page) -> None:
     page.goto("/collections/default/docs")
     box = page.get_by_label("Filter rows")
@@ -258,6 +282,8 @@ def test_the_wizard_creates_a_collection_and_imports(page: Page, world: World) -
     page.get_by_role("button", name="Continue to columns").click()
     page.get_by_role("button", name="Continue to check").click()
     expect(page.get_by_role("heading", name="What will happen")).to_be_visible(timeout=MILLIS)
+    page.get_by_role("button", name="Check first").click()
+    expect(page.locator("#dry-run")).to_contain_text("No error in 30 rows", timeout=2 * MILLIS)
     assert axe_findings(page) == []
     page.get_by_role("button", name="Start the import").click()
     expect(page).to_have_url(re.compile(r"/jobs/\d+$"), timeout=MILLIS)

@@ -38,6 +38,7 @@ class Action:
     consequence: str
     is_destructive: bool = False
     needs_keys: bool = False
+    takes_files: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,11 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
 
     def replay(visit: Visit) -> PageReply:
         request = ReplayImport(
-            cluster_id=visit.cluster.id, job_id=_job_id(visit), keys=_keys(visit), caller=visit.caller
+            cluster_id=visit.cluster.id,
+            job_id=_job_id(visit),
+            groups=[[path] for path in visit.form.get("paths").splitlines() if path.strip()],
+            keys=_keys(visit),
+            caller=visit.caller,
         )
         job = imports.replay(request)
         return redirect(address(f"/jobs/{job.id}", cluster=visit.form.get("cluster")))
@@ -205,10 +210,11 @@ def _actions(shown: JobView) -> Sequence[Action]:
             *([plural(job.skipped_files, "skipped file")] if job.skipped_files else []),
         ]
         text = (
-            f"Creates a job that imports only the {' and '.join(left_out)}, from the files as they are now, with the "
-            "options of this one. Correct the files first"
+            f"Creates a job that imports only the {' and '.join(left_out)}, with the options of this one: from "
+            "corrected files, such as a download of the rejected rows that you have edited, or else from the job's "
+            "own files, of which those with rejected rows must not have changed"
         )
-        return (Action("replay", "Replay", f"{text}.", needs_keys=job.has_credentials),)
+        return (Action("replay", "Replay", f"{text}.", needs_keys=job.has_credentials, takes_files=True),)
     if shown.is_live and not job.state.is_committed:
         staged = f" Deletes the {rows} read so far." if job.rows else ""
         return (Action("abort", "Abort", f"Ends the job at {shown.percent} %.{staged} None was visible.", True),)

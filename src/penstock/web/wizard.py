@@ -15,6 +15,7 @@ from penstock.web.collections import visible_collections
 from penstock.web.commands import Copies, command, copies
 from penstock.web.page import PageReply, PageRoute, Values, Visit, address, redirect
 from penstock.web.pages import Pages
+from penstock.web.progress import view
 from penstock.web.wizard_form import SHOWN_OPTIONS, WizardForm, mapped_fields, schema_text
 
 STEPS = (("source", "Source"), ("columns", "Columns"), ("check", "Check"))
@@ -85,7 +86,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             metrics=_METRICS,
         )
 
-    def check(visit: Visit, form: WizardForm) -> PageReply:
+    def check(visit: Visit, form: WizardForm, error: str = "") -> PageReply:
         _check_source(form)
         schema = form.schema() if form.is_new else _collection(visit, form).schema
         return _show(
@@ -93,11 +94,27 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             visit,
             form,
             "check",
-            "",
+            error,
             schema=schema,
             indexes=form.indexes(schema) if form.is_new else (),
             copies=_copies(visit, form),
         )
+
+    def dry_run(visit: Visit) -> PageReply:
+        form = WizardForm(visit.form)
+        try:
+            _check_source(form)
+            if form.is_new:
+                _create_collection(visit, form)
+            job = services.imports.create(form.dry_run_request(visit.cluster.id, visit.caller))
+        except PenstockError as error:
+            return check(visit, form, str(error))
+        return check(visit, form.with_dry_job(job.id))
+
+    def dry_run_state(visit: Visit) -> PageReply:
+        job_id = visit.call.arguments["job"]
+        details = services.imports.get(visit.cluster.id, int(job_id) if job_id.isdecimal() else 0, visit.caller)
+        return pages.show(visit, "wizard_dry_run.html", details=details, view=view(details.job))
 
     def run(visit: Visit) -> PageReply:
         form = WizardForm(visit.form)
@@ -107,16 +124,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
                 _create_collection(visit, form)
             job = services.imports.create(form.create_request(visit.cluster.id, visit.caller))
         except PenstockError as error:
-            return _show(
-                pages,
-                visit,
-                form,
-                "check",
-                str(error),
-                schema=form.schema() if form.is_new else _collection(visit, form).schema,
-                indexes=(),
-                copies=_copies(visit, form),
-            )
+            return check(visit, form, str(error))
         return redirect(address(f"/jobs/{job.id}", cluster=visit.form.get("cluster")))
 
     def _create_collection(visit: Visit, form: WizardForm) -> None:
@@ -141,6 +149,8 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
     return (
         PageRoute(method="GET", path="/import", handler=start, action="import.describe"),
         PageRoute(method="POST", path="/import", handler=step, action="import.infer", timeout=_SECONDS),
+        PageRoute(method="POST", path="/import/check", handler=dry_run, action="import.create", stores_entry=True),
+        PageRoute(method="GET", path="/import/check/{job}", handler=dry_run_state, action="import.describe"),
         PageRoute(method="POST", path="/import/run", handler=run, action="import.create", stores_entry=True),
     )
 

@@ -26,12 +26,12 @@ from penstock.inference.inferred import InferredSchema
 from penstock.web.page import Values
 
 SHOWN_OPTIONS: Sequence[ImportOption] = [
-    option for option in IMPORT_OPTIONS if option.name not in ("mapping", "drop_columns")
+    option for option in IMPORT_OPTIONS if option.name not in ("mapping", "drop_columns", "dry_run")
 ]
 """The import options that have a control of their own; the mapping is chosen column by column."""
 KEPT_FIELDS = (
     *("paths", "target", "new_name", "database", "partition", "id_column", "vector_column", "auto_id", "schema"),
-    *("index_type", "metric", "idempotency_key"),
+    *("index_type", "metric", "idempotency_key", "dry_job"),
 )
 
 
@@ -151,6 +151,17 @@ class WizardForm:
             idempotency_key=self.values.get("idempotency_key") or None,
             caller=caller,
         )
+
+    def dry_run_request(self, cluster_id: str, caller: Caller) -> CreateImport:
+        """The same import as a dry run, which reads and checks every row and stores none."""
+        request = self.create_request(cluster_id, caller)
+        options = {name: value for name, value in request.options.items() if name != "auto_commit"}
+        return replace(request, options=options | {"dry_run": "true"}, idempotency_key=None)
+
+    def with_dry_job(self, job_id: int) -> WizardForm:
+        """The form with the dry run that was made of it."""
+        pairs = [(name, value) for name, value in self.values.pairs if name != "dry_job"]
+        return WizardForm(Values([*pairs, ("dry_job", str(job_id))]))
 
     def schema(self) -> CollectionSchema:
         """The schema of the new collection: the inferred one, without dropped columns.
