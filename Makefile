@@ -8,7 +8,7 @@ PYTHON_CODE := src tests benchmarks demo docs
 QUICK_TESTS := tests/domain tests/filters tests/settings tests/validation tests/wire/test_decoding.py tests/test_errors.py \
 	tests/test_glossary.py
 
-.PHONY: install demo quick test test-all chaos attack fuzz audit check format docs bench migration lock clean
+.PHONY: install demo quick test test-all chaos attack fuzz audit check format docs bench migration assets screenshots lock clean
 
 install: $(VENV)/.installed
 
@@ -76,6 +76,14 @@ $(VENV)/.installed: requirements/tools.txt requirements/dev.txt pyproject.toml
 migration: install
 	$(BIN)/python -m tests.support.migrations $(MESSAGE)
 	$(BIN)/ruff format --quiet src/penstock/catalog/migrations
+
+# Scripts and styles of others that the page serves: from npm, with the hashes of their lock.json. They are committed.
+assets: install
+	$(BIN)/python -m tests.support.assets
+
+# The pictures of docs/page.md, by a Chromium that looks at a server.
+screenshots: install
+	$(BIN)/python -m tests.support.screenshots
 
 # The locks of the base package and of the server have the versions that development has.
 lock:

@@ -56,6 +56,7 @@ MEANINGS: Mapping[str, str] = {
     "access_denied": "The caller has no permission.",
     "unauthenticated": "Missing or wrong credentials: `Authorization: Bearer KEY` or `Bearer user:password`.",
     "too_many_attempts": "Too many wrong credentials; the message says when to retry.",
+    "forged_form": "A form of the page came without its token: from another site, or from before the login.",
     "permission_denied": "The caller lacks a role; the message names it and its scope.",
     "import_refused": "The import request is invalid: file types, file groups, options.",
     "limit_exceeded": "A limit of the server is exceeded; the message names it and the setting.",

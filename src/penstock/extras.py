@@ -15,6 +15,7 @@ SERVER_MODULES = (
     "google.protobuf",
     "grpc",
     "httptools",
+    "jinja2",
     "lance",
     "lark",
     "limits",
@@ -27,7 +28,6 @@ SERVER_MODULES = (
     "sqlalchemy",
     "starlette",
     "structlog",
-    "swagger_ui_bundle",
     "uvicorn",
 )
 """Modules of the distributions of the extra ``server``, but uvloop, which the server runs without."""

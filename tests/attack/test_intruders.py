@@ -193,13 +193,13 @@ def test_headers_give_no_rights(unhurried: Callers, headers: dict[str, str]) -> 
     [
         *(
             "/v2/vectordb/../../etc/passwd",
-            "/docs/static/../../../../../../etc/passwd",
-            "/docs/static/%2e%2e/%2e%2e/x",
+            "/assets/x/../../../../../../etc/passwd",
+            "/assets/x/%2e%2e/%2e%2e/x",
         ),
         *(
-            "/docs/static/..%2f..%2f..%2fetc%2fpasswd",
-            "/docs/static//etc/passwd",
-            "/docs/static/\\..\\x",
+            "/assets/x/..%2f..%2f..%2fetc%2fpasswd",
+            "/assets/x//etc/passwd",
+            "/assets/x/\\..\\x",
             "/%00",
             "/..;/",
         ),

@@ -195,7 +195,7 @@ def test_who_does_not_take_an_answer_is_cut_off(door: Door) -> None:
     """Here a megabyte and a half of script, again and again."""
     with door.connection() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        ask = b"GET /docs/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: penstock\r\n\r\n"
+        ask = b"GET /assets/0/swagger-ui/swagger-ui-bundle.js HTTP/1.1\r\nHost: penstock\r\n\r\n"
         connection.sendall(ask * 20)
         with pytest.raises(ConnectionError):
             while True:
@@ -369,7 +369,7 @@ def test_other_methods_are_not_there(door: Door, method: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/docs/static/../../pyproject.toml", "/docs/static/..%2f..%2f..%2fetc/passwd", "/docs/static/%2e%2e/x", "/%00"],
+    ["/assets/x/../../pyproject.toml", "/assets/x/..%2f..%2f..%2fetc/passwd", "/assets/x/%2e%2e/x", "/%00"],
 )
 def test_static_files_end_at_their_folder(door: Door, path: str) -> None:
     said = door.said(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
@@ -382,7 +382,7 @@ def test_answers_tell_browsers_what_they_are_and_nobody_what_serves_them(door: D
         headers = door.get(path, known=known).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == ("same-origin" if path == "/" else "no-referrer")
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert "strict-transport-security" not in headers
         assert not {"server", "x-powered-by", "via", "access-control-allow-origin"} & headers.keys()
@@ -400,8 +400,8 @@ def test_the_docs_page_runs_its_own_scripts_only(door: Door) -> None:
     page = door.get("/docs")
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
-    assert "script-src 'self' 'sha256-" in policy
-    assert len(re.findall("<script", page.text)) == 2
+    assert "script-src 'self';" in policy
+    assert re.findall("<script(?! src=)", page.text) == []
 
 
 def test_metrics_are_for_who_may_read_the_servers_own_cluster(door: Door, catalog: Catalog) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -125,6 +126,9 @@ class MemoryImports:
         start = 0 if query.page_size is None else (query.page - 1) * query.page_size
         end = None if query.page_size is None else start + query.page_size
         return JobPage(jobs=found[start:end], total=len(found))
+
+    def count(self, query: JobQuery) -> Mapping[JobState, int]:
+        return Counter(job.state for job in self._newest_first() if _matches(job, query))
 
     def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         return self._change(cluster_id, job_id, caller, JobState.COMMITTING, {JobState.UNCOMMITTED})

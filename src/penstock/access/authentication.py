@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -14,7 +15,13 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from penstock.access.credentials import KeyCredentials, UserCredentials, digest_of, parse_credentials
+from penstock.access.credentials import (
+    KeyCredentials,
+    SessionCredentials,
+    UserCredentials,
+    digest_of,
+    parse_credentials,
+)
 from penstock.access.fairness_key import ANONYMOUS_KEY, FairnessKeys
 from penstock.access.passwords import Passwords
 from penstock.catalog.access.accounts import Account, AccountRepository
@@ -109,20 +116,25 @@ class Authenticator:
         network = _client_network(address)
         credentials = parse_credentials(header)
         if isinstance(credentials, KeyCredentials):
-            account = self._by_key(credentials, network)
+            digest = digest_of(credentials.secret)
+            account = self._by_digest(
+                digest, self._accounts.key, network, "the API key is unknown, expired or revoked"
+            )
+        elif isinstance(credentials, SessionCredentials):
+            digest = digest_of(credentials.token)
+            account = self._by_digest(digest, self._accounts.by_session, network, "the session is over; log in again")
         else:
             account = self._by_password(credentials, network)
         self._headers.note(header, account.org_id)
         return replace(account.caller(), address=address)
 
-    def _by_key(self, credentials: KeyCredentials, address: str) -> Account:
-        digest = digest_of(credentials.secret)
-        account = self._cached_account(digest) or self._accounts.key(digest)
+    def _by_digest(self, digest: str, lookup: Callable[[str], Account | None], address: str, refusal: str) -> Account:
+        account = self._cached_account(digest) or lookup(digest)
         if account is None:
             # A key can't be guessed, so a valid one is accepted however many attempts failed from that address.
             self._check_attempts(address, "")
             self._note_failure(address, "")
-            raise Unauthenticated("the API key is unknown, expired or revoked", kind="unknown")
+            raise Unauthenticated(refusal, kind="unknown")
         self._cache_account(digest, account)
         return account
 

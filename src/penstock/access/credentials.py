@@ -1,7 +1,8 @@
-"""Parse a caller's credentials: an API key, or a user's name and password.
+"""Parse a caller's credentials: an API key, a user's name and password, or a session of the page.
 
 The ``Authorization`` header is parsed as the clients of Milvus and Zilliz Cloud send it: ``Bearer KEY``,
-``Bearer USER:PASSWORD``, HTTP Basic, or either without the word ``Bearer``.
+``Bearer USER:PASSWORD``, HTTP Basic, or either without the word ``Bearer``. A browser that has logged in to the page
+sends the token of its session in a cookie, which the server turns into ``Session TOKEN``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from penstock.errors import Unauthenticated
 KEY_PREFIX = "psk_"
 HINT_LENGTH = len(KEY_PREFIX) + 6
 
+SESSION_PREFIX = "pss_"
+
+_SESSION = re.compile(rf"session\s+({SESSION_PREFIX}[A-Za-z0-9_-]{{43}})\Z", re.IGNORECASE)
 _KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]{{43}}\Z")
 _SCHEME = re.compile(r"(bearer|basic)(\s+|\Z)", re.IGNORECASE)
 _MAX_LENGTH = 1024
@@ -34,9 +38,16 @@ class UserCredentials:
     password: str = field(repr=False)
 
 
-def parse_credentials(header: str) -> KeyCredentials | UserCredentials:
+@dataclass(frozen=True, slots=True)
+class SessionCredentials:
+    token: str = field(repr=False)
+
+
+def parse_credentials(header: str) -> KeyCredentials | UserCredentials | SessionCredentials:
     """Parse an ``Authorization`` header. Raises Unauthenticated: the credentials are absent or malformed."""
     header = _as_utf8(header).strip()
+    if session := _SESSION.match(header):
+        return SessionCredentials(session[1])
     scheme = _SCHEME.match(header)
     text = header[scheme.end() :].strip() if scheme else header
     if not text:
@@ -71,6 +82,11 @@ def new_key() -> str:
     return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
+def new_session_token() -> str:
+    """Generate the token of a session, as random as an API key."""
+    return SESSION_PREFIX + secrets.token_urlsafe(32)
+
+
 def digest_of(key: str) -> str:
-    """The hash of an API key that the catalog stores."""
+    """The hash of an API key, or of a session's token, that the catalog stores."""
     return hashlib.sha256(key.encode()).hexdigest()

@@ -12,6 +12,7 @@ from penstock.catalog.access.accounts import AccountRepository
 from penstock.catalog.access.audit import AuditRepository
 from penstock.catalog.access.clusters import ClusterRepository, DatabaseRepository
 from penstock.catalog.access.orgs import OrgRepository
+from penstock.catalog.access.sessions import SessionRepository
 from penstock.catalog.collections.added_fields import AddedFieldRepository
 from penstock.catalog.collections.aliases import AliasRepository
 from penstock.catalog.collections.collections import CollectionRepository
@@ -47,6 +48,7 @@ class Catalog:
     orgs: OrgRepository
     quotas: QuotaRepository
     accounts: AccountRepository
+    sessions: SessionRepository
     audit: AuditRepository
     clusters: ClusterRepository
     databases: DatabaseRepository
@@ -120,6 +122,7 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         orgs=OrgRepository(database),
         quotas=QuotaRepository(database),
         accounts=AccountRepository(database),
+        sessions=SessionRepository(database),
         audit=AuditRepository(database),
         clusters=ClusterRepository(database),
         databases=DatabaseRepository(database),

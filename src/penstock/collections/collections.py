@@ -125,6 +125,10 @@ class CollectionService:
         """Raises DatabaseNotFound."""
         return self._catalog.collections.list(self._catalog.databases.get(cluster_id, database))
 
+    def names(self, cluster_id: str) -> Sequence[tuple[str, str]]:
+        """Database and name of each collection of a cluster, sorted."""
+        return self._catalog.collections.names(cluster_id)
+
     def describe(self, cluster_id: str, database: str, name: str) -> CollectionDescription:
         """Raises DatabaseNotFound, CollectionNotFound."""
         collection = self.get(cluster_id, database, name)

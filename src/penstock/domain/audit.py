@@ -14,7 +14,7 @@ DONE = "ok"
 _LONGEST = 300
 _QUERY = re.compile(r"(?<=[^\s?])\?[^\s'\"]+")
 _USER_INFO = re.compile(r"(?<=://)[^/\s'\"@]+@")
-_CREDENTIALS = re.compile(r"\b(bearer|basic)\s+\S+|\bpsk_\S+", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"\b(bearer|basic|session)\s+\S+|\bps[ks]_\S+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from penstock.domain.access import Caller
-from penstock.domain.jobs import ImportJob
+from penstock.domain.jobs import ImportJob, JobState
 from penstock.imports.requests import (
     CreateImport,
     JobDetails,
@@ -59,6 +60,10 @@ class Imports(Protocol):
 
     def list(self, query: JobQuery) -> JobPage:
         """Raises ClusterNotFound; DatabaseNotFound and CollectionNotFound for filters that name none."""
+        ...
+
+    def count(self, query: JobQuery) -> Mapping[JobState, int]:
+        """Count the jobs of a paged query by state, on all of its pages. Raises as :meth:`list`."""
         ...
 
     def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:

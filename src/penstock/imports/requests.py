@@ -91,7 +91,8 @@ class JobQuery:
     ``page_size`` None means unpaged: all unfinished jobs and those finished within the server's window, at most
     10,000 (the Milvus profile). ``before`` selects jobs with a smaller id, for scans that stay stable while jobs are
     added; ``page`` counts from 1. ``database`` filters; ``resolve_in`` is only where the name of a
-    ``collection`` is looked up when no database filters.
+    ``collection`` is looked up when no database filters. ``text``, for pages only, is part of a job's reason, of the
+    names of its collection or files, or is its id; it is searched in the newest 10,000 of the jobs.
     """
 
     cluster_id: str
@@ -104,6 +105,7 @@ class JobQuery:
     page_size: int | None = None
     page: int = 1
     before: int | None = None
+    text: str = ""
     caller: Caller
 
 

@@ -33,6 +33,7 @@ from penstock.imports.tasks import explained
 from penstock.imports.uploads import uploads_of
 from penstock.inference.infer import InferOptions, infer_schema
 from penstock.inference.inferred import InferredSchema
+from penstock.inference.preview import preview_of
 from penstock.inference.sampling import MAX_FILES, evenly_spread, sample_file
 from penstock.readers.base import InputFile, Sample
 from penstock.runners.base import Runner, TaskContext
@@ -85,7 +86,8 @@ def sample_and_infer(task: SampleTask, context: TaskContext) -> InferredSchema:
             raise explained(error, file.locations, _NO_SCHEMA) from error
         except MemoryError as error:
             raise too_large(file.name, task.memory_limit or 0) from error
-    return _inferred(samples, mapping, pattern, task)
+    inferred = _inferred(samples, mapping, pattern, task)
+    return replace(inferred, preview=preview_of(next(iter(samples.values()))))
 
 
 def _inferred(

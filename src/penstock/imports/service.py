@@ -168,8 +168,14 @@ class ImportService:
             jobs = self._catalog.job_list.page(job_filter, limit=self._settings.list_limit)
             return JobPage(jobs=jobs, total=len(jobs))
         offset = (query.page - 1) * query.page_size
+        if query.text:
+            jobs, total = self._catalog.job_list.search(job_filter, query.text, limit=query.page_size, offset=offset)
+            return JobPage(jobs=jobs, total=total)
         jobs = self._catalog.job_list.page(job_filter, limit=query.page_size, offset=offset)
         return JobPage(jobs=jobs, total=self._catalog.job_list.total(job_filter))
+
+    def count(self, query: JobQuery) -> Mapping[JobState, int]:
+        return self._catalog.job_list.by_state(self.filter_of(query, self._catalog.clusters.get(query.cluster_id)))
 
     def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         for _ in range(_MAX_CAS_ATTEMPTS):

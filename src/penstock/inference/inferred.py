@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.domain.index import IndexSpec
 from penstock.domain.schema import CollectionSchema, Field
+from penstock.inference.preview import Preview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class InferredSchema:
 
     ``fields`` are in the order of the schema, whose first vector field is searched by default. ``indexes`` has one
     for each vector field. ``rows`` is how many were sampled, of the files ``sampled``; ``is_complete`` says that the
-    files have no others. ``notes`` are about the schema as a whole.
+    files have no others. ``notes`` are about the schema as a whole. ``preview`` has the first rows of the first file.
 
     ``mapping`` has the sources of fields that the import option of this name needs, besides those that were given.
     """
@@ -46,4 +47,5 @@ class InferredSchema:
     sampled: Sequence[str]
     is_complete: bool
     notes: Sequence[str] = ()
+    preview: Preview = field(default_factory=Preview)
     mapping: Mapping[str, Any] = field(default_factory=dict)

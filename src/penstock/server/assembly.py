@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from penstock.access.accounts import AccountService
 from penstock.access.audit import AuditedAuthentication, AuditLog
+from penstock.access.sessions import SessionService
 from penstock.catalog import Catalog, open_catalog
 from penstock.collections.aliases import AliasService
 from penstock.collections.alterations import AlterationService
@@ -198,7 +199,11 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         settings=settings,
         authentication=authentication,
         audit=audit,
+        audit_log=catalog.audit,
         accounts=AccountService(catalog),
+        sessions=SessionService(catalog.sessions, settings.session_lifetime),
+        orgs=catalog.orgs,
+        quotas=catalog.quotas,
         exports=ExportService(catalog, engines, export_roots, exports.wake),
         imports=imports,
         rejections=Rejections(imports, catalog, engines),
@@ -206,6 +211,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         uploads=UploadService(catalog, uploads, _upload_limits(settings), why_no_uploads, health.enforce_quota),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
+        list_clusters=catalog.clusters.list,
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engines, scheduler.wake, health.enforce_quota),
         aliases=AliasService(catalog, engines),

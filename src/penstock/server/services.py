@@ -12,6 +12,10 @@ from penstock.access.accounts import AccountService
 from penstock.access.admission import Admission, Clusters
 from penstock.access.audit import Audit
 from penstock.access.authentication import Authentication
+from penstock.access.sessions import SessionService
+from penstock.catalog.access.audit import AuditRepository
+from penstock.catalog.access.orgs import OrgRepository
+from penstock.catalog.jobs.quotas import QuotaRepository
 from penstock.collections.aliases import AliasService
 from penstock.collections.alterations import AlterationService
 from penstock.collections.collections import CollectionService
@@ -21,6 +25,7 @@ from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
+from penstock.domain.collections import Cluster
 from penstock.exports.service import ExportService
 from penstock.imports.api import Imports
 from penstock.imports.job_events import JobEvents
@@ -58,7 +63,12 @@ class Services:
     inference: SchemaInference
     rejections: Rejections
     audit: Audit
+    audit_log: AuditRepository
+    sessions: SessionService
+    orgs: OrgRepository
+    quotas: QuotaRepository
     clusters: Clusters
+    list_clusters: Callable[[str | None], Sequence[Cluster]]
     databases: DatabaseService
     collections: CollectionService
     aliases: AliasService

@@ -66,6 +66,12 @@ class Settings(BaseModel):
         "Whether calls need a key or a password; auto: from the first key or user on, and always beyond loopback.",
         reason="Optional on a local machine; mandatory for a server reachable from other hosts.",
     )
+    session_lifetime: Annotated[Seconds, Field(ge=60)] = _span(
+        12 * 3600.0,
+        "How long a login to the page lasts.",
+        shown="12h",
+        reason="A working day; it ends at once when its key is revoked or its password changed.",
+    )
     grpc: bool = _field(
         True,
         "Serve gRPC on the same port as HTTP, for MilvusClient and the other SDKs of Milvus.",

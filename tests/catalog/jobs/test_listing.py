@@ -213,3 +213,25 @@ def test_no_list_reads_more_than_an_index_in_its_order(tmp_path: Path, wanted: J
     # The page's own rows, at most as many as it holds, may be put in order again.
     inner = plan[plan.index(next(step for step in plan if step.startswith(("CO-ROUTINE", "MATERIALIZE")))) + 1]
     assert "USING COVERING INDEX ix_job_" in inner, plan
+
+
+def test_jobs_are_counted_by_state_and_found_by_a_text(catalog: Catalog) -> None:
+    docs, images = (stored_collection(catalog, name) for name in ("docs", "images"))
+    failed = catalog.jobs.insert(new_job(docs))
+    catalog.jobs.request_transition(failed, JobState.FAILED, reason="row 7 has 50% of a vector")
+    waiting = [catalog.jobs.insert(new_job(images)) for _ in range(2)]
+    everything = JobFilter(cluster_id=CLUSTER)
+    assert catalog.job_list.by_state(everything) == {JobState.FAILED: 1, JobState.PENDING: 2}
+    today = replace(everything, created_after=millis_of(failed.id), states=(JobState.PENDING,))
+    assert catalog.job_list.by_state(today) == {JobState.PENDING: 2}
+
+    def search(text: str, **more: int) -> tuple[list[int], int]:
+        jobs, total = catalog.job_list.search(everything, text, **{"limit": 10, **more})
+        return [job.id for job in jobs], total
+
+    assert search("50% of a VECTOR") == ([failed.id], 1)
+    assert search("50_ of") == ([], 0)
+    assert search(str(failed.id)) == ([failed.id], 1)
+    assert search("image", limit=1) == ([waiting[1].id], 2)
+    assert search("image", limit=1, offset=1) == ([waiting[0].id], 2)
+    assert catalog.collections.names(CLUSTER) == [("default", "docs"), ("default", "images")]

@@ -71,6 +71,15 @@ class NewAccount:
 _account = tables.account.c
 _KEY = select(tables.account).where(_account.kind == AccountKind.KEY.value, _account.hash == bindparam("hash"))
 _USER = select(tables.account).where(_account.kind == AccountKind.USER.value, _account.name == bindparam("name"))
+_SESSION = (
+    select(tables.account)
+    .join(tables.web_session, tables.web_session.c.account_id == _account.id)
+    .where(
+        tables.web_session.c.token_hash == bindparam("token_hash"),
+        tables.web_session.c.expires_at > bindparam("now"),
+        tables.web_session.c.account_hash == _account.hash,
+    )
+)
 _GRANTS = select(tables.account_grant).where(tables.account_grant.c.account_id == bindparam("id"))
 
 
@@ -119,6 +128,10 @@ class AccountRepository:
     def user(self, name: str) -> Account | None:
         """The user with this name, unless revoked or expired."""
         return _if_valid(self._fetch(_USER, {"name": name}))
+
+    def by_session(self, token_hash: str) -> Account | None:
+        """The account of an unexpired session, unless revoked, expired, or with another key or password since."""
+        return _if_valid(self._fetch(_SESSION, {"token_hash": token_hash, "now": now_millis()}))
 
     def list(self, kind: AccountKind, org_id: str | None = None) -> Sequence[Account]:
         """Oldest first; of all orgs if ``org_id`` is None."""
@@ -181,7 +194,7 @@ class AccountRepository:
                 )
             )
 
-    def _fetch(self, query: Any, values: Mapping[str, str]) -> Account | None:
+    def _fetch(self, query: Any, values: Mapping[str, str | int]) -> Account | None:
         with self._database.read() as connection:
             row = connection.execute(query, values).one_or_none()
             return None if row is None else _account_of(connection, row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import lru_cache
@@ -27,6 +27,30 @@ class AuditRepository:
     def add(self, entry: AuditEntry) -> None:
         """Store an entry durably before returning."""
         self._database.run_grouped(lambda connection: note(connection, entry))
+
+    def newest(
+        self,
+        limit: int,
+        offset: int = 0,
+        *,
+        until: datetime | None = None,
+        org_id: str | None = None,
+        cluster_id: str | None = None,
+    ) -> Sequence[AuditEntry]:
+        """At most ``limit`` entries after the first ``offset``, newest first; ``until`` keeps pages of them stable.
+
+        With ``org_id``, only entries whose caller is of that org; with ``cluster_id``, only calls to that cluster.
+        """
+        audit = tables.audit.c
+        query = select(tables.audit).order_by(audit.at.desc(), audit.id.desc()).limit(limit).offset(offset)
+        if until is not None:
+            query = query.where(audit.at < to_millis(until))
+        if org_id is not None:
+            query = query.where(audit.org_id == org_id)
+        if cluster_id is not None:
+            query = query.where(audit.cluster_id == cluster_id)
+        with self._database.read() as connection:
+            return [_entry(row) for row in connection.execute(query).all()]
 
     def read(
         self, since: datetime | None = None, until: datetime | None = None, org_id: str | None = None

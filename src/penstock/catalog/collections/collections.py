@@ -150,6 +150,18 @@ class CollectionRepository:
             ).all()
         return [_collection(row) for row in rows]
 
+    def names(self, cluster_id: str) -> Sequence[tuple[str, str]]:
+        """Database and name of each collection of a cluster, sorted."""
+        collection, database = tables.collection.c, tables.database.c
+        query = (
+            select(database.name.label("database"), collection.name)
+            .join(tables.database, database.id == collection.database_id)
+            .where(database.cluster_id == cluster_id, collection.dropped_at.is_(None))
+            .order_by(database.name, collection.name)
+        )
+        with self._database.read() as connection:
+            return [(row.database, row.name) for row in connection.execute(query).all()]
+
     def drop(self, collection_id: str) -> None:
         """Mark the collection as dropped, which hides it; :meth:`forget` deletes it once its files are gone.
 

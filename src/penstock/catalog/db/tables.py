@@ -115,6 +115,19 @@ account_grant = Table(
     PrimaryKeyConstraint("account_id", "role", "cluster_id", "database"),
 )
 
+# Sessions of the page. The token is stored only as its hash; a session ends with its account's key or password, whose
+# hash it had when it began.
+web_session = Table(
+    "web_session",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("account_hash", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+Index("ix_web_session_expires_at", web_session.c.expires_at)
+
 database = Table(
     "database",
     metadata,

@@ -6,12 +6,24 @@ is the merge of one list per state, and a job's id contains its creation time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, Table, bindparam, func, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    union_all,
+)
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase
@@ -21,6 +33,9 @@ from penstock.domain.jobs import LIVE_STATES, ImportJob, JobState
 
 _END = 2**63 - 1
 """Greater than any id."""
+
+SEARCHED_JOBS = 10_000
+"""A search for a text reads each job and the names of its files: 30 ms for these many."""
 
 _MOST_BRANCHES = 100
 """SQLite merges at most 500 lists. Beyond this, for callers with very many databases, the query sorts instead."""
@@ -66,11 +81,57 @@ class JobList:
             rows = connection.execute(query, values).all()
         return [job_of(row) for row in rows]
 
+    def search(
+        self, job_filter: JobFilter, text: str, *, limit: int, offset: int = 0
+    ) -> tuple[Sequence[ImportJob], int]:
+        """Search the newest :data:`SEARCHED_JOBS` of the jobs that match for a text, whatever its case.
+
+        The text is part of the reason, of the collection's name or of a file's, or the id. Returns at most ``limit``
+        jobs after the first ``offset``, newest first, and how many there are.
+        """
+        first, end = _ids_of(job_filter)
+        values = {"first": first, "end": end if job_filter.before is None else min(end, job_filter.before)}
+        page = _page(_shape(job_filter), SEARCHED_JOBS, 0).subquery()
+        in_files = select(tables.job_file.c.job_id).where(
+            tables.job_file.c.job_id == page.c.id, tables.job_file.c.name.icontains(text, autoescape=True)
+        )
+        matches = or_(
+            page.c.reason.icontains(text, autoescape=True),
+            page.c.collection.icontains(text, autoescape=True),
+            cast(page.c.id, Text) == text,
+            in_files.exists(),
+        )
+        columns = [page.c[column.name] for column in JOB_COLUMNS]
+        jobs = select(*columns).where(matches).order_by(page.c.id.desc()).limit(limit).offset(offset)
+        with self._database.read() as connection:
+            rows = connection.execute(jobs, values).all()
+            total = connection.execute(select(func.count()).select_from(page).where(matches), values).scalar_one()
+        return [job_of(row) for row in rows], int(total)
+
     def total(self, job_filter: JobFilter) -> int:
         """Count the jobs that match, ignoring ``before``."""
         query, values = _total(job_filter)
         with self._database.read() as connection:
             return int(connection.execute(query, values).scalar_one())
+
+    def by_state(self, job_filter: JobFilter) -> Mapping[JobState, int]:
+        """Count the jobs that match by their state, ignoring ``before``; states without jobs are left out."""
+        if job_filter.created_after is None and job_filter.created_before is None:
+            with self._database.read() as connection:
+                rows = connection.execute(_by_state(_shape(job_filter))).all()
+            return {JobState(state): int(jobs) for state, jobs in rows if jobs}
+        states = job_filter.states or tuple(JobState)
+        totals = {state: self.total(replace(job_filter, states=(state,))) for state in states}
+        return {state: jobs for state, jobs in totals.items() if jobs}
+
+
+@lru_cache(maxsize=128)
+def _by_state(shape: JobFilter) -> Select[Any]:
+    """The totals over all time by state, from the counters."""
+    counter = tables.job_counter.c
+    return (
+        select(counter.state, func.sum(counter.jobs)).where(*_counter_scope(counter, shape)).group_by(counter.state)
+    )
 
 
 def _total(job_filter: JobFilter) -> tuple[Select[Any], dict[str, int]]:
@@ -159,16 +220,22 @@ def _number(*where: ColumnElement[bool]) -> ColumnElement[int]:
 
 def _counted(table: Table, shape: JobFilter, *where: ColumnElement[bool]) -> ColumnElement[int]:
     counter = table.c
-    where = (*where, counter.cluster_id == shape.cluster_id)
-    if shape.database_id is not None:
-        where += (counter.database_id == shape.database_id,)
-    if shape.database_ids is not None:
-        where += (counter.database_id.in_(shape.database_ids),)
-    if shape.collection_id is not None:
-        where += (counter.collection_id == shape.collection_id,)
-    if shape.states:
-        where += (counter.state.in_([state.value for state in shape.states]),)
+    where = (*where, *_counter_scope(counter, shape))
     return select(func.coalesce(func.sum(counter.jobs), 0)).where(*where).scalar_subquery()
+
+
+def _counter_scope(counter: Any, shape: JobFilter) -> Sequence[ColumnElement[bool]]:
+    """The conditions of a filter on the columns of a table of counters."""
+    where = [counter.cluster_id == shape.cluster_id]
+    if shape.database_id is not None:
+        where.append(counter.database_id == shape.database_id)
+    if shape.database_ids is not None:
+        where.append(counter.database_id.in_(shape.database_ids))
+    if shape.collection_id is not None:
+        where.append(counter.collection_id == shape.collection_id)
+    if shape.states:
+        where.append(counter.state.in_([state.value for state in shape.states]))
+    return where
 
 
 def _merged(branches: Sequence[Select[Any]]) -> Select[Any]:

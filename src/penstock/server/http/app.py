@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import orjson
 import structlog
@@ -13,10 +12,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute
 from starlette.routing import Route as StarletteRoute
-from starlette.staticfiles import StaticFiles
-from swagger_ui_bundle import swagger_ui_path
 
 from penstock.domain.access import Role
 from penstock.domain.deadline import DeadlineExceeded
@@ -28,6 +25,7 @@ from penstock.server.http.endpoint import make_endpoint
 from penstock.server.http.middleware import NormalizePathMiddleware, RequestLogMiddleware
 from penstock.server.http.openapi import openapi_document
 from penstock.server.http.routes import dialect_routes
+from penstock.server.http.web_pages import web_routes
 from penstock.server.observability.http_metrics import HttpMetrics
 from penstock.server.services import Services
 from penstock.wire.http import Route
@@ -37,8 +35,8 @@ PLAIN_ROUTES = {
     "/healthz": "Readiness: 200, or 503, with the reason while authentication is off. "
     "With a full disk, when only reads are served, the status is `read-only`",
     "/metrics": "Metrics in the Prometheus text format; requires read access to the server's own cluster",
-    "/": "The OpenAPI document as a page",
-    "/docs": "The same page",
+    "/": "The page for people: jobs, collections, imports, administration",
+    "/docs": "The OpenAPI document as a page",
     "/openapi.json": "The OpenAPI document",
 }
 
@@ -48,7 +46,7 @@ _log = structlog.get_logger("penstock.http")
 def create_app(services: Services, calls: Calls) -> Starlette:
     """Create the ASGI application of the services, whose requests are run by ``calls``."""
     routes = dialect_routes(services) if services.settings.role != "worker" else ()
-    return Starlette(
+    app = Starlette(
         routes=[
             *_dialects(routes, calls, services.settings.max_body_bytes),
             *_own_routes(services, routes, calls),
@@ -62,6 +60,8 @@ def create_app(services: Services, calls: Calls) -> Starlette:
         ],
         exception_handlers={404: _not_found, 405: _not_found},
     )
+    app.router.redirect_slashes = False  # NormalizePathMiddleware drops those that it would add
+    return app
 
 
 def _dialects(routes: tuple[Route, ...], calls: Calls, max_body_bytes: int) -> list[BaseRoute]:
@@ -122,9 +122,12 @@ def _own_routes(services: Services, routes: tuple[Route, ...], calls: Calls) -> 
     monitoring = [_own_route("/healthz", healthz), StarletteRoute("/metrics", metrics)]
     if not routes:
         return monitoring
-    static = Mount("/docs/static", StaticFiles(directory=Path(swagger_ui_path)))
-    pages = [_own_route("/", docs), _own_route("/docs", docs), _own_route("/openapi.json", openapi)]
-    return [*monitoring, *pages, static]
+    return [
+        *monitoring,
+        _own_route("/docs", docs),
+        _own_route("/openapi.json", openapi),
+        *web_routes(services, routes, calls),
+    ]
 
 
 def _own_route(path: str, answer: Callable[[Request], Response]) -> BaseRoute:

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+from penstock.server.http.web_pages import asset_version
 
-_START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true})'
+_ASSETS = f"/assets/{asset_version()}"
 
 DOCS_PAGE = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Penstock API</title>
-<link rel="stylesheet" href="docs/static/swagger-ui.css">
-<link rel="icon" href="docs/static/favicon-32x32.png">
+<link rel="stylesheet" href="{_ASSETS}/swagger-ui/swagger-ui.css">
+<link rel="icon" href="{_ASSETS}/icon.svg" type="image/svg+xml">
 </head>
 <body>
 <div id="swagger-ui"></div>
-<script src="docs/static/swagger-ui-bundle.js"></script>
-<script>{_START}</script>
+<script src="{_ASSETS}/swagger-ui/swagger-ui-bundle.js"></script>
+<script src="{_ASSETS}/docs.js"></script>
 </body>
 </html>
 """
 
-_START_HASH = base64.b64encode(hashlib.sha256(_START.encode()).digest()).decode()
-
 DOCS_POLICY = "; ".join(
     (
         "default-src 'none'",
-        f"script-src 'self' 'sha256-{_START_HASH}'",
+        "script-src 'self'",
         "style-src 'self' 'unsafe-inline'",  # Swagger UI uses inline styles
         "img-src 'self' data:",
         "connect-src 'self'",

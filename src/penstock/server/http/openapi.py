@@ -62,6 +62,7 @@ def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     for path, summary in plain.items():
         paths[path] = {"get": _plain_operation(path, summary)}
+    tags = [*dict.fromkeys(route.operation.tag for route in routes), _OWN_TAG]
     return {
         "openapi": "3.0.3",
         "info": {
@@ -71,7 +72,7 @@ def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[
             "their own `code` and `message`; a successful response has `code` and `data`. Paths outside this "
             "document return 404.",
         },
-        "tags": [{"name": tag} for tag in [*dict.fromkeys(route.operation.tag for route in routes), _OWN_TAG]],
+        "tags": [{"name": tag} for tag in sorted(tags, key=_is_unserved)],
         "paths": paths,
         "security": [{"key": []}, {"password": []}, {}],
         "components": {
@@ -82,6 +83,10 @@ def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[
             },
         },
     }
+
+
+def _is_unserved(tag: str) -> bool:
+    return tag == "not served"
 
 
 def _operation(route: Route) -> dict[str, Any]:

@@ -21,7 +21,7 @@ _SECRET_KEYS = frozenset(
 _TEXTS = (
     (re.compile(r"\b(Bearer|Basic)\s+\S+", re.IGNORECASE), rf"\1 {REDACTED}"),
     (re.compile(r"\b(X-Amz-(?:Signature|Credential|Security-Token)|sig)=[^&\s]+", re.IGNORECASE), rf"\1={REDACTED}"),
-    (re.compile(r"\bpsk_[A-Za-z0-9_-]{43}"), REDACTED),
+    (re.compile(r"\bps[ks]_[A-Za-z0-9_-]{43}"), REDACTED),
     (re.compile(r"(://[^/@:\s]*):[^/@\s]+@"), rf"\1:{REDACTED}@"),
     (
         re.compile(
@@ -36,7 +36,7 @@ _TEXTS = (
 settings write it, also where a value is truncated."""
 
 
-_MARKS = re.compile(r"[:=\s]|psk_")
+_MARKS = re.compile(r"[:=\s]|ps[ks]_")
 """Quick check: texts without a match hold no credentials. Most are paths and ids, a line for every call."""
 
 

@@ -1,0 +1,272 @@
+"""``/jobs/<id>``: one job, and its actions, each with a page that says beforehand what it will do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from penstock.domain.access import Role
+from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState
+from penstock.domain.parse_int import number_of_digits
+from penstock.errors import JobNotFound
+from penstock.imports.rejections import ErrorGroup, ErrorPage
+from penstock.imports.requests import JobDetails, ReplayImport, StoreCredentials
+from penstock.web.commands import Copies, command, copies
+from penstock.web.page import PageReply, PageRoute, Visit, address, redirect
+from penstock.web.pages import Pages
+from penstock.web.progress import JobView, view
+from penstock.web.throughput import Throughput
+from penstock.web.words import plural
+
+TABS: Mapping[str, str] = {"": "Overview", "files": "Files", "errors": "Errors", "rejects": "Rejects", "raw": "Raw"}
+REJECT_TYPES = {"jsonl": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
+FILES_PER_PAGE = 100
+_MAX_PAGE = 1_000_000
+_REJECTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What can be done with a job now. ``consequence`` says what it will do, in numbers."""
+
+    verb: str
+    title: str
+    consequence: str
+    is_destructive: bool = False
+    needs_keys: bool = False
+    takes_files: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of a job on its time axis, in seconds from its creation; positions are 0 to 1000 of the axis."""
+
+    name: str
+    kind: str
+    start: float
+    end: float
+    x: int
+    width: int
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+
+def routes(pages: Pages) -> tuple[PageRoute, ...]:
+    imports = pages.services.imports
+    throughput = Throughput()
+
+    def details_of(visit: Visit) -> JobDetails:
+        return imports.get(visit.cluster.id, _job_id(visit), visit.caller)
+
+    def show(visit: Visit) -> PageReply:
+        details = details_of(visit)
+        tab = visit.query.get("tab") if visit.query.get("tab") in TABS else ""
+        job = details.job
+        page = max(1, visit.query.number("page", 1, _MAX_PAGE))
+        files = details.files[(page - 1) * FILES_PER_PAGE : page * FILES_PER_PAGE]
+        return pages.show(
+            visit,
+            "job.html",
+            view=view(job),
+            details=details,
+            files=files,
+            file_states=_file_states(details.files),
+            page=page,
+            files_per_page=FILES_PER_PAGE,
+            tab=tab,
+            tabs=TABS,
+            stages=_stages(job),
+            points=throughput.observe(job),
+            actions=_actions(view(job)) if visit.may(Role.WRITER, job.database) else (),
+            copies=_copies(visit.cluster.id, job),
+            raw=_raw(pages, visit, job) if tab == "raw" else "",
+            failure=_failure(details),
+            groups=_groups(pages, visit, job) if tab == "errors" else (),
+            rejects=_rejects(pages, visit, job) if tab == "rejects" else None,
+        )
+
+    def download(visit: Visit) -> PageReply:
+        job_id, kind = _job_id(visit), visit.call.arguments["format"]
+        content = pages.services.rejections.download(visit.cluster.id, job_id, visit.caller, kind)
+        return PageReply(content=content, media_type=REJECT_TYPES[kind], filename=f"rejects-{job_id}.{kind}")
+
+    def replay(visit: Visit) -> PageReply:
+        request = ReplayImport(
+            cluster_id=visit.cluster.id,
+            job_id=_job_id(visit),
+            groups=[[path] for path in visit.form.get("paths").splitlines() if path.strip()],
+            keys=_keys(visit),
+            caller=visit.caller,
+        )
+        job = imports.replay(request)
+        return redirect(address(f"/jobs/{job.id}", cluster=visit.form.get("cluster")))
+
+    def confirm(visit: Visit) -> PageReply:
+        details = details_of(visit)
+        action = _action_named(details.job, visit.call.arguments["verb"])
+        visit.require(Role.WRITER, details.job.database)
+        return pages.show(visit, "confirm_job.html", job=details.job, action=action)
+
+    def change(make: Callable[[Visit, int], object]) -> Callable[[Visit], PageReply]:
+        def handle(visit: Visit) -> PageReply:
+            job_id = _job_id(visit)
+            make(visit, job_id)
+            return redirect(address(f"/jobs/{job_id}", cluster=visit.form.get("cluster")))
+
+        return handle
+
+    def retry(visit: Visit, job_id: int) -> object:
+        return imports.retry(visit.cluster.id, job_id, _keys(visit), visit.caller)
+
+    changes: Mapping[str, Callable[[Visit, int], object]] = {
+        "abort": lambda visit, job_id: imports.abort(visit.cluster.id, job_id, visit.caller),
+        "commit": lambda visit, job_id: imports.commit(visit.cluster.id, job_id, visit.caller),
+        "retry": retry,
+    }
+    return (
+        PageRoute(method="GET", path="/jobs/{job}", handler=show, action="import.describe", read_only=True),
+        PageRoute(method="GET", path="/jobs/{job}/rejects/{format}", handler=download, action="import.describe"),
+        PageRoute(method="GET", path="/jobs/{job}/{verb}", handler=confirm, action="import.describe"),
+        PageRoute(
+            method="POST",
+            path="/jobs/{job}/replay",
+            handler=replay,
+            action="import.replay",
+            stores_entry=True,
+        ),
+        *(
+            PageRoute(
+                method="POST",
+                path=f"/jobs/{{job}}/{verb}",
+                handler=change(make),
+                action=f"import.{verb}",
+                stores_entry=True,
+            )
+            for verb, make in changes.items()
+        ),
+    )
+
+
+def _job_id(visit: Visit) -> int:
+    text = visit.call.arguments["job"]
+    number = number_of_digits(text) if text.isdecimal() and len(text) < 20 else None
+    if number is None or number >= 2**63:
+        raise JobNotFound(f"import job does not exist, jobID={text[:40]}", job_id=text[:40])
+    return number
+
+
+def _keys(visit: Visit) -> StoreCredentials:
+    """The keys of an object store that were typed into the confirmation."""
+    return StoreCredentials(
+        access_key=visit.form.get("access_key"),
+        secret_key=visit.form.get("secret_key"),
+        token=visit.form.get("token"),
+    )
+
+
+def _failure(details: JobDetails) -> Mapping[str, Any] | None:
+    """Where a failed job failed: the facts of its first failed file that has some, with the file's name."""
+    if details.job.state is not JobState.FAILED:
+        return None
+    for file in details.files:
+        if file.error is not None:
+            return {"file": file.name, **file.error}
+    return None
+
+
+def _groups(pages: Pages, visit: Visit, job: ImportJob) -> Sequence[ErrorGroup]:
+    return pages.services.rejections.groups(visit.cluster.id, job.id, visit.caller)
+
+
+def _rejects(pages: Pages, visit: Visit, job: ImportJob) -> ErrorPage:
+    cursor = visit.query.get("cursor") or None
+    return pages.services.rejections.page(visit.cluster.id, job.id, visit.caller, limit=_REJECTS, cursor=cursor)
+
+
+def _actions(shown: JobView) -> Sequence[Action]:
+    """What the job's state allows, the likeliest first."""
+    job = shown.job
+    rows = plural(job.rows, "row")
+    if job.state is JobState.UNCOMMITTED:
+        return (
+            Action("commit", "Commit", f"Makes {rows} visible in {job.collection}, all at once."),
+            Action("abort", "Abort", f"Deletes {rows} that are staged. None of them was visible.", True),
+        )
+    if job.state is JobState.FAILED:
+        text = (
+            f"Resumes the job under the same id with what is missing. The {shown.percent} % that it has done "
+            "is kept where its files are unchanged."
+        )
+        return (Action("retry", "Retry", text, needs_keys=job.has_credentials),)
+    if job.state is JobState.COMPLETED and (job.rejected_rows or job.skipped_files):
+        left_out = [
+            *([plural(job.rejected_rows, "rejected row")] if job.rejected_rows else []),
+            *([plural(job.skipped_files, "skipped file")] if job.skipped_files else []),
+        ]
+        text = (
+            f"Creates a job that imports only the {' and '.join(left_out)}, with the options of this one: from "
+            "corrected files, such as a download of the rejected rows that you have edited, or else from the job's "
+            "own files, of which those with rejected rows must not have changed"
+        )
+        return (Action("replay", "Replay", f"{text}.", needs_keys=job.has_credentials, takes_files=True),)
+    if shown.is_live and not job.state.is_committed:
+        staged = f" Deletes the {rows} read so far." if job.rows else ""
+        return (Action("abort", "Abort", f"Ends the job at {shown.percent} %.{staged} None was visible.", True),)
+    return ()
+
+
+def _action_named(job: ImportJob, verb: str) -> Action:
+    """The action to confirm; what the state doesn't allow gets the service's own error once it is sent."""
+    for action in _actions(view(job)):
+        if action.verb == verb:
+            return action
+    if verb in ("abort", "commit", "retry", "replay"):
+        text = f"The job is {view(job).state.word.lower()} now. The server says whether that is possible."
+        return Action(verb, verb.capitalize(), text)
+    raise JobNotFound(f"a job has no page {verb[:40]!r}", job_id=job.id)
+
+
+def _file_states(files: Sequence[ImportFile]) -> Mapping[str, int]:
+    return {state.value: count for state in FileState if (count := sum(file.state is state for file in files))}
+
+
+def _stages(job: ImportJob) -> Sequence[Stage]:
+    """The stages that the catalog knows the times of: waiting for a start, and the work since."""
+    now = job.finished_at or datetime.now(UTC)
+    whole = max((now - job.created_at).total_seconds(), 0.001)
+    begun = job.started_at or now
+    spans: list[tuple[str, str, datetime, datetime]] = [("Waiting to start", "waiting", job.created_at, begun)]
+    if job.started_at is not None:
+        spans.append(("Import", view(job).state.kind, begun, now))
+    stages = []
+    for name, kind, start, end in spans:
+        first, last = ((time - job.created_at) / timedelta(seconds=1) for time in (start, end))
+        x = round(1000 * first / whole)
+        stages.append(Stage(name, kind, first, last, x, max(4, round(1000 * last / whole) - x)))
+    return stages
+
+
+def _raw(pages: Pages, visit: Visit, job: ImportJob) -> str:
+    answer = pages.services.call_api(
+        "/jobs/import/describe", _body(visit.cluster.id, job), visit.call.authorization, visit.call.address
+    )
+    return orjson.dumps(orjson.loads(answer), option=orjson.OPT_INDENT_2).decode()
+
+
+def _body(cluster_id: str, job: ImportJob) -> dict[str, Any]:
+    return {"clusterId": cluster_id, "jobId": str(job.id)}
+
+
+def _copies(cluster_id: str, job: ImportJob) -> Copies:
+    return copies(
+        "/jobs/import/describe",
+        _body(cluster_id, job),
+        python=f'job = client.imports.get("{job.id}")\nprint(job.state, job.progress, job.reason)',
+        cli=command("penstock", "jobs", "describe", str(job.id)),
+    )

@@ -1,0 +1,183 @@
+"""``/``: the list of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from penstock.domain.access import Role
+from penstock.domain.jobs import LIVE_STATES, JobState
+from penstock.domain.parse_int import number_of_digits
+from penstock.errors import NotFound
+from penstock.imports.requests import JobQuery
+from penstock.web.commands import Copies, command, copies
+from penstock.web.page import PageReply, PageRoute, Visit
+from penstock.web.pages import Pages
+from penstock.web.progress import view
+
+PAGE_SIZE = 50
+_MAX_PAGE = 1_000_000
+_NEW_SHOWN = 20
+_MAX_COLLECTIONS = 500
+
+STATE_FILTERS: Mapping[str, tuple[str, Sequence[JobState]]] = {
+    "running": (
+        "Running",
+        (JobState.PLANNING, JobState.IMPORTING, JobState.COMMITTING, JobState.INDEXING),
+    ),
+    "pending": ("Pending", (JobState.PENDING,)),
+    "uncommitted": ("Waiting to commit", (JobState.UNCOMMITTED,)),
+    "completed": ("Completed", (JobState.COMPLETED,)),
+    "failed": ("Failed", (JobState.FAILED,)),
+    "aborted": ("Aborted", (JobState.ABORTED,)),
+}
+_CLI_STATES = {
+    "running": "Importing",
+    "pending": "Pending",
+    "uncommitted": "Uncommitted",
+    "completed": "Completed",
+    "failed": "Failed",
+    "aborted": "Failed",
+}
+CREATED_FILTERS: Mapping[str, str] = {"today": "Today", "day": "Last 24 h", "week": "Last 7 days"}
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of jobs, and the filter that shows them."""
+
+    jobs: int
+    text: str
+    state: str
+    created: str = ""
+
+
+def routes(pages: Pages) -> tuple[PageRoute, ...]:
+    imports = pages.services.imports
+
+    def show(visit: Visit) -> PageReply:
+        query = _query(visit)
+        wanted = visit.query.get("q")
+        if (job_id := _job_id(wanted)) is not None and _is_job(pages, visit, job_id):
+            return PageReply(status=303, location=f"/jobs/{job_id}")
+        found = imports.list(query)
+        counts = _counts(pages, visit)
+        is_filtered = any(visit.query.get(name) for name in ("state", "collection", "created", "q", "before"))
+        if not found.total and not is_filtered:
+            return pages.show(visit, "welcome.html", copies=_copies(query, visit), roots=pages.services.roots)
+        newest = found.jobs[0].id if found.jobs else 0
+        anchor = query.before or newest + 1
+        return pages.show(
+            visit,
+            "jobs.html",
+            jobs=[view(job) for job in found.jobs],
+            total=found.total,
+            first=(query.page - 1) * PAGE_SIZE,
+            page=query.page,
+            counts=counts,
+            new=_new_jobs(pages, query, anchor) if query.page == 1 else 0,
+            anchor=anchor,
+            is_live=any(job.state in LIVE_STATES for job in found.jobs),
+            state_filters=STATE_FILTERS,
+            created_filters=CREATED_FILTERS,
+            collections=_collection_names(pages, visit),
+            copies=_copies(query, visit),
+        )
+
+    return (PageRoute(method="GET", path="/", handler=show, action="import.list", read_only=True),)
+
+
+def _query(visit: Visit) -> JobQuery:
+    values = visit.query
+    database, _, collection = values.get("collection").partition("/")
+    _, states = STATE_FILTERS.get(values.get("state"), ("", ()))
+    return JobQuery(
+        cluster_id=visit.cluster.id,
+        database=database or None,
+        collection=collection or None,
+        states=states,
+        created_after=_created_after(values.get("created")),
+        page_size=PAGE_SIZE,
+        page=max(1, values.number("page", 1, _MAX_PAGE)),
+        before=_job_id(values.get("before")),
+        text=values.get("q")[:200],
+        caller=visit.caller,
+    )
+
+
+def _created_after(name: str) -> datetime | None:
+    now = datetime.now(UTC)
+    if name == "today":
+        return now.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = {"day": 1, "week": 7}.get(name)
+    return None if days is None else now - timedelta(days=days)
+
+
+def _job_id(text: str) -> int | None:
+    """A job's id, or None for a text that is none."""
+    number = number_of_digits(text) if text.isdecimal() and len(text) < 20 else None
+    return number if number is not None and number < 2**63 else None
+
+
+def _is_job(pages: Pages, visit: Visit, job_id: int) -> bool:
+    try:
+        pages.services.imports.get(visit.cluster.id, job_id, visit.caller)
+    except NotFound:
+        return False
+    return True
+
+
+def _counts(pages: Pages, visit: Visit) -> Sequence[Count]:
+    """The jobs by state, from counters: what runs and waits, and what ended today."""
+    everything = JobQuery(cluster_id=visit.cluster.id, page_size=1, caller=visit.caller)
+    now = pages.services.imports.count(everything)
+    ended = (JobState.FAILED, JobState.COMPLETED)
+    today = pages.services.imports.count(replace(everything, states=ended, created_after=_created_after("today")))
+
+    def live(state: str) -> int:
+        return sum(now.get(each, 0) for each in STATE_FILTERS[state][1])
+
+    return (
+        Count(live("running"), "running", "running"),
+        Count(live("pending"), "pending", "pending"),
+        Count(live("uncommitted"), "waiting to commit", "uncommitted"),
+        Count(today.get(JobState.FAILED, 0), "failed today", "failed", "today"),
+        Count(today.get(JobState.COMPLETED, 0), "completed today", "completed", "today"),
+    )
+
+
+def _new_jobs(pages: Pages, query: JobQuery, anchor: int) -> int:
+    """How many jobs came since the page was opened, up to one more than is shown."""
+    if query.before is None or query.text:
+        return 0
+    newest = pages.services.imports.list(replace(query, before=None, page_size=_NEW_SHOWN + 1))
+    return sum(job.id >= anchor for job in newest.jobs)
+
+
+def _collection_names(pages: Pages, visit: Visit) -> Sequence[str]:
+    """``database/collection`` of all that the caller may read, for the filter."""
+    visible = visit.caller.databases(Role.READER, visit.cluster)
+    return [
+        f"{database}/{name}"
+        for database, name in pages.services.collections.names(visit.cluster.id)
+        if visible is None or database in visible
+    ][:_MAX_COLLECTIONS]
+
+
+def _copies(query: JobQuery, visit: Visit) -> Copies:
+    body: dict[str, object] = {"clusterId": query.cluster_id, "pageSize": query.page_size, "currentPage": query.page}
+    state = visit.query.get("state")
+    collection = f'"{query.collection}"' if query.collection else ""
+    if query.collection:
+        body |= {"dbName": query.database, "collectionName": query.collection}
+    return copies(
+        "/jobs/import/list",
+        body,
+        python=f"for job in client.imports.list({collection}):\n    print(job.id, job.state, job.progress)",
+        cli=command(
+            *("penstock", "jobs", "list", "--cluster-id", query.cluster_id),
+            *(("--collection", query.collection) if query.collection else ()),
+            *(("--state", _CLI_STATES[state]) if state in _CLI_STATES else ()),
+        ),
+    )

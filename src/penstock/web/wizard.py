@@ -1,0 +1,204 @@
+"""``/import``: the wizard: source, columns, check, run. One form travels along, so that Back loses nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.collections.create_collection import CreateCollection, create_collection
+from penstock.domain.access import Role
+from penstock.domain.collections import Collection
+from penstock.errors import DataError, InvalidParameter, PenstockError
+from penstock.inference.inferred import InferredSchema
+from penstock.web.collections import visible_collections
+from penstock.web.commands import Copies, command, copies
+from penstock.web.page import PageReply, PageRoute, Values, Visit, address, redirect
+from penstock.web.pages import Pages
+from penstock.web.progress import view
+from penstock.web.wizard_form import SHOWN_OPTIONS, WizardForm, mapped_fields, schema_text
+
+STEPS = (("source", "Source"), ("columns", "Columns"), ("check", "Check"))
+_SECONDS = 120.0
+"""More than an inference may take, which then says why it took so long."""
+_INDEX_TYPES = ("AUTOINDEX", "HNSW", "IVF_FLAT", "IVF_PQ", "FLAT")
+_METRICS = ("COSINE", "L2", "IP")
+
+
+def routes(pages: Pages) -> tuple[PageRoute, ...]:
+    services = pages.services
+
+    def start(visit: Visit) -> PageReply:
+        pairs = [("paths", "\n".join(visit.query.all("paths"))), ("target", visit.query.get("collection"))]
+        form = WizardForm(Values([*pairs, ("idempotency_key", secrets.token_urlsafe(16))]))
+        return source(visit, form)
+
+    def step(visit: Visit) -> PageReply:
+        form = WizardForm(visit.form)
+        wanted = visit.form.get("step")
+        try:
+            if wanted == "columns":
+                return columns(visit, form)
+            if wanted == "check":
+                return check(visit, form)
+        except (PenstockError, DataError) as error:
+            back = visit.form.get("from", "source")
+            if back == "columns" and wanted == "check":
+                return columns(visit, form, str(error))
+            return source(visit, form, str(error))
+        return source(visit, form)
+
+    def source(visit: Visit, form: WizardForm, error: str = "") -> PageReply:
+        return _show(
+            pages,
+            visit,
+            form,
+            "source",
+            error,
+            collections=[
+                collection
+                for collection in visible_collections(pages, visit)
+                if visit.may(Role.WRITER, collection.database)
+            ],
+            databases=[
+                database.name
+                for database in services.databases.list(visit.cluster.id)
+                if visit.may(Role.WRITER, database.name)
+            ],
+            options=SHOWN_OPTIONS,
+        )
+
+    def columns(visit: Visit, form: WizardForm, error: str = "") -> PageReply:
+        _check_source(form)
+        inferred = _inferred(visit, form)
+        collection = None if form.is_new else _collection(visit, form)
+        return _show(
+            pages,
+            visit,
+            form,
+            "columns",
+            error,
+            inferred=inferred,
+            target=collection,
+            mapped=[] if collection is None else mapped_fields(form, collection, inferred.preview.columns),
+            schema_text=schema_text(inferred) if form.is_new else "",
+            index_types=_INDEX_TYPES,
+            metrics=_METRICS,
+        )
+
+    def check(visit: Visit, form: WizardForm, error: str = "") -> PageReply:
+        _check_source(form)
+        schema = form.schema() if form.is_new else _collection(visit, form).schema
+        return _show(
+            pages,
+            visit,
+            form,
+            "check",
+            error,
+            schema=schema,
+            indexes=form.indexes(schema) if form.is_new else (),
+            copies=_copies(visit, form),
+        )
+
+    def dry_run(visit: Visit) -> PageReply:
+        form = WizardForm(visit.form)
+        try:
+            _check_source(form)
+            if form.is_new:
+                _create_collection(visit, form)
+            job = services.imports.create(form.dry_run_request(visit.cluster.id, visit.caller))
+        except PenstockError as error:
+            return check(visit, form, str(error))
+        return check(visit, form.with_dry_job(job.id))
+
+    def dry_run_state(visit: Visit) -> PageReply:
+        job_id = visit.call.arguments["job"]
+        details = services.imports.get(visit.cluster.id, int(job_id) if job_id.isdecimal() else 0, visit.caller)
+        return pages.show(visit, "wizard_dry_run.html", details=details, view=view(details.job))
+
+    def run(visit: Visit) -> PageReply:
+        form = WizardForm(visit.form)
+        try:
+            _check_source(form)
+            if form.is_new:
+                _create_collection(visit, form)
+            job = services.imports.create(form.create_request(visit.cluster.id, visit.caller))
+        except PenstockError as error:
+            return check(visit, form, str(error))
+        return redirect(address(f"/jobs/{job.id}", cluster=visit.form.get("cluster")))
+
+    def _create_collection(visit: Visit, form: WizardForm) -> None:
+        """Create the collection as a call of its own, with an entry of its own in the audit log."""
+        schema = form.schema()
+        call = visit.call
+        with services.admission.call(
+            "collection.create", authorization=call.authorization, address=call.address
+        ) as admitted:
+            admitted.enter(visit.cluster.id)
+            admitted.authorize(Role.WRITER, form.database)
+            request = CreateCollection(name=form.collection, schema=schema, indexes=form.indexes(schema))
+            create_collection(services.collections, services.indexes, visit.cluster.id, form.database, request)
+
+    def _inferred(visit: Visit, form: WizardForm) -> InferredSchema:
+        return services.inference.infer(form.infer_request(visit.cluster.id, visit.caller))
+
+    def _collection(visit: Visit, form: WizardForm) -> Collection:
+        visit.caller.require(Role.WRITER, visit.cluster, form.database)
+        return services.collections.get(visit.cluster.id, form.database, form.collection)
+
+    return (
+        PageRoute(method="GET", path="/import", handler=start, action="import.describe"),
+        PageRoute(method="POST", path="/import", handler=step, action="import.infer", timeout=_SECONDS),
+        PageRoute(method="POST", path="/import/check", handler=dry_run, action="import.create", stores_entry=True),
+        PageRoute(method="GET", path="/import/check/{job}", handler=dry_run_state, action="import.describe"),
+        PageRoute(method="POST", path="/import/run", handler=run, action="import.create", stores_entry=True),
+    )
+
+
+def _show(pages: Pages, visit: Visit, form: WizardForm, step: str, error: str, **values: Any) -> PageReply:
+    shown = f"wizard_{step}.html"
+    return pages.show(
+        visit,
+        "wizard.html",
+        form=form,
+        step=step,
+        steps=STEPS,
+        step_template=shown,
+        error=error,
+        roots=pages.services.roots,
+        status=400 if error and not visit.call.partial else 200,  # htmx takes 400 for a broken call
+        **values,
+    )
+
+
+def _check_source(form: WizardForm) -> None:
+    """Raises InvalidParameter: the first step lacks something."""
+    if not form.paths:
+        raise InvalidParameter("name at least one file, folder or address", name="paths")
+    if not form.collection:
+        raise InvalidParameter("choose a collection, or name a new one", name="collection")
+
+
+def _copies(visit: Visit, form: WizardForm) -> Copies:
+    body: dict[str, Any] = {
+        "clusterId": visit.cluster.id,
+        "dbName": form.database,
+        "collectionName": form.collection,
+        "files": form.groups,
+    }
+    options = form.options
+    if options:
+        body["options"] = options
+    flags: Sequence[str] = [part for name, value in options.items() for part in ("--option", f"{name}={value}")]
+    chosen = f", options={dict(options)!r}" if options else ""
+    return copies(
+        "/jobs/import/create",
+        body,
+        python=f"job = client.imports.create({form.collection!r}, {list(form.groups)!r}{chosen})\n"
+        "client.imports.wait(job, progress=True)",
+        cli=command(
+            *("penstock", "import", *form.paths, "--collection", form.collection, "--server-paths"),
+            *(["--create"] if form.is_new else []),
+            *flags,
+        ),
+    )

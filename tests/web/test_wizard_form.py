@@ -1,0 +1,67 @@
+"""The form of the wizard becomes the requests of the services."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from penstock.domain.access import ANONYMOUS
+from penstock.errors import InvalidParameter
+from penstock.web.page import Values
+from penstock.web.wizard_form import WizardForm
+
+SCHEMA = {
+    "autoId": False,
+    "enableDynamicField": True,
+    "fields": [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "title", "dataType": "VarChar", "elementTypeParams": {"max_length": 99}},
+        {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 4}},
+    ],
+}
+
+
+def form(**fields: str) -> WizardForm:
+    return WizardForm(Values(list(fields.items())))
+
+
+def test_paths_are_inputs_and_numpy_files_of_a_folder_are_one() -> None:
+    chosen = form(paths="a.json\n\n b/id.npy \nb/vector.npy\na.json\ns3://bucket/folder/")
+    assert chosen.groups == [["a.json"], ["b/id.npy", "b/vector.npy"], ["s3://bucket/folder/"]]
+
+
+def test_a_mapping_names_the_columns_of_other_names_and_constants() -> None:
+    chosen = form(
+        target="sales/docs", column_id="key", column_title="title", column_x="", constant_year="1990", constant_a="b"
+    )
+    request = chosen.create_request("in01-local", ANONYMOUS)
+    assert (request.database, request.collection) == ("sales", "docs")
+    assert json.loads(request.options["mapping"]) == {"id": "key", "year": {"value": 1990}, "a": {"value": "b"}}
+
+
+def test_options_are_those_of_the_table() -> None:
+    chosen = form(new_name="docs", option_sep=";", option_nothing="x", option_auto_commit="false")
+    assert chosen.options == {"sep": ";", "auto_commit": "false"}
+    assert "auto_commit" not in chosen.infer_request("in01-local", ANONYMOUS).options
+
+
+def test_keys_of_a_store_are_sent_and_never_kept_in_the_page() -> None:
+    chosen = form(paths="s3://bucket/a.json", access_key="AKIA", secret_key="hidden", token="t")
+    assert chosen.create_request("in01-local", ANONYMOUS).keys.secret_key == "hidden"
+    assert chosen.kept() == [("paths", "s3://bucket/a.json")]
+
+
+def test_the_new_collection_has_the_inferred_schema_without_dropped_columns() -> None:
+    chosen = form(new_name="docs", schema=json.dumps(SCHEMA), drop="title", index_type="HNSW", metric="IP")
+    schema = chosen.schema()
+    assert schema.names == ("id", "vector")
+    (index,) = chosen.indexes(schema)
+    assert (index.field_name, index.index_type, index.metric) == ("vector", "HNSW", "IP")
+    assert json.loads(chosen.options["drop_columns"]) == ["title"]
+
+
+@pytest.mark.parametrize("schema", ["", "[]", "{", "7"])
+def test_a_form_without_a_schema_is_explained(schema: str) -> None:
+    with pytest.raises(InvalidParameter, match="go back to Columns"):
+        form(new_name="docs", schema=schema).schema()
