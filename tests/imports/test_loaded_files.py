@@ -95,5 +95,5 @@ def test_only_files_whose_rows_are_there_count_as_loaded(world: World) -> None:
     again = world.imported(["a.jsonl"], if_loaded="error")
     assert again.state is JobState.COMPLETED
     world.imports.revert(CLUSTER, again.id, ANONYMOUS)
-    world.work()
+    world.until(lambda: world.job(again.id).state is JobState.REVERTED)
     assert world.imported(["a.jsonl"], if_loaded="error").state is JobState.COMPLETED
