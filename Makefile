@@ -8,7 +8,7 @@ PYTHON_CODE := src tests benchmarks demo docs
 QUICK_TESTS := tests/domain tests/filters tests/settings tests/validation tests/wire/test_decoding.py tests/test_errors.py \
 	tests/test_glossary.py
 
-.PHONY: install demo quick test test-all test-newest chaos attack fuzz audit dist check format docs bench migration lock clean
+.PHONY: install demo quick test test-all test-newest chaos attack fuzz audit dist site check format docs bench migration lock clean
 
 install: $(VENV)/.installed
 
@@ -113,6 +113,10 @@ format: install
 # docs/settings.md and the other pages that are made from tables in the code.
 docs: install
 	$(BIN)/python -m docs.generate
+
+# The documentation as a site, into site/VERSION; broken links and anchors end it.
+site: docs
+	$(BIN)/python -m docs.site
 
 clean:
 	rm -rf $(VENV) .cache

@@ -18,7 +18,9 @@ SUFFIX = re.compile(r"_(?:bucket|count|sum)$")
 
 
 def documented() -> set[str]:
-    return set(re.findall(r"`((?:penstock|process)_\w+)`", (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")))
+    return set(
+        re.findall(r"`((?:penstock|process)_\w+)`", (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8"))
+    )
 
 
 def unknown(expressions: list[str]) -> set[str]:
