@@ -1,9 +1,10 @@
 """Run the code blocks of a page in order, as a reader would who copies them.
 
 Blocks of ``sh`` and ``python`` run, in one folder; variables that a block of ``sh`` exports hold in later ones. A
-block whose command is ``penstock serve`` starts a server, which ends with the page or at the next such block. A word
-after the language changes what is done: ``fails`` expects an exit code other than 0, ``install`` is left out, since
-what it makes is there. ``127.0.0.1:19530`` stands for the server of the test.
+block whose command is ``penstock serve`` starts a server, which ends with the page or at the next such block. A
+comment in the line before a block changes what is done: ``<!-- fails -->`` expects an exit code other than 0,
+``<!-- install -->`` leaves it out, since what it makes is there. ``127.0.0.1:19530`` stands for the server of the
+test.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _STOP_SECONDS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A code block: its language, the word after it, its text, and the line of the page that it begins in."""
+    """A code block: its language, the word of the comment before it, its text, and its line in the page."""
 
     language: str
     word: str
@@ -45,17 +46,18 @@ class Block:
 
 def read_blocks(page: Path) -> Iterator[Block]:
     """All code blocks of a page."""
-    info, lines, first = None, list[str](), 0
+    language, word, lines, first, before = None, "", list[str](), 0, ""
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         fence = re.match(r"```\s*(.*)$", line)
         if fence is None:
             lines.append(line)
-        elif info is None:
-            info, lines, first = fence[1], [], number
+        elif language is None:
+            comment = re.fullmatch(r"<!-- (\w+) -->", before)
+            language, word, lines, first = fence[1], comment[1] if comment else "", [], number
         else:
-            language, _, word = info.partition(" ")
             yield Block(language=language, word=word, text="\n".join(lines), line=first)
-            info = None
+            language = None
+        before = line
 
 
 def has_server(page: Path) -> bool:
