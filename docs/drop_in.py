@@ -171,7 +171,8 @@ With an error that names the alternative. gRPC calls that are not served: [grpc.
 {markdown_table(["Kind", "Alternative"], UNSERVED_KINDS)}
 ## Pinecone
 
-There is no dialect of Pinecone; its import files can be used as they are. A collection with these fields takes them:
+There is no dialect of Pinecone; its import files can be used as they are, or with their metadata taken apart
+([moving](moving.md)). A collection with these fields takes them:
 
 {markdown_table(["Column", "Field"], PINECONE_COLUMNS)}
 {markdown_table(["Pinecone", "Penstock"], PINECONE_CALLS)}"""

@@ -31,6 +31,7 @@ MEANINGS: Mapping[str, str] = {
     "alias_not_found": "No alias in this database has this name.",
     "job_not_found": "No job in this cluster has this id: `penstock jobs list`.",
     "account_not_found": "No key or user has this name: `penstock keys list`, `penstock users list`.",
+    "webhook_not_found": "No webhook has this id, or the caller is no admin of what it covers.",
     "org_not_found": "No org (tenant) has this name; `penstock orgs create` creates it.",
     "conflict": "Not allowed in the current state.",
     "collection_exists": "A collection with this name and another schema exists.",
@@ -45,6 +46,10 @@ MEANINGS: Mapping[str, str] = {
     "collection_loaded": "The property can only be changed while the collection is released; release it first.",
     "collection_not_loaded": "The collection is released; load it to search and query it.",
     "job_state_conflict": "The job cannot be committed, aborted or retried in its current state.",
+    "upload_not_found": "The org has no upload of this id, or not any more: uploads are deleted when the job that "
+    "reads them has completed, and after `upload_retention`.",
+    "upload_conflict": "The upload ends at another offset than the call begins at, or another call or job uses it.",
+    "upload_corrupt": "The uploaded bytes do not have the announced checksum; the message says what was discarded.",
     "access_denied": "The caller has no permission.",
     "unauthenticated": "Missing or wrong credentials: `Authorization: Bearer KEY` or `Bearer user:password`.",
     "too_many_attempts": "Too many wrong credentials; the message says when to retry.",

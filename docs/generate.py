@@ -332,6 +332,8 @@ def _no_services() -> Services:
         accounts=none,
         audit=none,
         imports=none,
+        job_events=none,
+        uploads=none,
         inference=none,
         clusters=none,
         databases=none,
@@ -342,6 +344,7 @@ def _no_services() -> Services:
         indexes=none,
         entities=none,
         searches=none,
+        webhooks=none,
         search_iterators=none,
     )
 

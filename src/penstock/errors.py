@@ -8,18 +8,20 @@
     │   ├── InvalidName             a collection, field, partition or database name breaks the naming rules
     │   ├── InvalidSchema           a collection schema breaks a rule
     │   ├── InvalidFilter           a filter expression can't be parsed or served
+    │   ├── UploadCorrupt           the bytes sent do not have the announced checksum
     │   └── Unsupported             well-formed, but not offered by this server
     │       └── MissingExtra        an optional part that is not installed
     ├── NotFound
     │   ├── ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound
     │   ├── FieldNotFound, IndexNotFound, AliasNotFound
-    │   └── JobNotFound, AccountNotFound, OrgNotFound
+    │   └── JobNotFound, AccountNotFound, OrgNotFound, WebhookNotFound, UploadNotFound
     ├── Conflict                    the current state forbids it
     │   ├── CollectionExists, DatabaseExists, DatabaseNotEmpty, IndexExists, AccountExists
     │   ├── AliasExists, AliasNameConflict
     │   ├── ClusterExists, ClusterNotEmpty
     │   ├── CollectionNotLoaded, CollectionLoaded
-    │   └── JobStateConflict        commit, abort or retry in a state that forbids it
+    │   ├── JobStateConflict        commit, abort or retry in a state that forbids it
+    │   └── UploadConflict          another offset than sent, or another call is writing
     ├── AccessDenied
     │   ├── Unauthenticated         no credentials, or wrong ones
     │   ├── TooManyAttempts         (transient) too many wrong credentials from one address or for one user
@@ -127,6 +129,12 @@ class MissingExtra(Unsupported, ImportError):
     code = "missing_extra"
 
 
+class UploadCorrupt(InvalidParameter):
+    """``details``: ``upload``, ``expected``, ``actual``."""
+
+    code = "upload_corrupt"
+
+
 class NotFound(PenstockError):
     code = "not_found"
 
@@ -171,10 +179,20 @@ class AccountNotFound(NotFound):
     code = "account_not_found"
 
 
+class WebhookNotFound(NotFound):
+    code = "webhook_not_found"
+
+
 class OrgNotFound(NotFound):
     """No org has that id or name."""
 
     code = "org_not_found"
+
+
+class UploadNotFound(NotFound):
+    """There is no such upload in the caller's org, or not any more. ``details``: ``upload``."""
+
+    code = "upload_not_found"
 
 
 class Conflict(PenstockError):
@@ -239,6 +257,12 @@ class CollectionNotLoaded(Conflict):
 
 class JobStateConflict(Conflict):
     code = "job_state_conflict"
+
+
+class UploadConflict(Conflict):
+    """``details``: ``upload``, and ``offset``, the bytes received so far, unless another call is writing."""
+
+    code = "upload_conflict"
 
 
 class AccessDenied(PenstockError):

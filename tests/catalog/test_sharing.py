@@ -241,7 +241,7 @@ def test_what_one_process_does_another_hears_at_once(postgres_url: str) -> None:
     with opened_catalog(postgres_url) as one, opened_catalog(postgres_url) as other:
         docs = stored_collection(one)
         heard = threading.Event()
-        news = NotificationListener(other.database, heard.set)
+        news = NotificationListener(other.database, lambda _: heard.set())
         news.start()
         try:
             assert heard.wait(10), "a listener that begins looks once"
@@ -255,7 +255,7 @@ def test_what_one_process_does_another_hears_at_once(postgres_url: str) -> None:
 def test_a_listener_whose_connection_is_cut_listens_again(postgres: PostgresServer, postgres_url: str) -> None:
     with opened_catalog(postgres_url) as catalog:
         heard = threading.Semaphore(0)
-        news = NotificationListener(catalog.database, heard.release)
+        news = NotificationListener(catalog.database, lambda _: heard.release())
         news.start()
         try:
             assert heard.acquire(timeout=10)
@@ -267,6 +267,6 @@ def test_a_listener_whose_connection_is_cut_listens_again(postgres: PostgresServ
 
 def test_sqlite_has_nobody_to_listen_to(tmp_path: Path) -> None:
     with opened_catalog(tmp_path) as catalog:
-        news = NotificationListener(catalog.database, lambda: None)
+        news = NotificationListener(catalog.database, lambda _: None)
         news.start()
         news.stop()

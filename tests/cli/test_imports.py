@@ -402,3 +402,25 @@ def test_ctrl_c_leaves_the_job_running(
     assert f"penstock jobs abort {job_id}" in shown
     assert run("jobs", "wait", job_id).exit_code == 0
     assert run("query", collection, "--count").stdout == "150000\n"
+
+
+def test_an_upload_of_files_that_the_server_cannot_reach(run: Run, tmp_path: Path, collection: str) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.jsonl").write_text(f'{{"id": {number}, "vector": [1.0, 2.0]}}\n')
+    refused = run("import", str(tmp_path / "0.jsonl"), "--collection", collection)
+    assert refused.exit_code == 1
+    assert "upload it: penstock import --upload" in refused.output.replace("\n", " ")
+    done = run("import", str(tmp_path / "*.jsonl"), "--collection", collection, "--upload")
+    assert done.exit_code == 0, done.output
+    assert "uploading 100 %" in done.stderr
+    assert run("collections", "stats", collection).stdout == "2\n"
+    created = run(
+        "import", str(tmp_path / "0.jsonl"), "--collection", f"{collection}_new", "--upload", "--create", "--yes"
+    )
+    assert created.exit_code == 0, created.output
+    (tmp_path / "x.manifest").write_text("0.jsonl")
+    manifest = run("import", str(tmp_path / "x.manifest"), "--collection", collection, "--upload")
+    assert manifest.exit_code == 1
+    assert "upload these files themselves" in manifest.output.replace("\n", " ")
+    both = run("import", "a.jsonl", "--collection", collection, "--upload", "--server-paths")
+    assert both.exit_code == 2

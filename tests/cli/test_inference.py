@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from click.testing import Result
 
 from penstock.sdk.client import Client
 from tests.cli.conftest import Run
@@ -165,35 +166,33 @@ def test_a_collection_that_exists_is_not_imported_into(run: Run, write: Write) -
     assert run("collections", "stats", "infer_exists").stdout == "2\n"
 
 
-def test_a_collection_that_is_left_empty_by_a_refused_import_is_named(run: Run, write: Write) -> None:
-    path = write("rows.jsonl", ROWS)
-    arguments = ("import", str(path), "--collection", "infer_left")
-    refused = run(*arguments, "--create", "--yes", "--constant", "nope=1")
-    assert refused.exit_code == 1
-    assert "names 'nope', which is not a field of the collection" in refused.stderr
-    assert "The collection infer_left was created for this import, and is empty." in refused.stderr
-    assert "penstock import FILES --collection infer_left, without --create" in refused.stderr
-    assert "To drop it: penstock collections drop infer_left" in refused.stderr
-    assert run(*arguments).exit_code == 0
-    assert run("collections", "stats", "infer_left").stdout == "2\n"
-    again = run(*arguments, "--constant", "nope=1")
-    assert "was created for this import" not in again.stderr
-    assert run("collections", "drop", "infer_left", "--yes").exit_code == 0
-
-
-def test_a_collection_whose_import_got_no_answer_is_named(run: Run, write: Write) -> None:
-    path = write("rows.jsonl", ROWS)
+def import_that_ends_with(run: Run, path: Path, answer: Answer | dict[str, object]) -> Result:
+    """``import --create`` at a server that infers a schema, creates the collection and answers the import so."""
+    schema = {"fields": [{"fieldName": "id", "dataType": "Int64", "isPrimary": True}]}
+    lists = ("indexParams", "fields", "dynamic", "notes", "sampledFiles")
+    nothing: dict[str, list[object]] = {key: [] for key in lists}
+    inferred = {"schema": schema, **nothing, "sampledRows": 2, "isComplete": True}
     with recording_server() as recorder:
-        schema = {"fields": [{"fieldName": "id", "dataType": "Int64", "isPrimary": True}]}
-        lists = ("indexParams", "fields", "dynamic", "notes", "sampledFiles")
-        nothing: dict[str, list[object]] = {key: [] for key in lists}
-        inferred = {"schema": schema, **nothing, "sampledRows": 2, "isComplete": True}
         recorder.answer("/v2/vectordb/collections/has", {"code": 0, "data": {"has": False}})
         recorder.answer("/v2/vectordb/jobs/import/infer", {"code": 0, "data": inferred})
         recorder.answer("/v2/vectordb/collections/create", {"code": 0, "data": {}})
-        recorder.answer("/v2/vectordb/jobs/import/create", Answer(close=True))
+        recorder.answer("/v2/vectordb/jobs/import/create", answer)
         done = run("import", str(path), "--collection", "docs", "--create", "--yes", "--url", recorder.url)
     assert done.exit_code == 1
+    return done
+
+
+def test_a_collection_that_is_left_empty_by_a_refused_import_is_named(run: Run, write: Write) -> None:
+    path = write("rows.jsonl", ROWS)
+    refused = import_that_ends_with(run, path, {"code": 1100, "message": "the quota is used up"})
+    assert "the quota is used up" in refused.stderr
+    assert "The collection docs was created for this import, and is empty." in refused.stderr
+    assert "penstock import FILES --collection docs, without --create" in refused.stderr
+    assert "To drop it: penstock collections drop docs" in refused.stderr
+
+
+def test_a_collection_whose_import_got_no_answer_is_named(run: Run, write: Write) -> None:
+    done = import_that_ends_with(run, write("rows.jsonl", ROWS), Answer(close=True))
     assert "The collection docs was created; whether the import was, shows penstock jobs list" in done.stderr
 
 
@@ -229,3 +228,93 @@ def test_options_that_do_not_go_together(run: Run, command: list[str], message: 
     done = run(*(path if argument == "a" else argument for argument in command))
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("store", "name", "content", "vector", "title"),
+    [
+        (
+            "qdrant",
+            "points.json",
+            json.dumps(
+                {
+                    "result": {
+                        "points": [
+                            {"id": number, "vector": vector.tolist(), "payload": {"title": word}}
+                            for number, (word, vector) in enumerate(zip(WORDS, VECTORS, strict=True))
+                        ]
+                    }
+                }
+            ),
+            "vector",
+            "title",
+        ),
+        (
+            "chroma",
+            "collection.json",
+            json.dumps({"ids": WORDS, "embeddings": VECTORS.tolist(), "documents": WORDS, "metadatas": None}),
+            "embedding",
+            "document",
+        ),
+        (
+            "pgvector",
+            "docs.copy",
+            "id\tembedding\ttitle\n"
+            + "".join(
+                f"{number}\t{json.dumps(vector.tolist())}\t{word}\n"
+                for number, (word, vector) in enumerate(zip(WORDS, VECTORS, strict=True))
+            ),
+            "embedding",
+            "title",
+        ),
+    ],
+)
+def test_exports_of_other_stores(
+    run: Run, server: RunningServer, write: Write, store: str, name: str, content: str, vector: str, title: str
+) -> None:
+    path = write(name, content)
+    done = run(
+        *("import", str(path), "--collection", f"from_{store}", "--from-format", store, "--create", "--yes"),
+    )
+    assert done.exit_code == 0, done.output
+    with Client(server.url) as client:
+        (hit,) = client.search(f"from_{store}", [VECTORS[2].tolist()], limit=1, output_fields=[title])[0]
+    assert hit.fields[title] == "man"
+    assert vector in done.stderr
+
+
+def test_a_vector_of_one_column_per_dimension(run: Run, server: RunningServer, folder: Path) -> None:
+    path = folder / "wide.csv"
+    frame = pd.DataFrame(VECTORS, columns=[f"emb_{number}" for number in range(16)])
+    frame.insert(0, "word", WORDS)
+    frame.to_csv(path, index=False)
+    done = run("import", str(path), "--collection", "infer_wide", "--create", "--vector", "emb_*", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "FloatVector, dimension 16" in done.stderr
+    assert "the vector 'emb' is made of 16 columns" in done.stderr
+    assert nearest(server, "infer_wide", VECTORS[3].tolist(), "word")["word"] == "woman"
+
+
+def test_the_schema_is_that_of_the_mapped_columns(run: Run, server: RunningServer, write: Write) -> None:
+    rows = [
+        {"key": number, "doc": {"title": word}, "e": vector.tolist(), "junk": "x"}
+        for number, (word, vector) in enumerate(zip(WORDS, VECTORS, strict=True))
+    ]
+    path = write("rows.jsonl", "\n".join(map(json.dumps, rows)))
+    done = run(
+        *("import", str(path), "--collection", "infer_mapped", "--create", "--yes", "--id", "id"),
+        *("--column", "id=key", "--column", "vector=e", "--path", "title=doc.title", "--drop", "junk"),
+        *("--constant", "lang=en"),
+    )
+    assert done.exit_code == 0, done.output
+    assert nearest(server, "infer_mapped", VECTORS[1].tolist(), "title", "lang") == {
+        "title": "queen",
+        "lang": "en",
+    }
+    with Client(server.url) as client:
+        assert {field.name for field in client.collections.describe("infer_mapped").fields} == {
+            *("id", "vector", "title", "lang")
+        }
+    refused = run("import", str(path), "--collection", "infer_other", "--create", "--yes", "--column", "id=Key")
+    assert refused.exit_code == 1
+    assert "Did you mean 'key'?" in refused.stderr

@@ -47,7 +47,7 @@ class Reading:
 def read(source: Source, schema: CollectionSchema, split_bytes: int = 1 << 30, **options: Any) -> Reading:
     """Read a file as a job does; what readers promise of batches and ranges is checked."""
     request = ReadRequest(sources=[source], schema=schema, batch_bytes=1 << 12, **options)
-    spec = format_of(source.name)
+    spec = format_of(source.name, request.options.get("from_format", ""))
     assert spec is not None
     plans = plan_at_once(spec.reader, request, split_bytes)
     rows: list[dict[str, Any]] = []

@@ -15,7 +15,7 @@ from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.readers.numpy import NUMPY
 from penstock.readers.numpy_archive import NUMPY_ARCHIVE
 from penstock.readers.parquet import PARQUET
-from penstock.sources.base import Location
+from penstock.sources.base import Listing, ListingKind, Location
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,24 @@ def at(*names: str) -> list[Location]:
     return [Location(uri=f"file:///{name}", name=name, size=1) for name in names]
 
 
-def inputs(*listings: tuple[str, list[Location]]) -> list[list[str]]:
+def inputs(*paths: tuple[str, list[Location]]) -> list[list[str]]:
+    listings = [
+        Listing(path=path, kind=ListingKind.FOLDER if path.endswith("/") else ListingKind.FILE, locations=locations)
+        for path, locations in paths
+    ]
     return [[location.name for location in file.locations] for file in expand(listings)]
+
+
+@pytest.mark.parametrize("path", ["d/*", "d/**", "d/part-*", "d/a.p*", "d/*.gz", "d/x.manifest", "x.MANIFEST.json"])
+def test_of_a_pattern_of_any_extension_only_the_plan_can_tell(path: str) -> None:
+    assert check_group([path]) is None
+
+
+@pytest.mark.parametrize("path", ["d/*.parquet", "d/[ab].parquet", "**/*.parquet"])
+def test_a_pattern_with_an_extension_has_its_format(path: str) -> None:
+    assert check_group([path]) is PARQUET
+    with pytest.raises(ImportRefused, match="unexpected file type"):
+        check_group([path.replace("parquet", "txt")])
 
 
 def test_named_files_are_one_input() -> None:

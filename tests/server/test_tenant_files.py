@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 from click.testing import CliRunner
 
 import penstock
@@ -138,3 +139,25 @@ def test_the_roots_stay_with_the_job_whoever_asks_for_it_again(tenants: Tenants)
         client.imports.retry(failed)
         assert reason_of(client, failed) == reason
         assert client.imports.wait(client.imports.create("docs", [["acme/theirs.jsonl"]])).rows == 3
+
+
+def test_an_upload_belongs_to_its_org(tenants: Tenants, tmp_path: Path) -> None:
+    write_rows(tmp_path / "mine.jsonl", 100)
+    with tenants.client("acme") as acme, tenants.client("globex") as globex:
+        [[path]] = acme.imports.upload(tmp_path / "mine.jsonl")
+        upload_id = path.split("/")[2]
+        (tenants.server.import_root / "globex" / "x.manifest").write_text(path)
+        calls = f"{tenants.server.url}/v2/vectordb/jobs/import/uploads/{upload_id}"
+        for who, status in (("globex", 404), ("acme", 200)):
+            headers = {"Authorization": f"Bearer {tenants.keys[who]}"}
+            assert requests.head(calls, headers=headers, timeout=30).status_code == status
+        assert requests.head(calls, timeout=30).status_code == 401
+        theirs = {"Authorization": f"Bearer {tenants.keys['globex']}", "Upload-Offset": "0"}
+        theirs["Content-Type"] = "application/offset+octet-stream"
+        assert requests.patch(calls, headers=theirs, data=b"x", timeout=30).status_code == 404
+        assert requests.delete(calls, headers=theirs, timeout=30).status_code == 404
+        for call in (globex.imports.create, lambda name, files: globex.collections.infer(files)):
+            with pytest.raises(ImportCallError, match="there is no upload"):
+                call("docs", [[path]])
+        assert "there is no such upload" in reason_of(globex, globex.imports.create("docs", "globex/x.manifest"))
+        assert acme.imports.wait(acme.imports.create("docs", [[path]])).rows == 3

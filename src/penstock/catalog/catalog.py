@@ -23,9 +23,12 @@ from penstock.catalog.db.encryption import Encryptor
 from penstock.catalog.jobs.jobs import JobRepository
 from penstock.catalog.jobs.leases import JobLeases
 from penstock.catalog.jobs.listing import JobList
+from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.quotas import QuotaRepository
 from penstock.catalog.jobs.retention import RetentionRepository
 from penstock.catalog.jobs.staged_files import StagedFileRepository
+from penstock.catalog.jobs.uploads import UploadRepository
+from penstock.catalog.jobs.webhooks import WebhookRepository
 from penstock.errors import CatalogUnavailable
 
 log = structlog.get_logger(__name__)
@@ -55,6 +58,8 @@ class Catalog:
     maintenance: MaintenanceLeases
     retention: RetentionRepository
     row_expiry: RowExpiryRepository
+    webhooks: WebhookRepository
+    uploads: UploadRepository
 
     def close(self) -> None:
         self.database.close()
@@ -103,6 +108,7 @@ def _wait_until_available(work: Callable[[], None], timeout: float) -> None:
 
 def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
     collections = CollectionRepository(database)
+    outbox = WebhookOutbox(database)
     return Catalog(
         database=database,
         orgs=OrgRepository(database),
@@ -115,11 +121,13 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         aliases=AliasRepository(database),
         added_fields=AddedFieldRepository(database),
         descriptions=DescriptionRepository(database),
-        jobs=JobRepository(database, encryptor),
+        jobs=JobRepository(database, encryptor, outbox),
         job_list=JobList(database),
         staged_files=StagedFileRepository(database),
-        claims=JobLeases(database, collections),
+        claims=JobLeases(database, collections, outbox),
         maintenance=MaintenanceLeases(database),
         retention=RetentionRepository(database),
         row_expiry=RowExpiryRepository(database),
+        webhooks=WebhookRepository(database, encryptor, outbox),
+        uploads=UploadRepository(database),
     )

@@ -11,6 +11,7 @@ import click
 
 from penstock.cli.client_options import json_option, with_client
 from penstock.cli.groups import Group
+from penstock.cli.import_flags import file_option_flags, options_of
 from penstock.cli.indexes import hint_at_indexes
 from penstock.cli.inference import inference_options
 from penstock.cli.loading import load, release
@@ -57,8 +58,7 @@ def collections() -> None:
 @click.option(
     "--print", "print_only", is_flag=True, help="Print the inferred schema as a schema file, and create nothing."
 )
-@click.option("--sep", metavar="CHARACTER", help="Inferred schema, CSV: column separator. [default: a comma]")
-@click.option("--nullkey", metavar="TEXT", help="Inferred schema, CSV: text of null cells. [default: an empty cell]")
+@file_option_flags
 @click.option(
     "--server-paths", is_flag=True, help="Inferred schema: send the paths unchanged, for files only the server has."
 )
@@ -75,12 +75,11 @@ def create(
     schema_file: Path | None,
     paths: tuple[str, ...],
     print_only: bool,
-    sep: str | None,
-    nullkey: str | None,
     server_paths: bool,
     id_column: str,
     vector_column: str,
     yes: bool,
+    **flags: Any,
 ) -> None:
     """Create the collection NAME from a dimension, a schema file, or the files to be imported.
 
@@ -90,8 +89,7 @@ def create(
     quick = {"--metric": metric, "--id-type": id_type, "--max-length": max_length}
     inferred_flags = {
         "--print": print_only,
-        "--sep": sep,
-        "--nullkey": nullkey,
+        **{f"--{name.replace('_', '-')}": value for name, value in flags.items()},
         "--server-paths": server_paths,
         "--id": id_column,
         "--vector": vector_column,
@@ -99,21 +97,20 @@ def create(
     }
     if [dimension is not None, schema_file is not None, bool(paths)].count(True) != 1:
         raise click.UsageError("Give one of --dimension N, --schema FILE and --from PATH.")
-    if not paths and (flags := [flag for flag, value in inferred_flags.items() if value]):
-        raise click.UsageError(f"{', '.join(flags)} needs --from PATH.")
+    if not paths and (superfluous := [flag for flag, value in inferred_flags.items() if value]):
+        raise click.UsageError(f"{', '.join(superfluous)} needs --from PATH.")
     if paths:
-        if flags := [flag for flag, value in quick.items() if value]:
-            raise click.UsageError(f"{', '.join(flags)} needs --dimension; with --from, the files define it.")
+        if superfluous := [flag for flag, value in quick.items() if value]:
+            raise click.UsageError(f"{', '.join(superfluous)} needs --dimension; with --from, the files define it.")
         from penstock.cli.inference import create_inferred, print_inferred, schema_file_text
         from penstock.cli.paths import import_groups, server_groups
 
-        options = {key: value for key, value in {"sep": sep, "nullkey": nullkey}.items() if value}
         inferred = client.collections.infer(
             server_groups(paths) if server_paths else import_groups(paths),
             id=id_column,
             vector=vector_column,
             auto_id=auto_id,
-            options=options,
+            options=options_of(flags),
         )
         if print_only:
             print_inferred(inferred)

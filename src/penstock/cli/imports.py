@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
 from penstock.cli.errors import Failure, explain
+from penstock.cli.import_flags import option_flags, options_of
 from penstock.cli.inference import inference_options
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
     from penstock.sdk.errors import ImportCallError
+    from penstock.sdk.schema import InferredSchema
 
 GROUPS_PER_JOB = 1024
 
@@ -23,13 +26,7 @@ GROUPS_PER_JOB = 1024
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--collection", required=True, metavar="NAME", help="Target collection.")
 @click.option("--partition", metavar="NAME", help="Target partition of all rows.")
-@click.option("--sep", metavar="CHARACTER", help="CSV: column separator, such as '\\t'. [default: a comma]")
-@click.option("--nullkey", metavar="TEXT", help="CSV: text of null cells. [default: an empty cell]")
-@click.option(
-    "--unknown-columns",
-    type=click.Choice(["dynamic", "drop", "error"]),
-    help="Columns without a field: keep as dynamic values, drop, or fail. [default: dynamic]",
-)
+@option_flags
 @click.option(
     "--column",
     "columns",
@@ -65,6 +62,11 @@ GROUPS_PER_JOB = 1024
     "--server-paths", is_flag=True, help="Send the paths unchanged, for files that only the server can access."
 )
 @click.option(
+    "--upload",
+    is_flag=True,
+    help="Upload the files first, for a server on another machine; the same command again continues an upload.",
+)
+@click.option(
     "--files-per-job",
     type=click.IntRange(min=1),
     default=GROUPS_PER_JOB,
@@ -83,9 +85,6 @@ def import_files(
     paths: tuple[str, ...],
     collection: str,
     partition: str | None,
-    sep: str | None,
-    nullkey: str | None,
-    unknown_columns: str | None,
     columns: tuple[str, ...],
     casts: tuple[str, ...],
     nested: tuple[str, ...],
@@ -94,6 +93,7 @@ def import_files(
     gather_rest: bool,
     options: tuple[str, ...],
     server_paths: bool,
+    upload: bool,
     files_per_job: int,
     create: bool,
     auto_id: bool,
@@ -102,10 +102,14 @@ def import_files(
     yes: bool,
     no_wait: bool,
     as_json: bool,
+    **flags: Any,
 ) -> None:
     """Import files into a collection, show the progress and the result.
 
     PATH is a file, a folder, a pattern such as 'data/**/*.parquet', or an address such as s3://bucket/folder/.
+    With --server-paths and in addresses, patterns are resolved by the server; a .manifest file lists files and their
+    checksums.
+
     Parquet, JSON, JSON Lines (.jsonl, .ndjson), CSV and TSV, the texts also as .gz, .zst and .bz2; NumPy (.npz, and
     .npy: those of one folder are the columns of the same rows); Arrow (.arrow, .feather), ORC, Avro, HDF5; vectors
     alone (.fvecs, .ivecs, .bvecs, .fbin). All rows of a job become visible at once, or none.
@@ -121,26 +125,34 @@ def import_files(
     from penstock.sdk.errors import ImportCallError
 
     if gather_rest:
-        if unknown_columns not in (None, "dynamic"):
-            raise click.UsageError(f"--gather-rest contradicts --unknown-columns {unknown_columns}: give one of them")
-        unknown_columns = "dynamic"
+        if flags["unknown_columns"] not in (None, "dynamic"):
+            raise click.UsageError(
+                f"--gather-rest contradicts --unknown-columns {flags['unknown_columns']}: give one of them"
+            )
+        flags["unknown_columns"] = "dynamic"
     mapping = mapping_of(columns, casts, nested, constants)
-    flags = {"sep": sep, "nullkey": nullkey, "unknown_columns": unknown_columns}
-    job_options = _options(options, flags)
+    job_options = _options(options, options_of(flags))
     for name, value in (("mapping", mapping), ("drop_columns", dropped)):
         if value and name in job_options:
             raise click.UsageError(f"--option {name} contradicts the flags that make this option: give one of them")
+    if upload and server_paths:
+        raise click.UsageError("--upload sends files of this machine, --server-paths names files of the server's.")
     groups = server_groups(paths) if server_paths else import_groups(paths)
+    if upload:
+        groups = _uploaded(client, groups)
     if create:
         if partition:
             raise click.UsageError("--partition needs a collection that exists, without --create.")
-        _create(client, collection, groups, job_options, id_column, vector_column, auto_id=auto_id, yes=yes)
-    elif inferred := [
+        inferred = _create(
+            client, collection, groups, job_options, mapping, dropped, id_column, vector_column, auto_id, yes
+        )
+        mapping |= inferred.mapping
+    elif inference_flags := [
         flag
         for flag, value in (("--id", id_column), ("--vector", vector_column), ("--auto-id", auto_id), ("--yes", yes))
         if value
     ]:
-        raise click.UsageError(f"{', '.join(inferred)} needs --create.")
+        raise click.UsageError(f"{', '.join(inference_flags)} needs --create.")
     shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
     if len(shares) > 1:
         click.echo(
@@ -167,17 +179,32 @@ def import_files(
     follow(client, ids, as_json=as_json)
 
 
+def _uploaded(client: Client, groups: list[list[str]]) -> list[list[str]]:
+    """Upload the local files of the groups; the groups of their paths on the server."""
+    from penstock.sdk.progress import upload_bar
+
+    try:
+        with upload_bar(sys.stderr) as show:
+            return client.imports.upload(groups, progress=show)
+    except (OSError, ValueError) as error:
+        raise Failure(f"{error}. Nothing was imported.") from None
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted; nothing was imported. The same command continues where it stopped.", err=True)
+        raise
+
+
 def _create(
     client: Client,
     collection: str,
     groups: list[list[str]],
     options: Mapping[str, str],
+    mapping: Mapping[str, Any],
+    dropped: Sequence[str],
     id_column: str,
     vector_column: str,
-    *,
     auto_id: bool,
     yes: bool,
-) -> None:
+) -> InferredSchema:
     from penstock.cli.inference import create_inferred
 
     if client.collections.has(collection):
@@ -185,8 +212,17 @@ def _create(
             f"The collection {collection} exists; nothing was imported. To import into it as it is, leave --create "
             "out."
         )
-    inferred = client.collections.infer(groups, id=id_column, vector=vector_column, auto_id=auto_id, options=options)
+    inferred = client.collections.infer(
+        groups,
+        id=id_column,
+        vector=vector_column,
+        auto_id=auto_id,
+        options=options,
+        mapping=mapping,
+        drop_columns=dropped,
+    )
     create_inferred(client, collection, inferred, yes=yes)
+    return inferred
 
 
 def _left_behind(collection: str, error: ImportCallError) -> str:
@@ -206,7 +242,7 @@ def _left_behind(collection: str, error: ImportCallError) -> str:
     )
 
 
-def _options(pairs: tuple[str, ...], flags: Mapping[str, str | None]) -> dict[str, str]:
+def _options(pairs: tuple[str, ...], flags: Mapping[str, str]) -> dict[str, str]:
     from penstock.sdk.v2_calls import checked_options
 
     options = {}
@@ -215,7 +251,7 @@ def _options(pairs: tuple[str, ...], flags: Mapping[str, str | None]) -> dict[st
         if not (key and equals):
             raise click.BadParameter(f"{pair!r} is not KEY=VALUE, such as timeout=300s", param_hint="--option")
         options[key] = value
-    options |= {name: value for name, value in flags.items() if value}
+    options |= flags
     try:
         return checked_options(options)
     except ValueError as error:

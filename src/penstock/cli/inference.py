@@ -32,7 +32,8 @@ _OPTIONS = (
         "vector_column",
         default="",
         metavar="COLUMN",
-        help="Inferred schema: column of the vector that is searched by default.",
+        help="Inferred schema: column of the vector that is searched by default, or a pattern of columns, such as "
+        "'emb_*', one for each dimension.",
     ),
     click.option("--yes", is_flag=True, help="Inferred schema: do not ask whether it is right."),
 )

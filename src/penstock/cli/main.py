@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "indexes": LazyCommand("indexes:indexes", "Create, list, describe and drop indexes."),
     "import": LazyCommand("imports:import_files", "Import files into a collection and follow the job."),
     "jobs": LazyCommand("jobs:jobs", "List, describe, wait for, commit, abort and retry import jobs."),
+    "webhooks": LazyCommand("webhooks:webhooks", "Send state changes of import jobs to web addresses."),
     "query": LazyCommand("rows:query", "Print rows that a filter selects."),
     "search": LazyCommand("rows:search", "Print the rows nearest to a vector."),
     "profile": LazyCommand("profile:profile", "Add, list and remove profiles: servers by name."),

@@ -1,15 +1,97 @@
-"""The options of an import call: their names, and the syntax of a separator."""
+"""The options of an import call: the table of them, and the syntax of a separator."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-SERVED_OPTIONS = frozenset(
-    {"auto_commit", "datasets", "drop_columns", "mapping", "nullkey", "sep", "timeout", "unknown_columns"}
+BOOLEAN = ("true", "false")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOption:
+    """An option of the import call.
+
+    ``help`` is a sentence without its full stop, for ``--help``, the docs and OpenAPI. ``values`` are the only ones
+    that it may have; empty: any that its own check accepts. ``metavar`` names such a value. ``has_flag``: ``penstock
+    import`` has a flag of its name; of an option that is true or false the flag takes no value and means true.
+    ``is_of_files``: it says how the files are to be read, and has an effect on an inferred schema, too.
+    """
+
+    name: str
+    help: str
+    values: Sequence[str] = ()
+    default: str = ""
+    metavar: str = "TEXT"
+    has_flag: bool = False
+    is_of_files: bool = False
+
+    @property
+    def is_boolean(self) -> bool:
+        return self.values == BOOLEAN
+
+    @property
+    def flag(self) -> str:
+        """The flag of ``penstock import``."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+IMPORT_OPTIONS: Sequence[ImportOption] = (
+    ImportOption(
+        name="timeout",
+        help="Time after which an unfinished job fails, such as 300s or 1.5h",
+        default="the server's setting",
+        metavar="DURATION",
+    ),
+    ImportOption(
+        name="auto_commit",
+        help="With false the rows wait in state Uncommitted for the call commit",
+        values=BOOLEAN,
+        default="true",
+    ),
+    ImportOption(
+        name="sep",
+        help="CSV: column separator, such as '\\t'",
+        default="a comma",
+        metavar="CHARACTER",
+        has_flag=True,
+        is_of_files=True,
+    ),
+    ImportOption(
+        name="nullkey", help="CSV: text of null cells", default="an empty cell", has_flag=True, is_of_files=True
+    ),
+    ImportOption(
+        name="unknown_columns",
+        help="Columns without a field: keep as dynamic values, drop, or fail",
+        values=("dynamic", "drop", "error"),
+        default="dynamic",
+        has_flag=True,
+    ),
+    ImportOption(
+        name="mapping", help="JSON object: the columns that fields get their values from, by field", metavar="JSON"
+    ),
+    ImportOption(name="drop_columns", help="JSON list of columns and keys to leave out", metavar="JSON"),
+    ImportOption(
+        name="from_format",
+        help="The store that the files were exported from, whose records are taken apart",
+        values=("chroma", "openai", "pgvector", "pinecone", "qdrant", "weaviate"),
+        has_flag=True,
+        is_of_files=True,
+    ),
+    ImportOption(
+        name="column_names",
+        help="pgvector: names of the columns, separated by commas, of a file without a header",
+        metavar="NAMES",
+        has_flag=True,
+        is_of_files=True,
+    ),
+    ImportOption(name="datasets", help="HDF5: names of the datasets to import, separated by commas", metavar="NAMES"),
 )
-"""Options that this server supports. The ``FormatSpec`` of a format declares those that belong to it."""
+"""The options that this server supports. The ``FormatSpec`` of a format declares those that belong to it."""
+SERVED_OPTIONS = frozenset(option.name for option in IMPORT_OPTIONS)
+
 _OF_MILVUS = frozenset(
     {
         "backup",

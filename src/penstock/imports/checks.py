@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from penstock.domain.durations import parse_duration
+from penstock.domain.import_options import IMPORT_OPTIONS
 from penstock.errors import ImportRefused, InvalidParameter, MissingParameter, Unsupported, shorten
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.settings import JobSettings
 from penstock.readers import formats
 from penstock.readers.input_files import check_group
-from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.roots import ImportRoots
 
 MAX_PATHS = 16_384
@@ -18,9 +18,15 @@ MAX_PATHS = 16_384
 
 
 def check_groups(
-    groups: Sequence[Sequence[str]], roots: ImportRoots, keys: StoreCredentials, settings: JobSettings
+    groups: Sequence[Sequence[str]],
+    roots: ImportRoots,
+    keys: StoreCredentials,
+    settings: JobSettings,
+    preset: str = "",
 ) -> Sequence[Sequence[str]]:
     """Check the groups of paths of a call, and return them without empty ones.
+
+    ``preset`` is the import option ``from_format``.
 
     Raises:
         InvalidParameter: there are none.
@@ -44,7 +50,7 @@ def check_groups(
         )
     check_paths(groups, roots, keys)
     for group in groups:
-        check_group(group)
+        check_group(group, preset)
     return groups
 
 
@@ -67,9 +73,10 @@ def check_options(options: Mapping[str, str], partition: str | None = None) -> N
     if options.get("timeout"):
         parse_duration(options["timeout"])
     formats.check_options(options)
-    policy = options.get("unknown_columns") or UnknownColumns.DYNAMIC
-    if policy not in set(UnknownColumns):
-        raise ImportRefused(
-            f"options.unknown_columns must be one of {', '.join(UnknownColumns)}, not {shorten(policy)}",
-            option="unknown_columns",
-        )
+    for option in IMPORT_OPTIONS:
+        value = options.get(option.name)
+        if value and option.values and (value.lower() if option.is_boolean else value) not in option.values:
+            raise ImportRefused(
+                f"options.{option.name} must be one of {', '.join(option.values)}, not {shorten(value)}",
+                option=option.name,
+            )

@@ -10,6 +10,7 @@ from penstock.engines.base import Staged
 from penstock.engines.registry import EngineRegistry
 from penstock.imports.events import NullObserver, Observer
 from penstock.imports.settings import JobSettings
+from penstock.imports.upload_files import UploadFolder
 from penstock.runners.base import Runner
 from penstock.sources.roots import ImportRoots
 
@@ -24,6 +25,7 @@ class ImportContext:
     roots: ImportRoots
     settings: JobSettings
     observer: Observer = field(default_factory=NullObserver)
+    uploads: UploadFolder | None = None
 
 
 def note_of(staged: Staged) -> dict[str, Any]:

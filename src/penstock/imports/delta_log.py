@@ -16,11 +16,11 @@ import orjson
 from penstock.domain.jobs import JobWarning
 from penstock.errors import FileMissing, shorten
 from penstock.imports.requests import StoreCredentials
-from penstock.sources.base import Location
+from penstock.sources.base import DELTA_LOG, Location
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
 
-_LOG = "_delta_log/"
+_LOG = f"{DELTA_LOG}/"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _MAX_COMMITS = 2_000
 _MAX_BYTES = 64 << 20

@@ -35,13 +35,14 @@ from penstock.imports.context import ImportContext, staged_of
 from penstock.imports.leased_job import LeasedJob
 from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.memory_budget import too_large
-from penstock.imports.planner import Plan, plan_ranges, resolve_files
+from penstock.imports.planner import Plan, check_sizes, plan_ranges, resolve_files
 from penstock.imports.progress import COMMITTED, UNCOMMITTED
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.retry import MAX_BACKOFF_SECONDS, RetriesExhausted
 from penstock.imports.split_packing import pack_splits
 from penstock.imports.staging import SplitFailed, StagingRun
 from penstock.imports.tasks import file_at
+from penstock.imports.verification import ExpectedContent, VerifyTask, verify_file
 from penstock.imports.withdrawal import withdraw_intent
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.sources.base import Location
@@ -153,7 +154,17 @@ class JobRun:
         self._leased.check_time()
         self._leased.save_planning()
         warnings: list[JobWarning] = []
-        files = resolve_files(self._catalog.jobs.groups(self.job.id), self._roots(), self._keys(), warnings)
+        expected: list[ExpectedContent] = []
+        files = resolve_files(
+            self._catalog.jobs.groups(self.job.id),
+            self._roots(),
+            self._keys(),
+            warnings,
+            self.job.options.get("from_format", ""),
+            expected,
+        )
+        check_sizes(files, self._context.settings)
+        self._verify(expected)
         plan = plan_ranges(
             files,
             collection.schema,
@@ -270,24 +281,46 @@ class JobRun:
 
     # Helpers
 
+    def _verify(self, expected: Sequence[ExpectedContent]) -> None:
+        """Verify the checksums of files. Raises DataError."""
+        size = sum(content.location.size for content in expected)
+        verified = 0
+        tasks = [
+            VerifyTask(expected=content, memory_limit=self._context.settings.worker_memory) for content in expected
+        ]
+
+        def save(running: int) -> None:
+            self._leased.save_verifying((verified + running) / max(size, 1))
+
+        for file_size in self._run_tasks(verify_file, tasks, save):
+            verified += file_size
+
     def _run_plan_tasks(self, function: Callable[[Any, TaskContext], Any], tasks: Sequence[Any]) -> Iterable[Any]:
-        """Yield results in order, with a window of tasks in flight."""
+        return self._run_tasks(function, tasks, lambda _: self._leased.save_planning())
+
+    def _run_tasks(
+        self,
+        function: Callable[[Any, TaskContext], Any],
+        tasks: Sequence[Any],
+        save: Callable[[int], None],
+    ) -> Iterable[Any]:
+        """Yield results in order, with a window of tasks in flight, whose bytes ``save`` is called with."""
         window: list[tuple[Any, TaskHandle[Any]]] = []
         try:
             for task in tasks:
                 window.append((task, self._runner.submit(function, task)))
                 if len(window) > self._runner.slots:
-                    yield self._next_result(window)
+                    yield self._next_result(window, save)
             while window:
-                yield self._next_result(window)
+                yield self._next_result(window, save)
         finally:
             for _, handle in window:
                 handle.cancel()
 
-    def _next_result(self, window: list[tuple[Any, TaskHandle[Any]]]) -> Any:
+    def _next_result(self, window: list[tuple[Any, TaskHandle[Any]]], save: Callable[[int], None]) -> Any:
         while not _wait(window[0][1], 0.2):
             self._leased.check_time()
-            self._leased.save_planning()
+            save(sum(handle.progress()[0] for _, handle in window))
         task, handle = window.pop(0)
         try:
             return handle.future.result()
@@ -300,7 +333,8 @@ class JobRun:
         """The import roots allowed by the API keys that created or retried the job."""
         limits = self._catalog.jobs.roots(self.job.id)
         # With API keys in use, the reader of a failure reason may be a tenant and not the operator.
-        return self._context.roots.within(limits, for_tenant=self._catalog.accounts.any_made())
+        roots = self._context.roots.within(limits, for_tenant=self._catalog.accounts.any_made())
+        return roots.with_uploads(self._catalog.uploads.of_job(self.job.id))
 
     def _keys(self) -> StoreCredentials:
         return StoreCredentials(**self._catalog.jobs.secret(self.job.id))

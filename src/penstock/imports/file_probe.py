@@ -30,9 +30,15 @@ class FileProbe:
         self._lock = threading.Lock()
 
     def probe(
-        self, org_id: str, group: Sequence[str], roots: ImportRoots, keys: StoreCredentials, seconds: float
+        self,
+        org_id: str,
+        group: Sequence[str],
+        roots: ImportRoots,
+        keys: StoreCredentials,
+        seconds: float,
+        preset: str = "",
     ) -> list[InputFile]:
-        """Resolve the files of a group within ``seconds``.
+        """Resolve the files of a group within ``seconds``; ``preset`` is the import option ``from_format``.
 
         Raises as :func:`penstock.imports.planner.resolve_files`; SourceUnavailable after a timeout.
         """
@@ -48,7 +54,7 @@ class FileProbe:
 
         def run() -> None:
             try:
-                future.set_result(resolve_files([group], roots, keys))
+                future.set_result(resolve_files([group], roots, keys, preset=preset))
             except Exception as error:  # noqa: BLE001 - it is the caller's, who waits for it
                 future.set_exception(error)
             finally:

@@ -149,6 +149,11 @@ class LeasedJob:
     def save_planning(self) -> None:
         self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage="planning")
 
+    def save_verifying(self, share: float) -> None:
+        """Save how much of the files' content has been verified, in steps of ten percent."""
+        stage = f"verifying checksums ({int(10 * share)}0 %)"
+        self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage=stage)
+
     def save_importing(self, progress: int, rows: int, files: Sequence[ImportFile]) -> None:
         self._save_progress(progress, rows, rows, "importing", files)
 

@@ -60,18 +60,36 @@ def column_mapping_of(options: Mapping[str, str], schema: CollectionSchema) -> C
     Raises:
         ImportRefused: an option is no valid JSON, names no field, or gives a field a source that it can't have.
     """
-    specs = _parsed(options, "mapping", dict)
-    dropped = _parsed(options, "drop_columns", list)
+    specs, dropped = parsed_options(options)
     if not (specs or dropped):
         return ColumnMapping()
-    if not all(isinstance(name, str) and name for name in dropped):
-        raise _refused("options.drop_columns is a JSON list of column names", "drop_columns")
     mapping = ColumnMapping(
-        sources={name: _source(name, spec, schema) for name, spec in specs.items()}, dropped=frozenset(dropped)
+        sources={name: _source(name, spec, schema) for name, spec in specs.items()}, dropped=dropped
     )
     _check_columns(mapping, schema)
     _check_dropped(mapping, schema)
     return mapping
+
+
+def parsed_options(options: Mapping[str, str]) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """The JSON values of the options ``mapping`` and ``drop_columns``.
+
+    Raises:
+        ImportRefused: an option is no valid JSON of its kind.
+    """
+    specs = _parsed(options, "mapping", dict)
+    dropped = _parsed(options, "drop_columns", list)
+    if not all(isinstance(name, str) and name for name in dropped):
+        raise _refused("options.drop_columns is a JSON list of column names", "drop_columns")
+    return specs, frozenset(dropped)
+
+
+def parse_path(path: str) -> tuple[str, tuple[str | int, ...]] | None:
+    """The column of a path such as ``a.b[0]``, and the steps within it; None for another text."""
+    parts = _PATH.fullmatch(path)
+    if parts is None:
+        return None
+    return parts[1], tuple(key or int(position) for key, position in _STEP.findall(parts[2]))
 
 
 def _check_columns(mapping: ColumnMapping, schema: CollectionSchema) -> None:
@@ -243,21 +261,21 @@ def _gathered(target: Field, columns: Any) -> Gathered:
 
 
 def _nested(target: Field, path: Any) -> Nested:
-    parts = _PATH.fullmatch(path) if isinstance(path, str) else None
-    if parts is None:
+    parsed = parse_path(path) if isinstance(path, str) else None
+    if parsed is None:
         raise _refused(
             f"options.mapping of the field {target.name!r}: {shorten(path)!r} is no path such as a.b[0], which "
             "begins with the name of a column",
             field=target.name,
         )
-    _check_column(target, parts[1])
-    steps = [key or int(position) for key, position in _STEP.findall(parts[2])]
+    column, steps = parsed
+    _check_column(target, column)
     if len(steps) > _MAX_STEPS:
         raise _refused(
             f"options.mapping: the path of the field {target.name!r} has {len(steps)} steps, more than {_MAX_STEPS}",
             field=target.name,
         )
-    return Nested(parts[1], tuple(steps))
+    return Nested(column, steps)
 
 
 def _element_type(target: Field) -> DataType | None:

@@ -14,6 +14,7 @@ from penstock.domain.jobs import FileRange, JobWarning, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError, LimitExceeded, shorten
 from penstock.imports.delta_log import without_removed
+from penstock.imports.manifests import resolve_manifest
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.partition_columns import partition_columns
 from penstock.imports.requests import StoreCredentials
@@ -25,13 +26,15 @@ from penstock.imports.tasks import (
     plan_files,
     scan_range,
 )
+from penstock.imports.verification import ExpectedContent
 from penstock.readers.base import InputFile
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import FORMATS, format_named
 from penstock.readers.input_files import expand
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.runners.base import TaskContext
-from penstock.sources.base import Location
+from penstock.sources.base import Listing, ListingKind
+from penstock.sources.manifests import is_manifest
 from penstock.sources.roots import ImportRoots
 
 RunTasks: TypeAlias = Callable[[Callable[[Any, TaskContext], Any], Sequence[Any]], Iterable[Any]]
@@ -56,30 +59,46 @@ def resolve_files(
     roots: ImportRoots,
     keys: StoreCredentials,
     warnings: list[JobWarning] | None = None,
+    preset: str = "",
+    expected: list[ExpectedContent] | None = None,
 ) -> list[InputFile]:
-    """Resolve the paths of a request to input files; ``warnings`` collects those about its folders.
+    """Resolve the paths of a request to input files; ``warnings`` collects those about its folders, ``expected`` the
+    checksums of its manifests.
+
+    ``preset`` is the import option ``from_format``.
 
     Raises:
         FileMissing, PathNotAllowed, FileUnreadable, SourceUnavailable: for the first path that can't be resolved.
         ImportRefused: a folder holds files that can't be imported together.
+        LimitExceeded: a pattern or manifest has too many files.
+        DataError: a manifest is malformed, or a file has not the size that it says.
     """
-    listings = ([(path, _files_at(path, roots, keys, warnings)) for path in group] for group in groups)
-    return [file for listing in listings for file in expand(listing)]
+    listings = ([_listing(path, roots, keys, warnings, expected) for path in group] for group in groups)
+    return [file for listing in listings for file in expand(listing, preset)]
 
 
-def _files_at(
-    path: str, roots: ImportRoots, keys: StoreCredentials, warnings: list[JobWarning] | None
-) -> Sequence[Location]:
-    """The file at a path, or the data files of a folder."""
-    locations: Sequence[Location]
-    locations, side_files = roots.scan(path, keys.access_key, keys.secret_key, keys.token)
+def _listing(
+    path: str,
+    roots: ImportRoots,
+    keys: StoreCredentials,
+    warnings: list[JobWarning] | None,
+    expected: list[ExpectedContent] | None,
+) -> Listing:
+    """The file at a path, the data files of a folder, the matches of a pattern, or the files of a manifest."""
+    listing = roots.scan(path, keys.access_key, keys.secret_key, keys.token)
+    if listing.kind is ListingKind.FILE and is_manifest(path):
+        listing, checksums = resolve_manifest(listing.locations[0], roots, keys)
+        if expected is not None:
+            expected += checksums
     notes: list[JobWarning] = []
-    if side_files:
-        locations = without_removed(path, locations, side_files, roots, keys, notes)
-        notes.append(JobWarning(code="side_files", message=_side_files_text(path, side_files)))
+    if listing.side_files:
+        locations = without_removed(listing.folder, listing.locations, listing.side_files, roots, keys, notes)
+        if listing.kind is ListingKind.FOLDER:
+            notes.append(JobWarning(code="side_files", message=_side_files_text(path, listing.side_files)))
+        listing = replace(listing, locations=locations)
     if warnings is not None:
         warnings += notes
-    return locations
+    return listing
 
 
 def _side_files_text(path: str, names: Sequence[str]) -> str:
@@ -111,7 +130,7 @@ def plan_ranges(
         ImportRefused: the files of one NumPy set are listed as inputs of their own, or the mapping is not valid.
         DataError, SourceError: for the first file that can't be planned; it names the file.
     """
-    _check_sizes(files, settings)
+    check_sizes(files, settings)
     mapping = column_mapping_of(options, schema)
     source_schema = mapping.source_schema(schema)
     _check_sets(files, source_schema)
@@ -180,7 +199,8 @@ def _with_total_rows(file: InputFile, ranges: Sequence[FileRange]) -> InputFile:
     return replace(file, total_rows=sum(file_range.max_rows for file_range in ranges))
 
 
-def _check_sizes(files: Sequence[InputFile], settings: JobSettings) -> None:
+def check_sizes(files: Sequence[InputFile], settings: JobSettings) -> None:
+    """Raises LimitExceeded: a file, or all files together, are larger than the settings allow."""
     for file in files:
         _check_file_size(file, settings)
     size = sum(file.size for file in files)

@@ -28,6 +28,7 @@ from penstock.imports.context import ImportContext
 from penstock.imports.executor import Executor
 from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.throttle import Throttle
+from penstock.imports.uploads import delete_unneeded_uploads
 from penstock.runners.base import Runner
 from penstock.runners.fair_share import FairShareRunner
 
@@ -87,7 +88,7 @@ class Scheduler:
         self._wake.set()
         self._cleanup_requested.set()
 
-    def _on_notification(self) -> None:
+    def _on_notification(self, _: str) -> None:
         self.wake()
         self.maintenance.wake()
 
@@ -219,6 +220,7 @@ class Scheduler:
             )
         ]
         retention = Retention(self._context)
+        steps.append(lambda: delete_unneeded_uploads(self._context.catalog, self._context.uploads))
         steps += [OrphanCleanup(self._context), lambda: retention(self._stop)]
         while not self._stop.is_set():
             self._cleanup_requested.wait(_POLL * 60)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.catalog import Catalog
@@ -17,14 +18,23 @@ from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError, MemoryExceeded, QuotaExceeded, SourceUnavailable, WorkerLost
 from penstock.imports.checks import check_groups, check_options
 from penstock.imports.file_probe import FileProbe
+from penstock.imports.mapped_samples import (
+    MAX_COLUMNS,
+    SampleMapping,
+    columns_of_pattern,
+    is_pattern,
+    mapped_sample,
+)
+from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.memory_budget import too_large
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import explained
+from penstock.imports.uploads import uploads_of
 from penstock.inference.infer import InferOptions, infer_schema
 from penstock.inference.inferred import InferredSchema
 from penstock.inference.sampling import MAX_FILES, evenly_spread, sample_file
-from penstock.readers.base import InputFile
+from penstock.readers.base import InputFile, Sample
 from penstock.runners.base import Runner, TaskContext
 from penstock.sources.roots import ImportRoots
 
@@ -63,16 +73,42 @@ def sample_and_infer(task: SampleTask, context: TaskContext) -> InferredSchema:
     Raises:
         ImportRefused, DataError, SourceError, TaskCancelled
     """
+    mapping = SampleMapping.of(task.options)
+    pattern = task.chosen.vector if is_pattern(task.chosen.vector) else ""
+    max_columns = MAX_COLUMNS if pattern or mapping.sources else None
     samples = {}
     for file in task.files:
         context.check()
         try:
-            samples[file.name] = sample_file(file, task.options)
+            samples[file.name] = sample_file(file, task.options, max_columns)
         except DataError as error:
             raise explained(error, file.locations, _NO_SCHEMA) from error
         except MemoryError as error:
             raise too_large(file.name, task.memory_limit or 0) from error
-    return infer_schema(samples, task.chosen, is_complete=task.is_complete)
+    return _inferred(samples, mapping, pattern, task)
+
+
+def _inferred(
+    samples: Mapping[str, Sample], mapping: SampleMapping, pattern: str, task: SampleTask
+) -> InferredSchema:
+    """Infer the schema of samples, with their columns mapped."""
+    chosen = task.chosen
+    gathered: dict[str, Any] = {}
+    if pattern:
+        name, columns = columns_of_pattern(pattern, [sample for sample in samples.values() if sample.rows])
+        gathered = {name: {"columns": columns}}
+        mapping = replace(mapping, sources={**mapping.sources, **gathered})
+        chosen = replace(chosen, vector=name)
+    if mapping.sources or mapping.dropped:
+        samples = {name: mapped_sample(sample, mapping, name) for name, sample in samples.items()}
+    inferred = infer_schema(samples, chosen, is_complete=task.is_complete)
+    # Refuses what the import would refuse.
+    column_mapping_of({**task.options, "mapping": json.dumps(mapping.sources)}, inferred.schema)
+    made = [
+        f"the vector {name!r} is made of {len(spec['columns']):,} columns: its import needs the same mapping"
+        for name, spec in gathered.items()
+    ]
+    return replace(inferred, mapping=gathered, notes=[*inferred.notes, *made])
 
 
 class SchemaInference:
@@ -103,7 +139,10 @@ class SchemaInference:
         self._catalog.databases.get(request.cluster_id, request.database)
         check_options(request.options)
         roots = self._roots.within([request.caller.roots], for_tenant=not request.caller.is_anybody)
-        groups = check_groups(request.groups, roots, request.keys, self._settings)
+        groups = check_groups(
+            request.groups, roots, request.keys, self._settings, request.options.get("from_format", "")
+        )
+        roots = roots.with_uploads(uploads_of(self._catalog, cluster.org_id, groups))
         with self._place(cluster.org_id):
             deadline = time.monotonic() + self._settings.infer_timeout
             files = self._resolve(groups, roots, request, cluster.org_id, deadline)
@@ -129,7 +168,8 @@ class SchemaInference:
         files: list[InputFile] = []
         for group in evenly_spread(groups, MAX_FILES):
             seconds = max(0.1, deadline - time.monotonic())
-            files += self._file_probe.probe(org_id, group, roots, request.keys, seconds)
+            preset = request.options.get("from_format", "")
+            files += self._file_probe.probe(org_id, group, roots, request.keys, seconds, preset)
         return files
 
     def _run(self, task: SampleTask, runner: Runner, deadline: float) -> InferredSchema:

@@ -33,6 +33,9 @@ from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.planner import check_input
 from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
 from penstock.imports.settings import JobSettings
+from penstock.imports.uploads import uploads_of
+from penstock.sources.globs import has_wildcards
+from penstock.sources.manifests import is_manifest
 from penstock.sources.roots import ImportRoots
 
 MAX_KEY = 256
@@ -72,14 +75,16 @@ class ImportService:
         check_options(request.options, request.partition)
         auto_commit = request.options.get("auto_commit", "true").lower() != "false"
         mapping = column_mapping_of(request.options, collection.schema)
-        groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings)
+        preset = request.options.get("from_format", "")
+        groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings, preset)
         record = self._idempotency_record(request, collection, groups)
         if record is not None:
             existing = self._catalog.jobs.repeated(request.cluster_id, collection.id, record)
             if existing is not None:
                 return existing
+        uploads = uploads_of(self._catalog, cluster.org_id, groups)
         size = (
-            self._probe_files(request, groups, cluster, mapping.source_schema(collection.schema))
+            self._probe_files(request, groups, uploads, cluster, mapping.source_schema(collection.schema))
             if request.heads
             else 0
         )
@@ -103,6 +108,7 @@ class ImportService:
                 limits=self._settings.limits,
                 size=size,
                 field_count=len(collection.schema.fields),
+                uploads=uploads,
                 audit=replace(
                     entry_of(request.caller, "import.create"),
                     cluster_id=request.cluster_id,
@@ -115,11 +121,11 @@ class ImportService:
         return job
 
     def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
-        job = self._get_for_reader(cluster_id, job_id, caller)
+        job = self.get_job(cluster_id, job_id, caller)
         return JobDetails(job=job, files=self._catalog.jobs.files(job_id))
 
     def list(self, query: JobQuery) -> JobPage:
-        job_filter = self._filter(query, self._catalog.clusters.get(query.cluster_id))
+        job_filter = self.filter_of(query, self._catalog.clusters.get(query.cluster_id))
         if query.page_size is None:
             jobs = self._catalog.job_list.page(job_filter, limit=self._settings.list_limit)
             return JobPage(jobs=jobs, total=len(jobs))
@@ -183,8 +189,12 @@ class ImportService:
             return result
         raise _contention_error(job_id)
 
-    def _get_for_reader(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        """Raises JobNotFound, also for a job that the caller may not see: then ``hidden`` is in its details."""
+    def get_job(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        """Get a job without its files.
+
+        Raises:
+            JobNotFound: also for a job that the caller may not see; then ``hidden`` is in its details.
+        """
         try:
             job = self._catalog.jobs.get(cluster_id, job_id)
         except JobNotFound as error:
@@ -198,8 +208,8 @@ class ImportService:
         return job
 
     def _get_for_writer(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        """Raises JobNotFound as :meth:`_get_for_reader`, PermissionDenied."""
-        job = self._get_for_reader(cluster_id, job_id, caller)
+        """Raises JobNotFound as :meth:`get_job`, PermissionDenied."""
+        job = self.get_job(cluster_id, job_id, caller)
         caller.require(Role.WRITER, self._catalog.clusters.get(cluster_id), job.database)
         return job
 
@@ -233,7 +243,9 @@ class ImportService:
         roots = self._roots.within(
             [*self._catalog.jobs.roots(job.id), caller.roots], for_tenant=not caller.is_anybody
         )
-        check_paths(self._catalog.jobs.groups(job.id), roots, keys)
+        groups = self._catalog.jobs.groups(job.id)
+        check_paths(groups, roots, keys)
+        uploads_of(self._catalog, self._catalog.clusters.get(job.cluster_id).org_id, groups)
 
     def _request_transition(
         self, job: ImportJob, then: JobState, action: str, caller: Caller, **values: object
@@ -281,13 +293,28 @@ class ImportService:
         )
 
     def _probe_files(
-        self, request: CreateImport, groups: Sequence[Sequence[str]], cluster: Cluster, schema: CollectionSchema
+        self,
+        request: CreateImport,
+        groups: Sequence[Sequence[str]],
+        uploads: Sequence[str],
+        cluster: Cluster,
+        schema: CollectionSchema,
     ) -> int:
         """Check that the files exist, within ``head_timeout`` (v1 reports it at create); return their bytes."""
-        keys, roots = request.keys, self._roots_of(request.caller)
+        keys, roots = request.keys, self._roots_of(request.caller).with_uploads(uploads)
         size = 0
         for group in groups:
-            for file in self._file_probe.probe(cluster.org_id, group, roots, keys, self._settings.head_timeout):
+            if any(has_wildcards(path) or is_manifest(path) for path in group):
+                continue  # to resolve it may take longer than a call; the job reports what is wrong
+            probed = self._file_probe.probe(
+                cluster.org_id,
+                group,
+                roots,
+                keys,
+                self._settings.head_timeout,
+                request.options.get("from_format", ""),
+            )
+            for file in probed:
                 check_input(file, schema, self._settings)
                 size += file.size
         return size
@@ -295,7 +322,8 @@ class ImportService:
     def _roots_of(self, caller: Caller) -> ImportRoots:
         return self._roots.within([caller.roots], for_tenant=not caller.is_anybody)
 
-    def _filter(self, query: JobQuery, cluster: Cluster) -> JobFilter:
+    def filter_of(self, query: JobQuery, cluster: Cluster) -> JobFilter:
+        """The catalog's filter of a query: what the caller may see of it. Raises as :meth:`list`."""
         visible = query.caller.databases(Role.READER, cluster)
         if visible == frozenset():
             query.caller.require(Role.READER, cluster)

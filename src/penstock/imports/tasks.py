@@ -21,6 +21,7 @@ from penstock.imports.mapped_batches import MappedBatches
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.memory_budget import too_large
 from penstock.imports.partition_columns import PartitionColumns, add_dynamic_values, with_values
+from penstock.imports.verification import VerifyTask
 from penstock.readers.base import BoundaryScan, InputFile, ReadRequest, RowBatch
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import format_named
@@ -103,9 +104,9 @@ def scan_range(task: BoundaryScanTask, context: TaskContext) -> Any:
         return task.scan.scan(source, task.span, check)
 
 
-def file_at(task: PlanTask | BoundaryScanTask, done: int) -> str:
+def file_at(task: PlanTask | BoundaryScanTask | VerifyTask, done: int) -> str:
     """The file that a task was at when it reported ``done``."""
-    return task.location.name if isinstance(task, BoundaryScanTask) else task.files[done].name
+    return task.files[done].name if isinstance(task, PlanTask) else task.location.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

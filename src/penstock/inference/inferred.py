@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from penstock.domain.index import IndexSpec
 from penstock.domain.schema import CollectionSchema, Field
@@ -33,6 +34,8 @@ class InferredSchema:
     ``fields`` are in the order of the schema, whose first vector field is searched by default. ``indexes`` has one
     for each vector field. ``rows`` is how many were sampled, of the files ``sampled``; ``is_complete`` says that the
     files have no others. ``notes`` are about the schema as a whole.
+
+    ``mapping`` has the sources of fields that the import option of this name needs, besides those that were given.
     """
 
     schema: CollectionSchema
@@ -43,3 +46,4 @@ class InferredSchema:
     sampled: Sequence[str]
     is_complete: bool
     notes: Sequence[str] = ()
+    mapping: Mapping[str, Any] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from penstock.readers.base import InputFile, Sample, SampleRequest
@@ -22,7 +23,7 @@ def evenly_spread(items: Sequence[_Item], count: int) -> list[_Item]:
     return [items[number * (len(items) - 1) // (count - 1)] for number in range(count)]
 
 
-def sample_file(file: InputFile, options: Mapping[str, str]) -> Sample:
+def sample_file(file: InputFile, options: Mapping[str, str], max_columns: int | None = None) -> Sample:
     """Sample the first rows of a file; ``options`` are the import options.
 
     Raises:
@@ -30,4 +31,7 @@ def sample_file(file: InputFile, options: Mapping[str, str]) -> Sample:
     """
     sources = [open_source(location) for location in file.locations]
     with unchanged(sources):
-        return format_named(file.format).reader.sample(SampleRequest(sources=sources, options=options))
+        request = SampleRequest(sources=sources, options=options)
+        if max_columns is not None:
+            request = replace(request, max_columns=max_columns)
+        return format_named(file.format).reader.sample(request)

@@ -12,31 +12,45 @@ from itertools import groupby
 from penstock.errors import ImportRefused
 from penstock.readers.base import FormatSpec, InputFile
 from penstock.readers.compression import COMPRESSIONS
-from penstock.readers.formats import EXTENSIONS, format_of
-from penstock.sources.base import Location
+from penstock.readers.formats import EXTENSIONS, extensions_of, format_of
+from penstock.sources.base import Listing, ListingKind, Location
+from penstock.sources.globs import has_wildcards
+from penstock.sources.manifests import is_manifest
 
 _COMPRESSED = ("gz", "zst", "zip", "bz2", "xz", "lz4", "snappy")
 
 
-def check_group(group: Sequence[str]) -> FormatSpec | None:
-    """Detect the format of a create call's group by its paths; None for folders only, which are listed at plan time.
+def check_group(group: Sequence[str], preset: str = "") -> FormatSpec | None:
+    """Detect the format of a create call's group by its paths; None if only its listing at plan time can say it.
 
     Raises:
         ImportRefused: as :func:`detect`.
     """
-    files = [path for path in group if not path.endswith("/")]
-    return None if group and not files else detect(files)
+    files = [path for path in group if not _is_listed(path, preset)]
+    return None if group and not files else detect(files, preset)
 
 
-def detect(group: Sequence[str]) -> FormatSpec:
-    """Detect the format of the files that make up one input file.
+def _is_listed(path: str, preset: str) -> bool:
+    """Whether the format is of the files that the path lists: a folder, a manifest, or a pattern of any extension."""
+    if path.endswith("/") or is_manifest(path):
+        return True
+    extension = path.rpartition("/")[2].rpartition(".")[2]
+    return (
+        has_wildcards(path)
+        and format_of(path, preset) is None
+        and (has_wildcards(extension) or extension.lower() in COMPRESSIONS or extension == path.rpartition("/")[2])
+    )
+
+
+def detect(group: Sequence[str], preset: str = "") -> FormatSpec:
+    """Detect the format of the files that make up one input file; ``preset`` is the option ``from_format``.
 
     Raises:
         ImportRefused: no file, an unknown extension, several formats, or several files of a format that takes one.
     """
     if not group:
         raise ImportRefused("no file to import")
-    formats = [_format_of(path, group) for path in group]
+    formats = [_format_of(path, group, preset) for path in group]
     for path, format in zip(group, formats, strict=True):
         if format is not formats[0]:
             raise ImportRefused(
@@ -53,58 +67,81 @@ def detect(group: Sequence[str]) -> FormatSpec:
     return formats[0]
 
 
-def expand(listings: Iterable[tuple[str, Sequence[Location]]]) -> list[InputFile]:
+def expand(listings: Iterable[Listing], preset: str = "") -> list[InputFile]:
     """Resolve one group to its input files, each one file or one NumPy set.
 
-    Args:
-        listings: each path of the group as in the request, with the locations that it resolves to.
+    Files that are named one by one make up one input file. In a folder, and among the matches of a pattern or the
+    files of a manifest, every file is one, and the ``.npy`` files of one folder (not of folders below it) together
+    are one.
 
-    Files that are named one by one make up one input file. In a folder every file is one, and the ``.npy`` files of
-    one folder (not of folders below it) together are one.
+    Args:
+        listings: those of the paths of the group.
+        preset: the option ``from_format``.
 
     Raises:
-        ImportRefused: as :func:`detect`; a folder with files of several formats.
+        ImportRefused: as :func:`detect`; a folder or pattern with files of several formats.
     """
     named: list[Location] = []
     inputs: list[InputFile] = []
-    for path, locations in listings:
-        if path.endswith("/"):
-            inputs += _folder_inputs(locations)
+    for listing in listings:
+        if listing.kind is ListingKind.FILE:
+            named += listing.locations
+        elif listing.kind is ListingKind.MANIFEST:
+            inputs += _manifest_inputs(listing.locations, preset)
         else:
-            named += locations
+            inputs += _folder_inputs(listing, preset)
     if named or not inputs:
-        format = detect([location.name for location in named])
+        format = detect([location.name for location in named], preset)
         inputs.insert(0, InputFile(locations=named, format=format.name))
     return inputs
 
 
-def _folder_inputs(locations: Sequence[Location]) -> list[InputFile]:
-    names = [location.name for location in locations]
-    formats = [_format_of(name, [name]) for name in names]
+def _manifest_inputs(locations: Sequence[Location], preset: str) -> list[InputFile]:
+    by_format: dict[FormatSpec, list[Location]] = {}
+    for location in locations:
+        by_format.setdefault(_format_of(location.name, [location.name], preset), []).append(location)
+    return [file for format, members in by_format.items() for file in _inputs(members, format)]
+
+
+def _folder_inputs(listing: Listing, preset: str) -> list[InputFile]:
+    names = [location.name for location in listing.locations]
+    formats = [_format_of(name, [name], preset) for name in names]
     counts = Counter(formats)
     usual = max(formats, key=lambda format: counts[format])
+    rule = "A pattern must match" if listing.kind is ListingKind.PATTERN else "A folder must hold"
     for name, format in zip(names, formats, strict=True):
         if format is not usual:
             example = names[formats.index(usual)]
             raise ImportRefused(
-                f"inconsistency in file types, ({example}) vs ({name}). A folder must hold files of one type: "
+                f"inconsistency in file types, ({example}) vs ({name}). {rule} files of one type: "
                 f"{counts[usual]:,} are {usual.name}, {name!r} is {format.name}. Move it to another folder, or name "
                 "the files one by one",
                 files=[example, name],
             )
-    if usual.file_set is None:
-        return [InputFile(locations=[location], format=usual.name) for location in locations]
+    return _inputs(listing.locations, usual)
+
+
+def _inputs(locations: Sequence[Location], format: FormatSpec) -> list[InputFile]:
+    if format.file_set is None:
+        return [InputFile(locations=[location], format=format.name) for location in locations]
     ordered = sorted(locations, key=lambda location: (_folder(location.name), location.name))
     sets = groupby(ordered, key=lambda location: _folder(location.name))
-    return [InputFile(locations=list(members), format=usual.name) for _, members in sets]
+    return [InputFile(locations=list(members), format=format.name) for _, members in sets]
 
 
 def _folder(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _format_of(path: str, group: Sequence[str]) -> FormatSpec:
-    format = format_of(path)
+def _format_of(path: str, group: Sequence[str], preset: str) -> FormatSpec:
+    format = format_of(path, preset)
+    if format is None and preset:
+        suffixes = ", ".join(f".{extension}" for extension in extensions_of(preset))
+        raise ImportRefused(
+            f"unexpected file type, files=[{_listing(path, group)}]. Exports of {preset} (option from_format) end in "
+            f"{suffixes}",
+            path=path,
+        )
     if format is None:
         stem, _, extension = path.rpartition("/")[2].rpartition(".")
         inner = stem.rpartition(".")[2].lower()

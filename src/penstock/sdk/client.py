@@ -15,6 +15,7 @@ from penstock.sdk.imports import Imports
 from penstock.sdk.indexes import Indexes
 from penstock.sdk.rows import COUNT, decode_row, encode_vectors
 from penstock.sdk.schema import CollectionInfo
+from penstock.sdk.webhooks import Webhooks
 
 __all__ = ["Client", "Hit"]
 
@@ -82,6 +83,7 @@ class Client:
         self.partitions = Partitions(self._connection)
         self.indexes = Indexes(self._connection)
         self.databases = Databases(self._connection)
+        self.webhooks = Webhooks(self._connection)
 
     def __repr__(self) -> str:
         return f"Client({self._connection.url!r}, database={self._connection.database!r})"

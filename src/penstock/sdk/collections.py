@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.sdk.connection import Connection
-from penstock.sdk.imports import Files, file_groups
+from penstock.sdk.imports import Files, all_options, file_groups
 from penstock.sdk.schema import (
     CollectionInfo,
     CollectionStats,
@@ -106,6 +106,8 @@ class Collections:
         vector: str = "",
         auto_id: bool = False,
         options: Mapping[str, Any] | None = None,
+        mapping: Mapping[str, Any] | None = None,
+        drop_columns: Sequence[str] | None = None,
         object_urls: Files | None = None,
         access_key: str = "",
         secret_key: str = "",
@@ -114,12 +116,14 @@ class Collections:
         """Infer the schema of a collection for files, from the first rows of a few of them; nothing is created.
 
         ``create(name, schema=inferred.schema, indexes=inferred.indexes)`` creates the collection. The files and
-        credentials are those of ``client.imports.create``, so are the ``options``, of which ``sep`` and ``nullkey``
-        matter here.
+        credentials are those of ``client.imports.create``, so are ``options``, ``mapping`` and ``drop_columns``: the
+        fields are those that the import would fill.
 
         Args:
             id: the column of the primary key; by default one that is named as a key and distinct in the sample.
-            vector: the column of the vector that is searched by default; other vectors become vector fields, too.
+            vector: the column of the vector that is searched by default; other vectors become vector fields, too. A
+                pattern such as ``emb_*`` makes a vector of the columns with a number in place of the star; pass
+                ``inferred.mapping`` to the import then.
             auto_id: let the server generate the keys, as it does where no column is fit.
         """
         sources = {"files": file_groups(files), "objectUrls": file_groups(object_urls)}
@@ -132,7 +136,7 @@ class Collections:
             "id": id,
             "vector": vector,
             "autoId": auto_id,
-            "options": checked_options(option_strings(dict(options or {}))),
+            "options": checked_options(option_strings(all_options(options, mapping, drop_columns))),
             "accessKey": access_key,
             "secretKey": secret_key,
             "token": token,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import requests
@@ -11,13 +12,15 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from penstock.sdk.errors import AnswerTimeout, ApiError, ConnectionFailed, InvalidResponse
-from penstock.sdk.http import TIMEOUT, check_api_key, exchange, full_url
+from penstock.sdk.http import TIMEOUT, check_api_key, exchange, full_url, open_stream, send
 
 __all__ = ["Connection"]
 
 _T = TypeVar("_T")
 _ATTEMPTS = 4
 _LONGEST_PAUSE = 30.0
+_SILENT_SECONDS = 45.0
+"""Seconds without a heartbeat after which a stream is taken for dead; servers send one every 15 s."""
 _BUSY_STATUS = frozenset({429, 502, 503, 504})
 _RATE_LIMITED = 1807
 
@@ -81,6 +84,52 @@ class Connection:
                 json=body,
                 **{**self._options, "timeout": max(self._options["timeout"], least_timeout)},
             )[1]
+
+        return _RETRYING(call) if repeatable else call()
+
+    @contextmanager
+    def stream(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[requests.Response]:
+        """GET a stream of server-sent events; the response, of status 200 or 204, is closed at the end.
+
+        Raises:
+            ApiError, ConnectionFailed, InvalidResponse: there is no stream; see :mod:`penstock.sdk.errors`.
+        """
+        response = open_stream(
+            f"{self.url}/v2/vectordb{path}",
+            api_key=self._api_key,
+            database=self.database,
+            headers=headers,
+            session=self._session,
+            params=query,
+            **{**self._options, "timeout": (self._options["timeout"], _SILENT_SECONDS)},
+        )
+        with response:
+            yield response
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        data: bytes = b"",
+        repeatable: bool = False,
+        least_timeout: float = 0.0,
+    ) -> requests.Response:
+        """Send bytes to ``/v2/vectordb`` + ``path``; other arguments as :meth:`post`."""
+
+        def call() -> requests.Response:
+            return send(
+                method,
+                f"{self.url}/v2/vectordb{path}",
+                api_key=self._api_key,
+                database=self.database,
+                headers={"Tus-Resumable": "1.0.0", **headers},
+                session=self._session,
+                data=data,
+                params={"clusterId": self.cluster_id} if self.cluster_id else None,
+                **{**self._options, "timeout": max(self._options["timeout"], least_timeout)},
+            )
 
         return _RETRYING(call) if repeatable else call()
 

@@ -26,7 +26,7 @@ from penstock.sdk.errors import (
 )
 from penstock.version import package_version
 
-__all__ = ["TIMEOUT", "check_api_key", "exchange", "full_url"]
+__all__ = ["TIMEOUT", "check_api_key", "exchange", "full_url", "open_stream"]
 
 TIMEOUT = 20.0
 
@@ -73,7 +73,26 @@ def exchange(
     session: requests.Session | None = None,
     **options: Any,
 ) -> tuple[requests.Response, dict[str, Any]]:
-    """Send a request; return the response and its JSON object, which reports success.
+    """Send a request; return the response and its JSON object, which reports success. Arguments as :func:`send`."""
+    hidden = _hidden(check_api_key(api_key), *secrets)
+    response = _respond(
+        method, url, api_key=api_key, database=database, hidden=hidden, headers=headers, session=session, **options
+    )
+    return response, _success(response, method, url, hidden)
+
+
+def send(
+    method: str,
+    url: str,
+    *,
+    api_key: str = "",
+    database: str = "",
+    secrets: Iterable[str] = (),
+    headers: Mapping[str, str] | None = None,
+    session: requests.Session | None = None,
+    **options: Any,
+) -> requests.Response:
+    """Send a request; return a response whose HTTP status is a success.
 
     Args:
         database: sent as header ``DB-Name`` unless empty.
@@ -84,8 +103,62 @@ def exchange(
         ApiError, ConnectionFailed, InvalidResponse: see :mod:`penstock.sdk.errors`.
         ValueError: the address or an option is malformed.
     """
+    hidden = _hidden(check_api_key(api_key), *secrets)
+    response = _respond(
+        method, url, api_key=api_key, database=database, hidden=hidden, headers=headers, session=session, **options
+    )
+    if not response.ok or response.is_redirect:
+        _success(response, method, url, hidden)
+    return response
+
+
+def open_stream(
+    url: str,
+    *,
+    api_key: str = "",
+    database: str = "",
+    headers: Mapping[str, str] | None = None,
+    session: requests.Session | None = None,
+    **options: Any,
+) -> requests.Response:
+    """GET server-sent events; return the response, of status 200 or 204 (nothing more), to be read and closed.
+
+    Raises:
+        ApiError, ConnectionFailed, InvalidResponse: any other answer.
+    """
+    hidden = _hidden(check_api_key(api_key))
+    options["stream"] = True
+    response = _respond(
+        "GET",
+        url,
+        api_key=api_key,
+        database=database,
+        hidden=hidden,
+        headers={"Accept": "text/event-stream", **(headers or {})},
+        session=session,
+        **options,
+    )
+    is_stream = response.headers.get("Content-Type", "").startswith("text/event-stream")
+    if response.status_code == requests.codes.no_content or (response.ok and is_stream):
+        return response
+    with response:
+        _success(response, "GET", url, hidden)
+        raise InvalidResponse("the response is no stream of events", url=_shown_url(url), method="GET")
+
+
+def _respond(
+    method: str,
+    url: str,
+    *,
+    api_key: str,
+    database: str,
+    hidden: list[str],
+    headers: Mapping[str, str] | None,
+    session: requests.Session | None,
+    **options: Any,
+) -> requests.Response:
+    """Send a request. Raises ConnectionFailed; ValueError: the call is malformed."""
     api_key = check_api_key(api_key)
-    secret_values = _hidden(api_key, *secrets)
     # Redirected, a POST would silently become a GET, and a body with keys would be sent on to another host.
     options.setdefault("allow_redirects", False)
     options.setdefault("timeout", TIMEOUT)
@@ -97,16 +170,15 @@ def exchange(
     request_headers.update(headers or {})
     request = requests.request if session is None else session.request
     try:
-        response = request(method, url, headers=request_headers, **options)
+        return request(method, url, headers=request_headers, **options)
     except requests.Timeout as error:
         raise AnswerTimeout(
             f"no response within {_seconds(options['timeout'])}", url=_shown_url(url), method=method
         ) from error
     except requests.RequestException as error:
         if isinstance(error, ValueError | requests.exceptions.InvalidJSONError):  # the call was malformed
-            raise ValueError(_hide(str(error), secret_values)) from None
-        raise ConnectionFailed(_hide(_why(error, url), secret_values), url=_shown_url(url), method=method) from error
-    return response, _success(response, method, url, secret_values)
+            raise ValueError(_hide(str(error), hidden)) from None
+        raise ConnectionFailed(_hide(_why(error, url), hidden), url=_shown_url(url), method=method) from error
 
 
 class _Bearer(AuthBase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import Any, TypeAlias
 
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import ApiError, ConnectionFailed, JobFailed, JobUnfinished
+from penstock.sdk.event_stream import EventsUnsupported, polled_changes, streamed_changes
 from penstock.sdk.jobs import ImportJob, job_from_wire
+from penstock.sdk.uploads import Uploader, UploadProgress, upload_items
 from penstock.sdk.v2_calls import checked_options, option_strings
 
-__all__ = ["Files", "Imports", "file_groups"]
+__all__ = ["Files", "Imports", "all_options", "file_groups"]
 
 Files: TypeAlias = str | Path | Sequence[str | Path | Sequence[str | Path]]
 
@@ -49,13 +51,16 @@ class Imports:
         volume: str = "",
         data_paths: Files | None = None,
         idempotency_key: str | None = None,
+        upload: bool = False,
+        progress: bool | Callable[[UploadProgress], object] = False,
     ) -> ImportJob:
         """Create a job and return it: ``Pending``, with its ``id``.
 
         Exactly one source is given:
 
-        * ``files``: paths or addresses that the server can reach by itself. A ``Path`` is sent as an absolute path,
-          a string as it is.
+        * ``files``: paths or addresses that the server can reach by itself: files, folders (ending in ``/``),
+          patterns such as ``s3://bucket/*.parquet``, or manifests. A ``Path`` is sent as an absolute path, a string
+          as it is. With ``upload=True`` they are files and folders of this machine, which are uploaded first.
         * ``object_urls``: objects or folders (ending in ``/``) of an object store, opened with the keys given here.
         * ``volume`` and ``data_paths``: files of a Zilliz volume.
 
@@ -73,7 +78,13 @@ class Imports:
             drop_columns: columns and keys to leave out. Only Penstock has this option.
             idempotency_key: the same key for the same collection gives the same job within a day, where the server
                 supports such keys. With a key the call is retried when no answer came; without, it is sent once.
+            upload: upload ``files`` first (:meth:`upload`). Only Penstock has this.
+            progress: of the upload, as in :meth:`upload`.
         """
+        if upload:
+            if files is None:
+                raise ValueError("upload=True uploads files: give files")
+            files = self.upload(files, progress=progress)
         sources = {
             "files": file_groups(files),
             "objectUrls": file_groups(object_urls),
@@ -92,7 +103,7 @@ class Imports:
             "accessKey": access_key,
             "secretKey": secret_key,
             "token": token,
-            "options": checked_options(option_strings(_all_options(options, mapping, drop_columns))),
+            "options": checked_options(option_strings(all_options(options, mapping, drop_columns))),
         }
         path = f"{_PATH}/create"
         answer = self._connection.post(
@@ -104,6 +115,33 @@ class Imports:
         )
         job_id = self._connection.parse_response(path, answer, lambda reply: str(reply["data"]["jobId"]))
         return ImportJob(id=job_id, collection=collection, state="Pending", raw=answer["data"])
+
+    def upload(self, files: Files, *, progress: bool | Callable[[UploadProgress], object] = False) -> list[list[str]]:
+        """Upload files and folders of this machine; return the paths that :meth:`create` takes as ``files``.
+
+        A repeated call continues an upload that was interrupted. The server deletes uploads when a job that reads
+        them has completed, and after a day without one.
+
+        Args:
+            progress: True draws a progress bar; a function is called with every :class:`UploadProgress`.
+
+        Raises:
+            ImportCallError: the server refuses a file, or could not be reached for a minute.
+            OSError, ValueError: a file can't be read, or changed meanwhile.
+        """
+        groups = upload_items(file_groups(files) or [])
+        size = sum(item[0].stat().st_size for group in groups for item in group if not isinstance(item, str))
+        if callable(progress):
+            watching: AbstractContextManager[Callable[[UploadProgress], object]] = nullcontext(progress)
+        elif progress:
+            from penstock.sdk.progress import upload_bar
+
+            watching = upload_bar()
+        else:
+            watching = nullcontext(lambda state: None)
+        with watching as show:
+            uploader = Uploader(self._connection, show, size)
+            return [[item if isinstance(item, str) else uploader.upload(*item) for item in group] for group in groups]
 
     def list(
         self,
@@ -179,6 +217,45 @@ class Imports:
         if last.is_finished and not last.has_succeeded:
             raise JobFailed(last)
         return last
+
+    def watch(
+        self,
+        job: str | int | ImportJob | None = None,
+        *,
+        collection: str | None = None,
+        all_databases: bool = False,
+        details: bool = False,
+        poll: float = _LONGEST_POLL,
+    ) -> Generator[ImportJob, None, None]:
+        """Iterate over the states of a job as it changes, up to its end; without one, over changes of all jobs.
+
+        The first states are the present ones. Penstock sends changes within half a second (server-sent events), and
+        only the newest state of a job when this iterator is slower; a lost connection is made again. Elsewhere the
+        server is polled every ``poll`` seconds.
+
+        Args:
+            collection, all_databases: which jobs, without ``job``: as :meth:`list` has it.
+            details: also the files of ``job``.
+
+        Raises:
+            ImportCallError: there is no such job, or the server is unreachable for more than a minute.
+        """
+        if job is None:
+            query = {**self._scope(), **({"collectionName": collection} if collection else {})}
+            if not all_databases:
+                query["dbName"] = self._connection.database
+        else:
+            query = {**self._scope(), "jobId": _job_id(job), **({"details": "true"} if details else {})}
+        try:
+            yield from streamed_changes(self._connection, query, of_one=job is not None)
+        except EventsUnsupported:
+
+            def jobs() -> Sequence[ImportJob]:
+                if job is not None:
+                    return [self.get(job)]
+                return list(self.list(collection, all_databases=all_databases))
+
+            yield from polled_changes(jobs, poll, of_one=job is not None)
 
     def commit(self, job: str | int | ImportJob) -> None:
         """Publish the rows of an Uncommitted job."""
@@ -268,10 +345,10 @@ def _job_id(job: str | int | ImportJob) -> str:
     return job.id if isinstance(job, ImportJob) else str(job)
 
 
-def _all_options(
+def all_options(
     options: Mapping[str, Any] | None, mapping: Mapping[str, Any] | None, drop_columns: Sequence[str] | None
 ) -> dict[str, Any]:
-    """Raises ValueError where one is given twice."""
+    """The import options with those that have arguments of their own. Raises ValueError where one is given twice."""
     arguments = {"mapping": mapping, "drop_columns": list(drop_columns or ())}
     given = {name: value for name, value in arguments.items() if value}
     twice = given.keys() & (options or {}).keys()

@@ -14,8 +14,9 @@ import click
 from penstock.sdk.indexes import IndexDescription
 from penstock.sdk.job_meter import JobMeter
 from penstock.sdk.jobs import ImportJob
+from penstock.sdk.uploads import UploadProgress
 
-__all__ = ["index_bar", "index_text", "progress_bar"]
+__all__ = ["index_bar", "index_text", "progress_bar", "upload_bar"]
 
 _WIDE_TERMINAL, _WIDE_BAR, _NARROW_BAR = 120, 30, 12
 _COLUMNS_BESIDE_BAR = 25
@@ -50,6 +51,26 @@ def index_bar(stream: TextIO | None = None) -> Iterator[Callable[[IndexDescripti
         yield lambda index: draw(
             index.state, index.progress, f"{index_text(index)}, {monotonic() - started:,.0f} s so far"
         )
+
+
+@contextmanager
+def upload_bar(stream: TextIO | None = None) -> Iterator[Callable[[UploadProgress], None]]:
+    """Draw a bar of an upload while the block runs; on anything but a terminal print the last state."""
+    started = monotonic()
+
+    def text(state: UploadProgress) -> str:
+        name = state.file.rpartition("/")[2]
+        if state.stage == "hashing":
+            return f"{megabytes(state.hashed)} MB hashed, {name}"
+        sent = f"{megabytes(state.done)} of {megabytes(state.size)} MB"
+        rate = state.done / max(monotonic() - started, 1e-3)
+        return f"{sent}, {megabytes(int(rate))} MB/s, {name}"
+
+    def megabytes(size: int) -> str:
+        return f"{size / 1e6:,.1f}"
+
+    with _bar(stream or sys.stdout) as draw:
+        yield lambda state: draw(state.stage, int(100 * state.done / max(state.size, 1)), text(state))
 
 
 def index_text(index: IndexDescription) -> str:

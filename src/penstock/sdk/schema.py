@@ -111,7 +111,8 @@ class InferredSchema:
     """A schema that was inferred from files.
 
     ``schema`` and ``indexes`` are what ``client.collections.create`` takes. ``rows`` counts those of the sample,
-    which is ``is_complete`` if the files have no others.
+    which is ``is_complete`` if the files have no others. ``mapping`` is what ``client.imports.create`` needs besides
+    the mapping that was given: the columns of a vector that was chosen by a pattern.
     """
 
     schema: Mapping[str, Any]
@@ -122,6 +123,7 @@ class InferredSchema:
     rows: int = 0
     files: tuple[str, ...] = ()
     is_complete: bool = False
+    mapping: Mapping[str, Any] = field(default_factory=dict)
 
 
 def inferred_from_wire(data: Mapping[str, Any]) -> InferredSchema:
@@ -143,6 +145,7 @@ def inferred_from_wire(data: Mapping[str, Any]) -> InferredSchema:
         rows=data["sampledRows"],
         files=tuple(data["sampledFiles"]),
         is_complete=data["isComplete"],
+        mapping=data.get("mapping") or {},
     )
 
 

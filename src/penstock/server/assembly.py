@@ -22,24 +22,32 @@ from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import CatalogFull, StorageError, StorageFull, StorageUnavailable
+from penstock.imports.change_feed import ChangeFeed
 from penstock.imports.context import ImportContext
+from penstock.imports.job_events import JobEvents
 from penstock.imports.memory_budget import LEAST_MEMORY
 from penstock.imports.scheduler import Scheduler
 from penstock.imports.schema_inference import SchemaInference
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
+from penstock.imports.upload_files import UploadFolder
+from penstock.imports.uploads import UploadLimits, UploadService
 from penstock.machine import memory_limit
 from penstock.server.engine_factory import engine_of, engines_of
 from penstock.server.health import Health, release_reserve
 from penstock.server.lost_catalog import asks_for_keys, catalog_is_absent, refuse_lost_catalog
 from penstock.server.observability.job_metrics import CatalogMetrics, ProcessMetrics
 from penstock.server.observability.setup import start_watching
+from penstock.server.observability.webhook_metrics import WebhookMetrics
 from penstock.server.runner_factory import runner_of, worker_memory
 from penstock.server.services import Services
 from penstock.server.startup_policy import authentication_of
-from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key, source_stores
+from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key, source_stores, upload_folder
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
+from penstock.webhooks.sender import WebhookSender
+from penstock.webhooks.service import WebhookService
+from penstock.wire.milvus_v2.webhooks import message_data
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +63,13 @@ def build_services(settings: Settings) -> Services:
         PathNotAllowed: an import root can't be served.
         InvalidParameter: the address is not loopback, and the startup policy is not met.
     """
-    roots = ImportRoots(settings.import_root, source_stores(settings))
+    uploads, _ = upload_folder(settings)
+    roots = ImportRoots(
+        settings.import_root,
+        source_stores(settings),
+        max_listed=settings.max_listed_files,
+        uploads=str(uploads or ""),
+    )
     _warn_of_roots(settings, roots)
     engine = engine_of(settings)
     if "://" in (settings.storage_url or ""):
@@ -110,10 +124,20 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
     watching = start_watching(settings, registry)
     runner = runner_of(settings)
     traced = watching.traced(runner)
-    scheduler = Scheduler(ImportContext(catalog, engines, traced, roots, job_settings, watching.observer))
+    folder, why_no_uploads = upload_folder(settings)
+    uploads = None if folder is None else UploadFolder(folder)
+    scheduler = Scheduler(ImportContext(catalog, engines, traced, roots, job_settings, watching.observer, uploads))
     partitions = PartitionService(catalog, engines)
     entities = EntityService(catalog, engines, partitions)
     searches = SearchService(catalog, engines, partitions, entities)
+    networks = ",".join(settings.allow_private_webhooks)
+    sender = WebhookSender(
+        catalog,
+        message_data,
+        WebhookMetrics(registry, lambda: feed.streams),
+        networks=networks,
+        retention=settings.retention,
+    )
     registry.register(CatalogMetrics(catalog, settings.cluster_id))
     registry.register(ProcessMetrics(lambda: scheduler.running, lambda: runner.restarts))
 
@@ -128,11 +152,20 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
             _repair(catalog, engines, cluster)
         runner.warm()
         scheduler.start()
+        sender.start()
 
     health = Health(settings, catalog, engine, roots, begin)
+    imports = ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota)
+    feed = ChangeFeed(
+        catalog,
+        max_streams=settings.max_event_streams,
+        max_streams_per_org=settings.max_event_streams_per_org,
+    )
 
     def stop() -> None:
         health.stop()
+        feed.close()
+        sender.stop()
         scheduler.stop()
         runner.close()
         watching.stop()
@@ -144,7 +177,9 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         authentication=authentication,
         audit=audit,
         accounts=AccountService(catalog),
-        imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota),
+        imports=imports,
+        job_events=JobEvents(imports, feed),
+        uploads=UploadService(catalog, uploads, _upload_limits(settings), why_no_uploads, health.enforce_quota),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),
@@ -155,6 +190,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         indexes=IndexService(catalog, engines, scheduler.maintenance.request),
         entities=entities,
         searches=searches,
+        webhooks=WebhookService(catalog, networks),
         search_iterators=SearchIteratorService(engines, entities, searches),
         middleware=watching.middleware,
         trace_grpc=watching.trace_grpc,
@@ -162,7 +198,16 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         problem=health.problem,
         is_full=lambda: health.is_full,
         start=health.start,
+        end_streams=feed.end,
         stop=stop,
+    )
+
+
+def _upload_limits(settings: Settings) -> UploadLimits:
+    return UploadLimits(
+        size=min(settings.max_upload_bytes, settings.max_file_bytes),
+        org_bytes=settings.max_upload_bytes_per_org,
+        age=settings.upload_retention,
     )
 
 

@@ -37,9 +37,12 @@ class PortServer(uvicorn.Server):
     Without signal handlers: :func:`penstock.server.serve.serve` has them, to clean up after the last answer.
     """
 
-    def __init__(self, config: uvicorn.Config, grpc: GrpcServer | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, grpc: GrpcServer | None, end_streams: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(config)
         self._grpc = grpc
+        self._end_streams = end_streams
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -51,6 +54,7 @@ class PortServer(uvicorn.Server):
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end_streams()  # uvicorn waits for the ends of calls
         if self._grpc is None:
             await super().shutdown(sockets)
             return
@@ -69,7 +73,7 @@ def port_server(services: Services, calls: Calls) -> Iterator[PortServer]:
     settings = services.settings
     app = create_app(services, calls)
     if not settings.grpc or settings.role == "worker":
-        server = PortServer(_config(settings, app, BoundedProtocol), None)
+        server = PortServer(_config(settings, app, BoundedProtocol), None, services.end_streams)
         app.state.is_stopping = lambda: server.should_exit
         yield server
         return
@@ -81,7 +85,7 @@ def port_server(services: Services, calls: Calls) -> Iterator[PortServer]:
         config = _config(settings, app, partial(FirstBytesProtocol, relay=relay))
         if config.ssl is not None:
             config.ssl.set_alpn_protocols(_ALPN_PROTOCOLS)
-        server = PortServer(config, grpc)
+        server = PortServer(config, grpc, services.end_streams)
         app.state.is_stopping = lambda: server.should_exit
         yield server
 

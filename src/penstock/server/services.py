@@ -22,9 +22,12 @@ from penstock.collections.partitions import PartitionService
 from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
 from penstock.imports.api import Imports
+from penstock.imports.job_events import JobEvents
 from penstock.imports.schema_inference import SchemaInference
+from penstock.imports.uploads import UploadService
 from penstock.server.observability.call_tracing import TraceCall, untraced
 from penstock.settings import Settings
+from penstock.webhooks.service import WebhookService
 
 
 def _nothing() -> None:
@@ -36,17 +39,19 @@ class Services:
     """The use cases behind the routes, and their lifecycle hooks.
 
     ``middleware`` wraps every HTTP call, inside of the server's own, and ``trace_grpc`` every gRPC call. ``registry``
-    is what ``/metrics`` shows:
-    other modules register their collectors with it. ``problem`` is the reason why the server can't do its work now,
-    or None when it is ready; ``is_full`` whether that is a full disk, during which reads are answered. ``start`` is
-    called once the server has its port; ``stop`` after the last call has been answered: it must release everything
-    that another server needs to take over.
+    is what ``/metrics`` shows: other modules register their collectors with it. ``problem`` is the reason why the
+    server can't do its work now, or None when it is ready; ``is_full`` whether that is a full disk, during which
+    reads are answered. ``start`` is called once the server has its port; ``end_streams`` when it begins to stop, so
+    that event streams end; ``stop`` after the last call has been answered: it must release everything that another
+    server needs to take over.
     """
 
     settings: Settings
     authentication: Authentication
     accounts: AccountService
     imports: Imports
+    job_events: JobEvents
+    uploads: UploadService
     inference: SchemaInference
     audit: Audit
     clusters: Clusters
@@ -58,6 +63,7 @@ class Services:
     indexes: IndexService
     entities: EntityService
     searches: SearchService
+    webhooks: WebhookService
     search_iterators: SearchIteratorService
     middleware: Sequence[Middleware] = ()
     trace_grpc: TraceCall = untraced
@@ -65,6 +71,7 @@ class Services:
     problem: Callable[[], str | None] = _nothing
     is_full: Callable[[], bool] = bool
     start: Callable[[], None] = _nothing
+    end_streams: Callable[[], None] = _nothing
     stop: Callable[[], None] = _nothing
 
     @property

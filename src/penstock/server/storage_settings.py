@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from penstock.catalog.db.dialects import parse_catalog_url
 from penstock.catalog.db.encryption import check_key, load_key
 from penstock.errors import InvalidParameter
 from penstock.settings import Settings
@@ -20,6 +21,21 @@ def catalog_file(settings: Settings) -> Path:
 def catalog_url(settings: Settings) -> str:
     """The catalog's SQLAlchemy URL."""
     return settings.catalog_url or f"sqlite:///{catalog_file(settings)}"
+
+
+def upload_folder(settings: Settings) -> tuple[Path | None, str]:
+    """The folder of uploads; or None, and why this server takes none, and what to do."""
+    if not settings.uploads:
+        return None, "uploads are turned off on this server (uploads). Copy the file below an import root"
+    if settings.upload_dir is not None:
+        return settings.upload_dir.resolve(), ""
+    is_shared = parse_catalog_url(catalog_url(settings)).get_backend_name() == "postgresql"
+    if is_shared or settings.runner == "ray":
+        return None, (
+            "this server shares its work with others, which do not reach its disk. Set --upload-dir to a folder that "
+            "all of them share, the same on each, or copy the file below an import root, such as s3://bucket/prefix"
+        )
+    return (settings.data_dir / "uploads").resolve(), ""
 
 
 def key_file(settings: Settings) -> Path:

@@ -109,6 +109,12 @@ class Settings(BaseModel):
     max_inputs_per_job: Count = _field(
         1024, "Maximum number of files, folders or NumPy sets per import request.", unit="groups"
     )
+    max_listed_files: Count = _field(
+        100_000,
+        "Maximum number of files that one pattern or manifest of an import may name.",
+        unit="files",
+        reason="A pattern that matches a million files is more often a mistake than intended.",
+    )
     max_jobs_per_collection: Count = _field(
         10_000, "Maximum number of unfinished import jobs per collection.", unit="jobs"
     )
@@ -145,6 +151,29 @@ class Settings(BaseModel):
         ByteSize(16 * 2**30), "Maximum size of one import file.", shown="16GiB", reason="Milvus's limit."
     )
     max_job_bytes: Bytes | None = _bytes(None, "Maximum size of all files of one import job.")
+    uploads: bool = _field(
+        True, "Let clients upload files for their imports.", reason="Clients on other machines have no shared folder."
+    )
+    upload_dir: Path | None = _field(
+        None,
+        "Folder of uploaded files; servers that share a catalog, and Ray workers, need one that all of them reach.",
+        shown="uploads in the data dir",
+    )
+    max_upload_bytes: Bytes = _bytes(
+        ByteSize(16 * 2**30), "Maximum size of one uploaded file, at most max_file_bytes.", shown="16GiB"
+    )
+    max_upload_bytes_per_org: Bytes = _bytes(
+        ByteSize(64 * 2**30),
+        "Maximum size of all uploaded files of an org together, unfinished ones included with their whole size.",
+        shown="64GiB",
+        reason="They are in the data dir until the jobs that read them have completed.",
+    )
+    upload_retention: Seconds = _span(
+        24 * 3600.0,
+        "How long an upload is kept that no completed job has read; a call that continues it begins the time anew.",
+        shown="24h",
+        reason="A failed job can be retried that long.",
+    )
     job_timeout: Seconds = _span(
         72 * 3600.0,
         "Time after which an unfinished job without the option timeout fails, including its waiting time.",
@@ -186,6 +215,20 @@ class Settings(BaseModel):
         "wait.",
         unit="threads",
         reason="Create calls wait for the disk, and many of them must not block other calls.",
+    )
+    allow_private_webhooks: Networks = _field(
+        (),
+        "Private networks that webhooks may be sent to, such as 10.1.0.0/16; repeatable.",
+        reason="SSRF protection: tenants choose the addresses. Not shared with import sources, which have roots.",
+    )
+    max_event_streams: Count = _field(
+        1000,
+        "Maximum number of open event streams of this server; further ones are rejected.",
+        unit="streams",
+        reason="Each is an open connection.",
+    )
+    max_event_streams_per_org: Count = _field(
+        200, "Maximum number of open event streams of an org on this server.", unit="streams"
     )
     shutdown_grace: Seconds = _span(20.0, "How long a stopping server waits for open calls to finish.", shown="20s")
     otel_endpoint: str | None = _field(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
+
+MANIFEST_ENDS = (".manifest", ".manifest.json")
+"""How the names of manifests end: files that list import files."""
+DELTA_LOG = "_delta_log"
+"""The folder in which a Delta table keeps its log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +40,30 @@ class Location:
         """Serialize everything but the credentials."""
         location = {"uri": self.uri, "name": self.name, "size": self.size, "version": self.version}
         return location | {"whole": True} if self.whole else location
+
+
+class ListingKind(Enum):
+    """What a path of a request names."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    PATTERN = "pattern"
+    MANIFEST = "manifest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The files of one path of a request.
+
+    ``folder`` is where they were looked for, as the beginning of their names; ``side_files`` are the names, relative
+    to it, of the files and folders there that are no data.
+    """
+
+    path: str
+    kind: ListingKind
+    locations: Sequence[Location]
+    folder: str = ""
+    side_files: Sequence[str] = ()
 
 
 class Source(Protocol):
@@ -89,12 +119,13 @@ def side_file(member: str) -> str | None:
     """The side file, or side folder (with a slash), that a folder's member is or lies in; None for data.
 
     Spark, Hive, Databricks, Delta and Dask treat names that begin with ``_`` or ``.``, checksums and unfinished
-    copies as side files. ``_name=value`` is a partition, and ``_id.npy`` the column of a field.
+    copies as side files; so are manifests, which list files. ``_name=value`` is a partition, and ``_id.npy`` the
+    column of a field.
     """
     at = 0
     for part in member.split("/"):
         at += len(part) + 1
         hidden = part.startswith("_") and "=" not in part and not part.endswith(".npy")
-        if hidden or part.startswith(".") or part.endswith((".crc", "._COPYING_")):
+        if hidden or part.startswith(".") or part.endswith((".crc", "._COPYING_", *MANIFEST_ENDS)):
             return member[:at]
     return None

@@ -17,8 +17,9 @@ from urllib.parse import unquote_to_bytes
 import pyarrow as pa
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError
-from penstock.sources.base import Location, is_marker, side_file
+from penstock.sources.base import DELTA_LOG, Location, is_marker, side_file
 from penstock.sources.errors import changed
+from penstock.sources.globs import Glob, Matcher, Matches
 from penstock.sources.paths import check_unicode
 
 STREAM_BUFFER = 1 << 20
@@ -71,6 +72,64 @@ def find_local(
     return [location for location in locations if location.size or not is_marker(location.name)]
 
 
+def match_local(
+    folder: str, glob: Glob, roots: Sequence[Sequence[str]], limit: int, side_files: list[str]
+) -> list[Location]:
+    """Locate the files below ``folder`` that match a pattern, sorted by name; empty if there is no such folder.
+
+    ``side_files`` collects the logs of Delta tables that it comes across.
+
+    Raises:
+        PathNotAllowed, FileUnreadable: as :func:`find_local`.
+        LimitExceeded: more than ``limit`` files match, or too many are looked at.
+    """
+    name = glob.base.text
+    real = _real(folder, name, roots)
+    if not os.path.isdir(real):
+        return []
+    matcher, matches = Matcher(glob), Matches(glob, limit)
+    members: list[str] = []
+    pending = [("", matcher.start)]
+    while pending:
+        prefix, state = pending.pop()
+        for entry in _entries(os.path.join(real, prefix), name + prefix):
+            matches.visit()
+            if entry.name == DELTA_LOG:
+                side_files.append(f"{prefix}{DELTA_LOG}/")
+            following = matcher.advance(state, entry.name)
+            if not following:
+                continue
+            if entry.is_dir():
+                if not matcher.may_descend(following):
+                    continue
+                if entry.is_symlink():
+                    raise _linked_folder(name + prefix + entry.name, name)
+                pending.append((f"{prefix}{entry.name}/", following))
+            elif matcher.is_match(following) and matches.add():
+                check_unicode(name + prefix + entry.name)
+                members.append(prefix + entry.name)
+    matches.check()
+    locations = (
+        _location(_real(os.path.join(real, member), name + member, roots), name + member)
+        for member in sorted(members)
+    )
+    return [location for location in locations if location.size or not is_marker(location.name)]
+
+
+def _entries(folder: str, name: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        raise _translate(error, name) from error
+
+
+def _linked_folder(folder: str, path: str) -> FileUnreadable:
+    return FileUnreadable(
+        f"{folder!r} is a link to a folder, which is not followed. Name that folder itself", path=path
+    )
+
+
 def _real(path: str, name: str, roots: Sequence[Sequence[str]]) -> str:
     real = os.path.realpath(path)
     if not all(any(is_below(real, root) for root in root_set) for root_set in roots):
@@ -98,11 +157,7 @@ def _members(folder: str, name: str, side_files: list[str]) -> Iterator[str]:
         folders[:] = [folder for folder in folders if not side_file(folder)]
         for subfolder in folders:
             if os.path.islink(os.path.join(at, subfolder)):
-                raise FileUnreadable(
-                    f"{name + prefix + subfolder!r} is a link to a folder, which is not followed. "
-                    "Name that folder itself",
-                    path=name,
-                )
+                raise _linked_folder(name + prefix + subfolder, name)
         for file in files:
             if not side_file(file):
                 check_unicode(name + prefix + file)

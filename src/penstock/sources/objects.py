@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import obstore
 
 from penstock.errors import FileMissing
-from penstock.sources.base import Location, is_marker, side_file
+from penstock.sources.base import DELTA_LOG, Location, is_marker, side_file
 from penstock.sources.credentials import Settings
 from penstock.sources.errors import changed
+from penstock.sources.globs import Glob, Matcher, Matches
 from penstock.sources.object_store_clients import connect
 from penstock.sources.object_store_errors import STORE_FAILURES, translate
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
+
+_PAGE = 1000
+"""Objects of a listing that are held at a time."""
 
 
 def find_objects(
@@ -43,17 +48,53 @@ def find_objects(
     prefix = f"{key}/" if key else ""
     members = sorted((entry["path"].removeprefix(prefix), entry["size"], _version(entry)) for entry in entries)
     side_files += sorted({skipped for member, _, _ in members if (skipped := side_file(member))})
+    data = [(member, size, version) for member, size, version in members if not side_file(member)]
     folders = {member.rpartition("/")[0] for member, _, _ in members}
+    return _locations(f"{scheme}://{bucket}/{prefix}", name, data, folders, settings)
+
+
+def match_objects(
+    scheme: str, bucket: str, key: str, glob: Glob, settings: Settings, limit: int, side_files: list[str]
+) -> list[Location]:
+    """Locate the objects below the prefix ``key`` that match a pattern, sorted by key; empty if there is none.
+
+    The listing is read page by page. ``side_files`` collects the logs of Delta tables that it comes across.
+
+    Raises:
+        FileUnreadable, SourceUnavailable: as :func:`find_objects`.
+        LimitExceeded: more than ``limit`` objects match, or too many are looked at.
+    """
+    prefix = f"{key}/" if key else ""
+    matcher, matches = Matcher(glob), Matches(glob, limit)
+    members: list[tuple[str, int, str]] = []
+    logs: set[str] = set()
+    try:
+        for page in obstore.list(connect(scheme, bucket, settings), key or None, chunk_size=_PAGE):
+            for entry in page:
+                matches.visit()
+                member = entry["path"].removeprefix(prefix)
+                if (log := member.rpartition("/")[0]).rpartition("/")[2] == DELTA_LOG:
+                    logs.add(f"{log}/")
+                if matcher.matches(member) and matches.add():
+                    members.append((member, entry["size"], _version(entry)))
+    except STORE_FAILURES as error:
+        problem = translate(error, f"{scheme}://{bucket}/{prefix}", glob.base.text)
+        if isinstance(problem, FileMissing):
+            return []
+        raise problem from None
+    matches.check()
+    side_files += sorted(logs)
+    return _locations(f"{scheme}://{bucket}/{prefix}", glob.base.text, sorted(members), set(), settings)
+
+
+def _locations(
+    home: str, name: str, members: Sequence[tuple[str, int, str]], folders: set[str], settings: Settings
+) -> list[Location]:
+    """The locations of keys below a prefix, without the empty objects that stand for folders."""
     return [
-        Location(
-            uri=f"{scheme}://{bucket}/{prefix}{member}",
-            name=name + member,
-            size=size,
-            version=version,
-            credentials=settings,
-        )
+        Location(uri=home + member, name=name + member, size=size, version=version, credentials=settings)
         for member, size, version in members
-        if member and not (size == 0 and (is_marker(member) or member in folders)) and not side_file(member)
+        if member and not (size == 0 and (is_marker(member) or member in folders))
     ]
 
 

@@ -12,6 +12,7 @@ Supported forms::
     az://container/key, azure://, abfss://container@account.dfs.core.windows.net/key,
     https://<account>.blob.core.windows.net/container/key
     https://host/path, http://host/path  a file on a web server
+    upload://ID/name                     a file that was uploaded to the server
 
 A path that ends in ``/`` is a folder. ``..`` is rejected in every form, encoded ones too.
 """
@@ -25,6 +26,7 @@ from functools import partial
 from typing import NoReturn
 from urllib.parse import quote, unquote
 
+from penstock.domain.uploads import UPLOAD, UPLOAD_ID
 from penstock.errors import PathNotAllowed, Unsupported
 
 LOCAL = "file"
@@ -57,10 +59,11 @@ _MAX_LENGTH = 4096
 class Address:
     """A parsed path.
 
-    ``scheme`` is ``""`` (a name below a root), ``"file"``, or one of :data:`BUCKETS` or :data:`WEB`. ``path`` is a
-    normalized path or key: no empty or ``.`` segments, no trailing slash, and a leading slash only if the request has
-    one (never for objects); for a web address its percent-encoding is kept. ``bucket`` is the bucket or container, or
-    the host (with the port, unless it is the default one). ``account`` is Azure's, if the address has it.
+    ``scheme`` is ``""`` (a name below a root), ``"file"``, ``"upload"``, or one of :data:`BUCKETS` or :data:`WEB`.
+    ``path`` is a normalized path or key: no empty or ``.`` segments, no trailing slash, and a leading slash only if
+    the request has one (never for objects); for a web address its percent-encoding is kept. ``bucket`` is the bucket
+    or container, the host (with the port, unless it is the default one), or the id of an upload. ``account`` is
+    Azure's, if the address has it.
     """
 
     text: str
@@ -161,6 +164,13 @@ def _file(text: str, rest: str) -> Address:
     return Address(text=text, scheme=LOCAL, path=_normalized(unquote(rest)), is_folder=rest.endswith("/"))
 
 
+def _upload(text: str, rest: str) -> Address:
+    upload_id, _, name = rest.partition("/")
+    if not UPLOAD_ID.fullmatch(upload_id) or not name or name.endswith("/"):
+        _refuse(text, "it is not the path of an upload", "Write upload://ID/name, as the upload call returned it")
+    return Address(text=text, scheme=UPLOAD, bucket=upload_id, path=name)
+
+
 def _bucket(scheme: str, text: str, rest: str) -> Address:
     bucket, _, key = rest.partition("/")
     return _object(scheme, text, bucket, key)
@@ -242,6 +252,7 @@ _HOSTS: Sequence[tuple[re.Pattern[str], Callable[[str, re.Match[str], str], Addr
 
 _PARSERS: Mapping[str, Callable[[str, str], Address]] = {
     LOCAL: _file,
+    UPLOAD: _upload,
     "s3": partial(_bucket, "s3"),
     "gs": partial(_bucket, "gs"),
     "az": _azure,

@@ -7,17 +7,19 @@ use the same list of candidates, so a path that passes the first can't escape in
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
+from penstock.domain.uploads import UPLOAD
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, Unsupported
-from penstock.sources.base import Location
+from penstock.sources.base import Listing, ListingKind, Location
 from penstock.sources.credentials import Settings, with_keys
-from penstock.sources.local import find_local, is_below
-from penstock.sources.objects import find_objects, probe
+from penstock.sources.globs import MAX_FILES, Glob, has_wildcards, parse_glob
+from penstock.sources.local import find_local, is_below, match_local
+from penstock.sources.objects import find_objects, match_objects, probe
 from penstock.sources.paths import BUCKETS, LOCAL, WEB, Address, parse_path
 from penstock.sources.root_matching import (
     LocalPlace,
@@ -41,13 +43,26 @@ class ImportRoots:
             (``https://host/path/``), searched in this order; ``s3://``, ``gs://`` or ``az://`` alone allows any
             bucket, but only with keys in the request.
         stores: the server's own settings by scheme (see :mod:`penstock.sources.credentials`).
+        max_listed: maximum number of files that one pattern may match.
+        uploads: folder of uploaded files, named by their ids; "" if there are none. They are read only by jobs that
+            were created with them (:meth:`with_uploads`).
 
     Raises:
         PathNotAllowed, Unsupported: a root is not a folder or prefix that can be served.
     """
 
-    def __init__(self, roots: Sequence[str], stores: Mapping[str, Settings] = _NOTHING) -> None:
+    def __init__(
+        self,
+        roots: Sequence[str],
+        stores: Mapping[str, Settings] = _NOTHING,
+        *,
+        max_listed: int = MAX_FILES,
+        uploads: str = "",
+    ) -> None:
         self._stores = stores
+        self._uploads = uploads
+        self._upload_ids: frozenset[str] = frozenset()
+        self.max_listed = max_listed
         self._server = parse_roots(roots, self._place_of)
         self._limits: tuple[RootSet, ...] = ()
         self._for_tenant = False
@@ -64,12 +79,23 @@ class ImportRoots:
         """
         if not any(limits) and not for_tenant:
             return self
-        narrowed = ImportRoots((), self._stores)
-        narrowed._server = self._server
+        narrowed = self._copy()
         narrowed._for_tenant = True
         added = [parse_limit(limit, self._server, self._place_of) for limit in limits if limit]
         narrowed._limits = (*self._limits, *added)
         return narrowed
+
+    def with_uploads(self, upload_ids: Iterable[str]) -> ImportRoots:
+        """Allow these uploads, too, whatever the limits are: the caller must be of the org that they belong to."""
+        copy = self._copy()
+        copy._upload_ids = frozenset(upload_ids)
+        return copy
+
+    def _copy(self) -> ImportRoots:
+        copy = ImportRoots((), self._stores, max_listed=self.max_listed, uploads=self._uploads)
+        copy._server, copy._limits = self._server, self._limits
+        copy._for_tenant, copy._upload_ids = self._for_tenant, self._upload_ids
+        return copy
 
     def check(self, path: str, has_keys: bool) -> None:
         """Validate a path by its text alone, without access to disk or network.
@@ -78,41 +104,113 @@ class ImportRoots:
             PathNotAllowed: outside every root, or a form that is never opened.
             Unsupported: a scheme that can't be read.
         """
-        self._places(parse_path(path), has_keys)
+        address = parse_path(path)
+        if address.scheme == UPLOAD and self._uploads:
+            return  # whose it is, the catalog knows
+        self._places(address, has_keys)
 
     def locate(self, path: str, access_key: str = "", secret_key: str = "", token: str = "") -> list[Location]:
-        """Locate the file of a path, or all files below it if it ends in ``/``. Raises as :meth:`scan`."""
-        return self.scan(path, access_key, secret_key, token)[0]
+        """Locate the files of a path. Raises as :meth:`scan`."""
+        return list(self.scan(path, access_key, secret_key, token).locations)
 
-    def scan(
-        self, path: str, access_key: str = "", secret_key: str = "", token: str = ""
-    ) -> tuple[list[Location], list[str]]:
-        """Locate the file of a path, or all files below it if it ends in ``/`` (sorted by name); and the folder's
-        side files, by their names in the folder.
+    def scan(self, path: str, access_key: str = "", secret_key: str = "", token: str = "") -> Listing:
+        """Locate the file of a path, all files below it if it ends in ``/``, or those that match it as a pattern;
+        sorted by name.
 
-        The first root that has the file wins.
+        The first root that has the file, folder or matches wins. A pattern is taken for a name where a file or folder
+        has exactly that name.
 
         Raises:
             FileMissing: in none of the roots; the message lists the searched places.
+            LimitExceeded: a pattern matches too many files.
             PathNotAllowed, FileUnreadable, SourceUnavailable: as the store reports; after a denied access the later
                 roots are still searched.
         """
         address = parse_path(path)
-        has_keys = bool(access_key or secret_key or token)
-        places = self._places(address, has_keys)
+        glob = parse_glob(address)
+        keys = (access_key, secret_key, token)
+        try:
+            return self._listing(address, None, keys)
+        except FileMissing as error:
+            if glob is None and has_wildcards(path):
+                raise FileMissing(
+                    f"{error}. Patterns are not resolved on web servers, whose folders cannot be listed: name each "
+                    "file, or a manifest of them",
+                    **error.details,
+                ) from None
+            if glob is None:
+                raise
+        except FileUnreadable:
+            if glob is None:
+                raise  # for a pattern, the listing decides
+        return self._listing(replace(glob.base, text=path), glob, keys)
+
+    def _listing(self, address: Address, glob: Glob | None, keys: tuple[str, str, str]) -> Listing:
+        """The listing of an address, or of the pattern's matches in that folder. Raises as :meth:`scan`."""
+        places = self._places(address, any(keys))
         denied: FileUnreadable | None = None
         for place in places:
+            side_files: list[str] = []
             try:
-                side_files: list[str] = []
-                locations = self._find(place, address, (access_key, secret_key, token), side_files)
+                if glob is not None:
+                    locations = self._match(place, glob, keys, side_files)
+                else:
+                    locations = self._find(place, address, keys, side_files)
             except FileUnreadable as error:
                 denied = denied or error
                 continue
             if locations:
-                return locations, side_files
+                kind = ListingKind.FOLDER if address.is_folder else ListingKind.FILE
+                return Listing(
+                    path=address.text,
+                    kind=kind if glob is None else ListingKind.PATTERN,
+                    locations=locations,
+                    folder=address.text if glob is None else glob.base.text,
+                    side_files=side_files,
+                )
         if denied:
             raise denied
-        raise self._missing(address, places)
+        raise self._missing(address, places, is_pattern=glob is not None)
+
+    def locate_from(
+        self, manifest: Location, path: str, access_key: str = "", secret_key: str = "", token: str = ""
+    ) -> Location:
+        """Locate the one file at a path of a manifest: relative to the manifest's folder, or an address.
+
+        Raises:
+            FileMissing: there is no such file.
+            PathNotAllowed, Unsupported, FileUnreadable, SourceUnavailable: as :meth:`scan`.
+        """
+        keys = (access_key, secret_key, token)
+        address = parse_path(path)
+        if address.scheme or path.startswith("/"):
+            return self._listing(address, None, keys).locations[0]
+        if manifest.name.startswith(f"{UPLOAD}://"):
+            raise PathNotAllowed(
+                f"path {path!r} is relative, and {manifest.name!r} is an upload, with no files beside it. Upload the "
+                "files themselves, or list their addresses",
+                path=path,
+            )
+        name = manifest.name.rpartition("/")[0]
+        name = f"{name}/{address.path}" if "/" in manifest.name else address.path
+        scheme, _, rest = manifest.uri.partition("://")
+        place: Place
+        if scheme == LOCAL:
+            folder = os.path.dirname(os.fsdecode(unquote_to_bytes(rest)))
+            place = LocalPlace(os.path.join(folder, address.path))
+        else:
+            home, _, key = rest.rpartition("/")[0].partition("/")
+            bucket, _, account = home.partition("@")
+            member = quote(address.path) if scheme in WEB else address.path
+            region = parse_path(manifest.name).region
+            place = RemotePlace(scheme, bucket, f"{key}/{member}" if key else member, region=region, account=account)
+            self._check_object(place, replace(address, text=name), any(keys))
+        locations = self._find(place, replace(address, text=name), keys, [])
+        if not locations:
+            raise FileMissing(
+                f"path {name!r}: the file does not exist beside the manifest {manifest.name!r}", path=name
+            )
+        return locations[0]
 
     def probe(self) -> None:
         """Check that the roots can be read, except ``s3://`` alone, which needs a request's keys, and web servers,
@@ -155,6 +253,9 @@ class ImportRoots:
         scheme, _, rest = location.uri.partition("://")
         if scheme == LOCAL:
             path = os.fsdecode(unquote_to_bytes(rest))
+            if location.name.startswith(f"{UPLOAD}://"):
+                self._upload_place(parse_path(location.name))
+                return location
             if not all(any(is_below(path, root) for root in roots) for roots in self._real_roots()):
                 raise self._outside_error(Address(text=location.name, scheme=LOCAL, path=path))
             return location
@@ -169,13 +270,23 @@ class ImportRoots:
         self, place: Place, address: Address, keys: tuple[str, str, str], side_files: list[str]
     ) -> list[Location]:
         if isinstance(place, LocalPlace):
-            return find_local(place.path, address.text, address.is_folder, self._real_roots(), side_files)
+            is_upload = address.scheme == UPLOAD
+            roots = [[os.path.realpath(self._uploads)]] if is_upload else self._real_roots()
+            return find_local(place.path, address.text, address.is_folder, roots, side_files)
         settings = self._settings_of(place, *keys)
         if place.scheme in WEB:
             return find_web(str(place), address.text, settings)
         return find_objects(
             place.scheme, place.home, place.key, address.text, address.is_folder, settings, side_files
         )
+
+    def _match(
+        self, place: Place, glob: Glob, keys: tuple[str, str, str], side_files: list[str]
+    ) -> Sequence[Location]:
+        if isinstance(place, LocalPlace):
+            return match_local(place.path, glob, self._real_roots(), self.max_listed, side_files)
+        settings = self._settings_of(place, *keys)
+        return match_objects(place.scheme, place.home, place.key, glob, settings, self.max_listed, side_files)
 
     def _place_of(self, address: Address) -> RemotePlace:
         """The remote place of an address, without the server's own account, so that ``az://`` equals the full URL."""
@@ -207,6 +318,8 @@ class ImportRoots:
         """The candidate places of a file, by priority; never empty."""
         if address.scheme in BUCKETS | WEB:
             return [self._remote_place(address, has_keys)]
+        if address.scheme == UPLOAD:
+            return [self._upload_place(address)]
         inside = self._server.holds_folder(address.path)
         if address.scheme == LOCAL and not inside:
             raise self._outside_error(address)
@@ -220,6 +333,19 @@ class ImportRoots:
         if not places:
             raise self._outside_error(address)
         return list(dict.fromkeys(places))
+
+    def _upload_place(self, address: Address) -> LocalPlace:
+        """Raises Unsupported, FileMissing."""
+        if not self._uploads:
+            raise Unsupported(
+                f"path {address.text!r}: this server takes no uploads. Copy the file below an import root",
+                path=address.text,
+            )
+        if address.bucket not in self._upload_ids:
+            raise FileMissing(
+                f"path {address.text!r}: there is no such upload. Upload the file again", path=address.text
+            )
+        return LocalPlace(os.path.join(self._uploads, address.bucket))
 
     def _remote_place(self, address: Address, has_keys: bool) -> RemotePlace:
         place = self._place_of(address)
@@ -276,7 +402,7 @@ class ImportRoots:
             allowed = sorted({text for limit in self._limits for text in limit.texts})
             return PathNotAllowed(
                 f"path {address.text!r} is outside the import roots of your key{self._shown(allowed)}. "
-                "Import from there, or ask for a key with another root",
+                f"Import from there, or ask for a key with another root{self._upload_hint(address)}",
                 path=address.text,
                 roots=allowed,
             )
@@ -293,7 +419,7 @@ class ImportRoots:
                 if self._for_tenant
                 else "Start it with --import-root FOLDER or --import-root s3://bucket/prefix"
             )
-            return f"cannot be read: this server has no import roots. {remedy}"
+            return f"cannot be read: this server has no import roots. {remedy}{self._upload_hint(address)}"
         what = "object" if address.scheme in BUCKETS else "folder" if address.is_folder else "file"
         if self._for_tenant:
             remedy = "or ask the operator of the server for another root"
@@ -301,10 +427,20 @@ class ImportRoots:
             home = address.path if address.is_folder else os.path.dirname(address.path)
             root = home if home.startswith("/") and home != "/" else "ADDRESS" if address.bucket else "FOLDER"
             remedy = f"or start the server with another --import-root {root}"
-        return f"is outside the import roots{self._shown(texts)}. Copy or move the {what} below one of them, {remedy}"
+        return (
+            f"is outside the import roots{self._shown(texts)}. Copy or move the {what} below one of them, {remedy}"
+            f"{self._upload_hint(address)}"
+        )
 
-    def _missing(self, address: Address, places: Sequence[Place]) -> FileMissing:
+    def _upload_hint(self, address: Address) -> str:
+        """The way to import a file of the caller's machine."""
+        if not self._uploads or address.scheme not in ("", LOCAL):
+            return ""
+        return ". If it is on your machine, upload it: penstock import --upload, or upload=True in Python"
+
+    def _missing(self, address: Address, places: Sequence[Place], *, is_pattern: bool = False) -> FileMissing:
         what = "folder does not exist or has no files" if address.is_folder else "file does not exist"
+        what = "no file matches the pattern" if is_pattern else f"the {what}"
         slash = "/" if address.is_folder else ""
         shown = [place for place in places if self._may_show(place, address)]
         searched = ", ".join(f"{place}".rstrip("/") + slash for place in shown)
@@ -313,9 +449,9 @@ class ImportRoots:
         if address.path.startswith("/") and address.scheme == "" and not self._server.holds_folder(address.path):
             # Old bulk writers write names below a root with a leading slash. This path matches none, so it is taken
             # as an absolute path.
-            text = f"{self._outside_error(address)}. As a name below a root the {what}: looked in {searched}"
+            text = f"{self._outside_error(address)}. As a name below a root {what}: looked in {searched}"
         else:
-            text = f"path {address.text!r}: the {what}. Looked in: {searched}"
+            text = f"path {address.text!r}: {what}. Looked in: {searched}"
         return FileMissing(text, path=address.text, looked=[str(place) for place in shown])
 
     def _may_show(self, place: Place, address: Address) -> bool:

@@ -61,6 +61,21 @@ def is_allowed_address(address: str, networks: Sequence[Network] = ()) -> bool:
     return _is_public(outer if inner is None else inner)
 
 
+def allowed_addresses(host: str, port: int, networks: Sequence[Network] = ()) -> Sequence[str]:
+    """Resolve a host name to the addresses that may be connected to.
+
+    Raises:
+        AddressRefused: there are only others.
+        socket.gaierror, UnicodeError: it can't be resolved, or is no host name.
+    """
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = dict.fromkeys(str(entry[4][0]) for entry in entries)
+    allowed = [address for address in addresses if is_allowed_address(address, networks)]
+    if not allowed:
+        raise AddressRefused(host)
+    return allowed
+
+
 def _is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.is_site_local:
         return False
@@ -107,15 +122,11 @@ class _Guarded(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         try:
-            entries = socket.getaddrinfo(self._dns_host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+            allowed = allowed_addresses(self._dns_host.strip("[]"), self.port, self.networks)
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except UnicodeError as error:
             raise NewConnectionError(self, f"{self.host!r} is not a host name") from error
-        addresses = [str(entry[4][0]) for entry in entries]
-        allowed = [address for address in dict.fromkeys(addresses) if is_allowed_address(address, self.networks)]
-        if not allowed:
-            raise AddressRefused(self.host)
         for address in allowed[:-1]:
             try:
                 return self._connect_to(address)

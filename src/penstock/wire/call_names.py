@@ -15,6 +15,7 @@ _SUBJECTS = (
     "newCollectionName",
     "userName",
     "roleName",
+    "webhookId",
 )
 
 

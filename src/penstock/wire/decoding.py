@@ -16,7 +16,7 @@ from penstock.domain.parameter_values import MAX_INT64, whole_number
 from penstock.errors import InvalidParameter, MissingParameter, shorten
 
 _T = TypeVar("_T")
-_SECRETS = frozenset({"accesskey", "secretkey", "token", "password"})
+_SECRETS = frozenset({"accesskey", "secretkey", "token", "password", "secret"})
 """Keys whose values are left out of errors."""
 
 

@@ -35,6 +35,7 @@ class Call:
     """One HTTP request, completely read.
 
     Header names are lower-case; of a repeated query key the last value counts. ``address`` is the client's.
+    ``parameters`` are the values of the parts of the route's path that are in braces.
     """
 
     method: str
@@ -44,10 +45,38 @@ class Call:
     body: bytes = b""
     request_id: str = ""
     address: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def authorization(self) -> str:
         return self.headers.get("authorization", "")
+
+
+class EventStream(Protocol):
+    """Server-sent events, encoded. The server waits for them in its event loop; no thread is held meanwhile."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing comes after what :meth:`take` returns next."""
+        ...
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called, from any thread, when there is something to take or the stream is over."""
+        ...
+
+    def take(self) -> bytes:
+        """The events since the last call; empty if there are none. Doesn't block."""
+        ...
+
+    def renew(self) -> None:
+        """Check again that the caller may see the events; may query the catalog.
+
+        Raises:
+            PenstockError: the stream must end, unless the error is transient.
+        """
+        ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +84,8 @@ class Reply:
     """One HTTP response. ``code`` is the dialect's own number, for logs and metrics.
 
     ``retry_after`` are the seconds after which the same call may succeed, if known. ``held`` is the memory reserved
-    for the content: whatever sends or drops the reply releases it.
+    for the content: whatever sends or drops the reply releases it. ``stream`` are events that are sent instead of
+    the content, for as long as they come.
     """
 
     content: bytes
@@ -63,7 +93,9 @@ class Reply:
     code: int | None = None
     media_type: str = JSON_MEDIA_TYPE
     retry_after: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     held: MemoryReservation | None = None
+    stream: EventStream | None = None
 
     def share(self) -> Reply:
         """The reply for one more caller, which must release it, too."""
@@ -74,9 +106,27 @@ class Reply:
     def release(self) -> None:
         if self.held is not None:
             self.held.release()
+        if self.stream is not None:
+            self.stream.close()
 
 
 Handler = Callable[[Call], Reply]
+
+
+class BodyWriter(Protocol):
+    """Takes a request's body piece by piece, as it arrives. Its calls run in threads, one at a time."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        ...
+
+    def finish(self) -> Reply:
+        """The whole body is there; the reply to it."""
+        ...
+
+    def close(self) -> None:
+        """Called once at the end, also where the body broke off or a call failed; maybe while ``write`` runs."""
+        ...
 
 
 class Dialect(Protocol):
@@ -105,16 +155,22 @@ class Operation:
     """The OpenAPI operation of a route.
 
     ``query`` and ``body`` map the names of request keys to OpenAPI 3.0 schemas; ``required`` names the mandatory
-    ones. ``data`` is the schema of ``data`` in a successful reply.
+    ones. ``headers`` are those of the request, where it has no JSON body; ``media_type`` is then that of its body,
+    if it has one. ``data`` is the schema of ``data`` in a successful reply, whose status is ``success``; a reply of
+    another ``reply_media_type`` than JSON has none.
     """
 
     summary: str
     tag: str
     description: str = ""
+    headers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     body: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     required: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
+    media_type: str = ""
+    reply_media_type: str = JSON_MEDIA_TYPE
+    success: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +178,11 @@ class Route:
     """A path with method and handler. ``path`` has single slashes and none at its end.
 
     ``read_only``: the handler only reads the catalog, by indexes; such calls have a pool of their own, so that they
-    don't wait behind those that wait for a disk.
+    don't wait behind those that wait for a disk. ``streams``: it may reply with a stream, so equal calls are answered
+    singly.
+
+    ``open_body`` is for bodies that are too large for memory: it is called before the body is read, authenticates the
+    caller, and returns what takes the body. Such a route's ``handler`` is not used.
     """
 
     method: str
@@ -131,6 +191,8 @@ class Route:
     dialect: Dialect
     operation: Operation
     read_only: bool = False
+    streams: bool = False
+    open_body: Callable[[Call], BodyWriter] | None = None
 
 
 def json_reply(

@@ -112,7 +112,11 @@ class ClusterRepository:
             of_cluster = select(tables.job.c.id).where(tables.job.c.cluster_id == cluster_id)
             for table in (tables.job_split, tables.job_file, tables.job_secret):
                 connection.execute(delete(table).where(table.c.job_id.in_(of_cluster)))
-            for table in (tables.job, tables.job_counter, tables.job_day, tables.account_grant, tables.database):
+            webhooks = select(tables.webhook.c.id).where(tables.webhook.c.cluster_id == cluster_id)
+            delivery = tables.webhook_delivery
+            connection.execute(delete(delivery).where(delivery.c.webhook_id.in_(webhooks)))
+            of_the_cluster = (tables.job, tables.job_counter, tables.job_day, tables.account_grant, tables.webhook)
+            for table in (*of_the_cluster, tables.database):
                 connection.execute(delete(table).where(table.c.cluster_id == cluster_id))
             connection.execute(delete(tables.cluster).where(tables.cluster.c.id == cluster_id))
 

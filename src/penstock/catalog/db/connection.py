@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +39,9 @@ _AFTER_COMMIT = "penstock_after_commit"
 CHANNEL = "penstock"
 """The channel of the catalog's notifications (PostgreSQL's LISTEN and NOTIFY)."""
 
+JOB_CHANNEL = "penstock_job"
+"""The channel of changes of single jobs, whose payload is the job's id."""
+
 
 class CatalogDatabase:
     """A migrated database. ``write`` yields a connection in a transaction, ``read`` one for read-only statements.
@@ -60,6 +64,7 @@ class CatalogDatabase:
         self._reading = self.engine.execution_options(**autocommit)
         self._writer = threading.Lock()
         self._group = GroupCommit(self.write)
+        self._job_listeners: tuple[Callable[[int], None], ...] = ()
         self._wal_has_secrets = threading.Event()
         self._wal_has_secrets.set()  # a killed process may have left some
 
@@ -145,6 +150,28 @@ class CatalogDatabase:
         """Notify the listeners in other processes when this transaction commits."""
         if self.is_shared:
             connection.execute(select(func.pg_notify(CHANNEL, "")))
+
+    def notify_job(self, connection: Connection, job_id: int) -> None:
+        """Notify the listeners to job changes when this transaction commits: on PostgreSQL those of all processes.
+
+        Allowed in :meth:`run_grouped`: a notification of a write that is rolled back makes listeners read in vain.
+        """
+        if self.is_shared:
+            connection.execute(select(func.pg_notify(JOB_CHANNEL, str(job_id))))
+        elif self._job_listeners:
+            self.after_commit(connection, partial(self._call_job_listeners, job_id))
+
+    def listen_to_jobs(self, callback: Callable[[int], None]) -> None:
+        """Call a function with a job's id after each commit that changes it, in the committing thread.
+
+        For SQLite, where all changes come from this process; on PostgreSQL
+        :class:`penstock.catalog.db.notifications.NotificationListener` receives them.
+        """
+        self._job_listeners = (*self._job_listeners, callback)
+
+    def _call_job_listeners(self, job_id: int) -> None:
+        for callback in self._job_listeners:
+            callback(job_id)
 
     def problem(self) -> str | None:
         """Check the database: why it can't be used now, or None."""

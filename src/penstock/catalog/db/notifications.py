@@ -21,9 +21,13 @@ _RECONNECT_SECONDS = 3.0
 
 
 class NotificationListener:
-    """Call ``callback`` after any transaction that sent a notification; on SQLite there are no other processes."""
+    """Call ``callback`` with the payload of each notification; on SQLite there are no other processes.
 
-    def __init__(self, database: CatalogDatabase, callback: Callable[[], None]) -> None:
+    After each connect it is called with "": notifications may have been missed before.
+    """
+
+    def __init__(self, database: CatalogDatabase, callback: Callable[[str], None], channel: str = CHANNEL) -> None:
+        self._channel = channel
         self._database = database
         self._callback = callback
         self._stop = threading.Event()
@@ -56,11 +60,11 @@ class NotificationListener:
         connection: Any = pooled.dbapi_connection
         try:
             connection.autocommit = True
-            connection.execute(f"LISTEN {CHANNEL}")
+            connection.execute(f"LISTEN {self._channel}")
             # Changes before this moment sent no notification to this connection.
-            self._callback()
+            self._callback("")
             while not self._stop.is_set():
-                for _ in connection.notifies(timeout=_TICK, stop_after=1):
-                    self._callback()
+                for notification in connection.notifies(timeout=_TICK, stop_after=1):
+                    self._callback(notification.payload)
         finally:
             connection.close()

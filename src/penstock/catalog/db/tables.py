@@ -328,6 +328,33 @@ job_split = Table(
     PrimaryKeyConstraint("job_id", "ordinal"),
 )
 
+# Files that clients upload for imports. An unfinished one is named by its content, so that a client finds it again.
+upload = Table(
+    "upload",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, ForeignKey("org.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    # Whether all bytes are there, and have that checksum.
+    Column("is_complete", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    UniqueConstraint("org_id", "sha256", "size", "name"),
+)
+Index("ix_upload_expires_at", upload.c.expires_at)
+
+# The jobs that read an upload: it stays as long as one of them may need it.
+upload_use = Table(
+    "upload_use",
+    metadata,
+    Column("upload_id", Text, nullable=False),
+    Column("job_id", BigInteger, nullable=False),
+    PrimaryKeyConstraint("upload_id", "job_id"),
+)
+Index("ix_upload_use_job_id", upload_use.c.job_id)
+
 # The job of each idempotency key. The fingerprint shows whether a repeated call is the same request.
 idempotency_key = Table(
     "idempotency_key",
@@ -340,6 +367,48 @@ idempotency_key = Table(
     PrimaryKeyConstraint("collection_id", "key"),
 )
 Index("ix_idempotency_key_expires_at", idempotency_key.c.expires_at)
+
+# Receivers of the state changes of jobs. Null database: all of the cluster; null collection: all of the database.
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("cluster_id", Text, nullable=False),
+    Column("database", Text),
+    Column("collection", Text),
+    Column("url", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+Index("ix_webhook_cluster", webhook.c.cluster_id, webhook.c.created_at)
+
+# The outbox of webhooks, written with the transitions, and the log of what was sent.
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    Column("id", _ORDERED_ID, primary_key=True, autoincrement=False),
+    Column("webhook_id", Text, nullable=False),
+    Column("job_id", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    # The job's columns at its transition, by name.
+    Column("job", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    # When the next attempt is due: also the lease, since an attempt that begins moves it. Null once it has ended.
+    Column("due_at", BigInteger),
+    Column("finished_at", BigInteger),
+    # The HTTP status and the error of the last attempt.
+    Column("status", Integer),
+    Column("error", Text),
+)
+Index("ix_webhook_delivery_webhook", webhook_delivery.c.webhook_id, webhook_delivery.c.id)
+Index(
+    "ix_webhook_delivery_due",
+    webhook_delivery.c.due_at,
+    sqlite_where=text("due_at IS NOT NULL"),
+    postgresql_where=text("due_at IS NOT NULL"),
+)
 
 # Counters of jobs, updated in the transactions that change the jobs: the total of a list needs no scan.
 job_counter = Table(

@@ -16,9 +16,11 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, now_millis
 from penstock.catalog.db.encryption import Encryptor
 from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
+from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.quotas import LIVE_JOBS, enforce_job_limits, enforce_quota, lock_cluster
 from penstock.catalog.jobs.rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
 from penstock.catalog.jobs.transitions import Guard, JobTransitions, log_transition
+from penstock.catalog.jobs.uploads import use_uploads
 from penstock.domain.audit import AuditEntry
 from penstock.domain.ids import millis_of, new_id
 from penstock.domain.jobs import (
@@ -44,7 +46,7 @@ class NewJob:
     ``trace`` is the call's traceparent. ``roots`` restricts what the caller may import from; empty: all roots of the
     server. ``quota`` is the default for orgs without their own, ``limits`` is of the collection and its cluster;
     ``size`` is the bytes of the files, as far as known at creation. ``field_count`` is the number of the collection's
-    fields. ``audit`` is the entry to log with the insert.
+    fields. ``audit`` is the entry to log with the insert. ``uploads`` are the ids of the uploads that it reads.
     """
 
     cluster_id: str
@@ -66,6 +68,7 @@ class NewJob:
     size: int = 0
     field_count: int | None = None
     audit: AuditEntry | None = None
+    uploads: Sequence[str] = ()
 
 
 # Built once, most calls need it: building such a statement takes longer than running it.
@@ -84,10 +87,10 @@ _COLLECTION = (
 class JobRepository:
     """Insert, read, transition and retry import jobs."""
 
-    def __init__(self, database: CatalogDatabase, seal: Encryptor) -> None:
+    def __init__(self, database: CatalogDatabase, seal: Encryptor, outbox: WebhookOutbox | None = None) -> None:
         self._database = database
         self._seal = seal
-        self._transitions = JobTransitions(database)
+        self._transitions = JobTransitions(database, outbox)
         self._clusters = ClusterRepository(database)
 
     # Create and read
@@ -100,6 +103,7 @@ class JobRepository:
             InvalidParameter: the call's idempotency key belongs to a different request.
             LimitExceeded: the collection or the cluster has reached its limit of jobs.
             QuotaExceeded: the org has reached its limit of jobs, or has no bytes left today.
+            UploadNotFound: an upload was deleted.
         """
         while True:
             new_job_id = new_id()
@@ -167,6 +171,7 @@ class JobRepository:
             },
         )
         self._keep_secret(connection, job_id, new.secret)
+        use_uploads(connection, job_id, new.uploads)
 
     def _keep_secret(self, connection: Connection, job_id: int, secret: Mapping[str, str]) -> None:
         if secret:
@@ -180,6 +185,12 @@ class JobRepository:
         if row is None:
             raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id)
         return job_of(row)
+
+    def by_ids(self, job_ids: Sequence[int]) -> Sequence[ImportJob]:
+        """The jobs of these ids, of any cluster; unknown ids are left out."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id.in_(job_ids))).all()
+        return [job_of(row) for row in rows]
 
     def cluster_of(self, job_id: int) -> str | None:
         """The id of a job's cluster; None if there is no such job."""

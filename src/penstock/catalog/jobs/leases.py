@@ -23,6 +23,7 @@ from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis
 from penstock.catalog.jobs.fair_scheduling import claimable_jobs, free, mark_served
+from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.plans import store_plan
 from penstock.catalog.jobs.quotas import record_usage
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
@@ -41,10 +42,12 @@ _CLAIMING = 0x70656E74
 class JobLeases:
     """Claim jobs under a lease, and write to them while the lease is held."""
 
-    def __init__(self, database: CatalogDatabase, collections: CollectionRepository) -> None:
+    def __init__(
+        self, database: CatalogDatabase, collections: CollectionRepository, outbox: WebhookOutbox | None = None
+    ) -> None:
         self._database = database
         self._collections = collections
-        self._transitions = JobTransitions(database)
+        self._transitions = JobTransitions(database, outbox)
 
     def claim(
         self,
@@ -228,12 +231,14 @@ class JobLeases:
                 )
             )
             _save_files(connection, job.id, files)
+            self._database.notify_job(connection, job.id)
 
     def save_reason(self, job: ImportJob, reason: str | None) -> None:
         """Store why a step of a leased job is being retried; None clears it."""
         with self._database.write(durable=False) as connection:
             self._check_claim(connection, job)
             connection.execute(update(tables.job).where(tables.job.c.id == job.id).values(reason=reason))
+            self._database.notify_job(connection, job.id)
 
     def count_attempt(self, job: ImportJob, ordinal: int) -> None:
         """Increment the attempts of a split."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -24,7 +25,7 @@ FILE_COLUMNS = [column for column in tables.job_file.c if column.name not in ("j
 """The columns of :func:`file_of`: without the locations, which take longer to read than all the rest."""
 
 
-def job_of(row: Row[Any]) -> ImportJob:
+def job_of(row: Sequence[Any]) -> ImportJob:
     """Build a job from a row of :data:`JOB_COLUMNS`. By position, not by name: lists build very many."""
     values = list(row)
     values[_STATE_POSITION] = _STATES[values[_STATE_POSITION]]
@@ -33,6 +34,16 @@ def job_of(row: Row[Any]) -> ImportJob:
         if (millis := values[position]) is not None:
             values[position] = from_millis(millis)
     return ImportJob(**dict(zip(_NAMES, values, strict=True)))
+
+
+def job_to_json(row: Row[Any]) -> dict[str, Any]:
+    """A row of :data:`JOB_COLUMNS` by name, for a JSON column."""
+    return dict(zip(_NAMES, row, strict=True))
+
+
+def job_from_json(columns: Mapping[str, Any]) -> ImportJob:
+    """Build a job from the result of :func:`job_to_json`, which may be of an older version with fewer columns."""
+    return job_of([columns.get(name) for name in _NAMES])
 
 
 def file_of(row: Row[Any]) -> ImportFile:

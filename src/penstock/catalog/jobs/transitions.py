@@ -20,7 +20,8 @@ from penstock.catalog.access.audit import note
 from penstock.catalog.collections.partition_drop import lock_partition_for_commit
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
-from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
+from penstock.catalog.jobs.outbox import WebhookOutbox
+from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of, job_to_json
 from penstock.domain.audit import AuditEntry
 from penstock.domain.ids import day_of
 from penstock.domain.jobs import (
@@ -57,8 +58,9 @@ class Guard(Enum):
 class JobTransitions:
     """Create jobs and move them from state to state, in transactions of the caller."""
 
-    def __init__(self, database: CatalogDatabase) -> None:
+    def __init__(self, database: CatalogDatabase, outbox: WebhookOutbox | None = None) -> None:
         self._database = database
+        self._outbox = outbox or WebhookOutbox(database)
 
     def create(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Insert a Pending job with these columns. The caller logs it after the commit: :func:`log_transition`."""
@@ -67,6 +69,7 @@ class JobTransitions:
         key = (values["cluster_id"], values["database_id"], values["collection_id"], JobState.PENDING.value)
         _add(connection, tables.job_counter, {key: 1})
         self._database.notify(connection)
+        self._database.notify_job(connection, values["id"])
 
     def transition(
         self,
@@ -113,7 +116,9 @@ class JobTransitions:
         ).rowcount
         if changed != 1:
             raise _changed_meanwhile(job, guard)
-        updated = job_of(connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one())
+        row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
+        updated = job_of(row)
+        self._outbox.add(connection, updated, job_to_json(row))
         # A rename of its collection into another database may have moved the job since it was read.
         _count_transition(connection, replace(job, database_id=updated.database_id), to)
         if to.is_final:
@@ -122,6 +127,7 @@ class JobTransitions:
             note(connection, audit)
         if guard is not Guard.LEASE or not _is_runnable(to):
             self._database.notify(connection)  # this job or one that waited for it may be claimed now
+        self._database.notify_job(connection, job.id)
         self._database.after_commit(connection, partial(self._committed, updated, job))
         return updated
 

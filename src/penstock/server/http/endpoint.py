@@ -13,6 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from penstock.domain.deadline import DeadlineExceeded
 from penstock.server.calls import Calls
+from penstock.server.http.body_stream import stream_body
+from penstock.server.http.event_stream import EventStreamResponse
 from penstock.wire.http import BodyTooLarge, Call, Reply, Route
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -39,10 +41,18 @@ def make_endpoint(routes: Sequence[Route], calls: Calls, *, max_body_bytes: int)
         request.state.route = route.path
         request.state.code = reply.code
         headers = {"content-type": reply.media_type}
+        headers |= reply.headers
         if reply.retry_after is not None:
             headers["retry-after"] = str(reply.retry_after)
         if not getattr(request.state, "body_read", False):
             headers["connection"] = "close"
+        if reply.stream is not None:
+            if request.method == "HEAD":
+                reply.release()
+                return Response(status_code=reply.status, headers=headers)
+            authorization, address = _credentials(request)
+            renew = partial(calls.run, authorization, address, reply.stream.renew, route=route.path, read_only=True)
+            return EventStreamResponse(reply, headers, renew)
         return _ChunkedResponse(reply, headers)
 
     return endpoint
@@ -81,7 +91,10 @@ async def _reply(route: Route, request: Request, calls: Calls, max_body_bytes: i
         query=dict(request.query_params),
         request_id=request_id,
         address=request.client.host if request.client else "",
+        parameters=request.path_params,
     )
+    if route.open_body is not None:
+        return await stream_body(route, route.open_body, request, call, calls)
     clock = asyncio.get_running_loop().time
     timeout = route.dialect.timeout(call) or calls.timeout
     ends = clock() + timeout
@@ -97,7 +110,7 @@ async def _reply(route: Route, request: Request, calls: Calls, max_body_bytes: i
             route=route.path,
             timeout=ends - clock(),
             read_only=route.read_only,
-            coalescing_key=_coalescing_key(whole) if route.read_only else None,
+            coalescing_key=_coalescing_key(whole) if route.read_only and not route.streams else None,
             share=Reply.share,
             discard=Reply.release,
         )
@@ -105,6 +118,11 @@ async def _reply(route: Route, request: Request, calls: Calls, max_body_bytes: i
         return Reply(content=b"", status=400)  # the client has gone
     except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer; calls have logged it
         return route.dialect.failure(error, request_id)
+
+
+def _credentials(request: Request) -> tuple[str, str]:
+    """The ``Authorization`` header and the client's address."""
+    return request.headers.get("authorization", ""), request.client.host if request.client else ""
 
 
 def _coalescing_key(call: Call) -> Hashable:

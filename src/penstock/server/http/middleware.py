@@ -53,19 +53,23 @@ class RequestLogMiddleware:
         state = {**scope.get("state", {}), "request_id": request_id}
         status = 500
         started = time.perf_counter()
+        answered: float | None = None
 
         async def send_observed(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                if headers.get("content-type") == "text/event-stream":
+                    answered = time.perf_counter()  # how long a client listens says nothing of the server
             await send(message)
 
         try:
             with self._metrics.in_flight(), structlog.contextvars.bound_contextvars(request_id=request_id):
                 await self._app({**scope, "state": state}, receive, send_observed)
         finally:
-            self._record(scope, state, request_id, status, time.perf_counter() - started)
+            self._record(scope, state, request_id, status, (answered or time.perf_counter()) - started)
 
     def _record(self, scope: Scope, state: dict[str, object], request_id: str, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"

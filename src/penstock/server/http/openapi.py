@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock.wire.http import Operation, Route
+from penstock.wire.http import JSON_MEDIA_TYPE, Operation, Route
 
 _ERROR: Mapping[str, Any] = {
     "type": "object",
@@ -89,20 +90,29 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": about.summary,
         "tags": [about.tag],
-        "operationId": f"{route.method.lower()}{route.path.replace('/', '_')}",
+        "operationId": f"{route.method.lower()}{re.sub('[^A-Za-z0-9]', '_', route.path)}",
         "responses": {
-            "200": {"description": "Success, or an error of the dialect.", "content": _content(about)},
+            **_success(about),
             **_failures(route.dialect.statuses),
         },
     }
     if about.description:
         operation["description"] = about.description
-    if about.query:
-        operation["parameters"] = [
-            {"name": name, "in": "query", "required": name in about.required, "schema": _with_example(name, schema)}
-            for name, schema in about.query.items()
-        ]
-    if route.method == "POST":
+    parameters = [
+        {"name": name, "in": place, "required": name in about.required, "schema": _with_example(name, schema)}
+        for place, schemas in (("query", about.query), ("header", about.headers))
+        for name, schema in schemas.items()
+    ]
+    parameters += [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    if parameters:
+        operation["parameters"] = parameters
+    if about.media_type:
+        content = {about.media_type: {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": content}
+    if route.method == "POST" and not about.headers:
         properties = {name: _with_example(name, schema) for name, schema in about.body.items()}
         # Not all of its keys: "Try it out" would also send the optional ones, some of which exclude each other.
         example_keys = [name for name in properties if name in about.required or "example" in about.body[name]]
@@ -140,6 +150,8 @@ def _failures(statuses: Mapping[int, str], content: Mapping[str, Any] = _ERROR_C
 
 
 def _content(about: Operation) -> dict[str, Any]:
+    if about.reply_media_type != JSON_MEDIA_TYPE:
+        return {about.reply_media_type: {"schema": {"type": "string"}}, **_ERROR_CONTENT}
     success = {
         "type": "object",
         "properties": {"code": {"type": "integer"}, "data": about.data},
@@ -147,6 +159,14 @@ def _content(about: Operation) -> dict[str, Any]:
     }
     # Some successes have a message too, and so match both schemas.
     return {"application/json": {"schema": {"anyOf": [success, {"$ref": "#/components/schemas/Error"}]}}}
+
+
+def _success(about: Operation) -> dict[str, Any]:
+    if about.success == 204:
+        return {"204": {"description": "Success."}}
+    if about.success != 200:
+        return {str(about.success): {"description": "Success.", "content": _content(about)}}
+    return {"200": {"description": "Success, or an error of the dialect.", "content": _content(about)}}
 
 
 def _with_example(name: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:

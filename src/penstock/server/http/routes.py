@@ -15,8 +15,10 @@ from penstock.wire.milvus_v2 import (
     text_analysis,
     unsupported,
     users,
+    webhooks,
 )
 from penstock.wire.milvus_v2 import imports as milvus_v2_imports
+from penstock.wire.milvus_v2 import uploads as milvus_v2_uploads
 from penstock.wire.milvus_v2.dialect import MilvusV2
 from penstock.wire.zilliz_v1 import imports as zilliz_v1_imports
 from penstock.wire.zilliz_v1.dialect import ZillizV1
@@ -28,7 +30,10 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
     v2 = MilvusV2(services.admission, success_code=settings.v2_success_code)
     return (
         *zilliz_v1_imports.routes(services.imports, v1, region=settings.region),
-        *milvus_v2_imports.routes(services.imports, services.inference, v2, region=settings.region),
+        *milvus_v2_imports.routes(
+            services.imports, services.job_events, services.inference, v2, region=settings.region
+        ),
+        *milvus_v2_uploads.routes(services.uploads, v2),
         *databases.routes(services.databases, v2),
         *collections.routes(services.collections, services.partitions, services.indexes, v2),
         *aliases.routes(services.aliases, v2),
@@ -38,5 +43,6 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
         *entities.routes(services.collections, services.entities, services.searches, v2),
         *text_analysis.routes(services.collections, v2),
         *users.routes(services.accounts, v2),
+        *webhooks.routes(services.webhooks, v2),
         *unsupported.routes(v2),
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from penstock.domain.import_options import IMPORT_OPTIONS, ImportOption
 from penstock.wire.http import Operation
 
 Schema = Mapping[str, Any]
@@ -32,6 +33,12 @@ def _object(properties: Mapping[str, Schema]) -> Schema:
     return {"type": "object", "properties": properties}
 
 
+def _option(option: ImportOption) -> Schema:
+    values = {"enum": list(option.values)} if option.values else {}
+    default = f" (default: {option.default})" if option.default else ""
+    return {"type": "string", "description": f"{option.help}{default}.", **values}
+
+
 CREATE = Operation(
     summary="Create an import job",
     tag="import jobs (v2)",
@@ -44,7 +51,8 @@ CREATE = Operation(
         "partitionName": _TEXT,
         "files": {
             **_PATHS,
-            "description": "List of groups: one file, one folder ending in /, or one NumPy set per group.",
+            "description": "List of groups: one file, folder ending in /, pattern (*, ?, [...], **), manifest or "
+            "upload (upload://ID/name), or one NumPy set per group.",
             "example": [["0.parquet"], ["1.parquet"]],
         },
         "objectUrl": _TEXT,
@@ -55,10 +63,8 @@ CREATE = Operation(
         "options": {
             "type": "object",
             "additionalProperties": _TEXT,
-            "description": "timeout, sep, nullkey, auto_commit as in Milvus; unknown_columns for columns and keys "
-            "without a field: dynamic (they become dynamic values), drop or error; mapping and drop_columns, JSON "
-            "texts, for the columns that fields get their values from, and those to leave out; datasets of HDF5 "
-            "files to import.",
+            "properties": {option.name: _option(option) for option in IMPORT_OPTIONS},
+            "description": "timeout, sep, nullkey and auto_commit as in Milvus, and this server's own.",
         },
     },
     required=["collectionName"],
@@ -77,7 +83,11 @@ INFER = Operation(
             "type": "string",
             "description": "Column of the primary key; by default one named as a key.",
         },
-        "vector": {"type": "string", "description": "Column of the vector to search by default."},
+        "vector": {
+            "type": "string",
+            "description": "Column of the vector to search by default, or a pattern such as emb_* "
+            "of columns with a number, one for each dimension.",
+        },
         "autoId": {"type": "boolean", "description": "Whether the server generates the keys."},
     },
     data=_object(
@@ -103,6 +113,11 @@ INFER = Operation(
             "notes": {"type": "array", "items": _TEXT},
             "sampledRows": _COUNT,
             "sampledFiles": {"type": "array", "items": _TEXT},
+            "mapping": {
+                "type": "object",
+                "description": "Sources of fields that the import needs in its option mapping: the columns of a "
+                "vector that was chosen by a pattern.",
+            },
             "isComplete": {"type": "boolean", "description": "Whether the sample has all rows of all files."},
         }
     ),
@@ -187,6 +202,23 @@ DESCRIBE = Operation(
 
 DESCRIBE_BY_GET = replace(
     DESCRIBE, body={}, query=DESCRIBE.body, summary="Describe an import job (older guides use GET)"
+)
+
+EVENTS = Operation(
+    summary="Stream the changes of import jobs as server-sent events",
+    tag="import jobs (v2)",
+    description="One event job per change, its data as that of describe. First come the present states: of the "
+    "job, or of the newest 1,000 unfinished jobs. The stream of one job ends with its final state. A client "
+    "that connects again with Last-Event-ID also gets the jobs that ended meanwhile. Comments are "
+    "heartbeats.",
+    query=_TARGET
+    | {
+        "jobId": {**_JOB_ID, "description": "One job; default: all jobs that the caller may see in the cluster."},
+        "collectionName": _TEXT,
+        "state": {**_STATE, "description": "Only jobs in this state, and once more each that leaves it."},
+        "details": {"type": "boolean", "description": "Also details of the job's files; needs jobId."},
+    },
+    reply_media_type="text/event-stream",
 )
 
 COMMIT = Operation(

@@ -90,6 +90,15 @@ class Profile:
             view["warnings"] = [warning.to_json() for warning in job.warnings]
         return view | self._reason(reason_of(job))
 
+    def event(self, details: JobDetails, *, files: bool) -> dict[str, Any]:
+        """``data`` of an event: as of describe, without what it has of the files unless they are wanted."""
+        view = self.details(details, str(details.job.id))
+        if not files:
+            for key in ("details", "fileName"):
+                view.pop(key, None)
+            view["fileSize"] = details.job.size
+        return view
+
     def page(self, page: JobPage, query: JobQuery, *, verbose: bool = False) -> dict[str, Any]:
         """``data`` of list. ``verbose`` adds rows, bytes, stage and times, which neither Milvus nor Zilliz lists."""
         records = [

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +34,8 @@ from penstock.errors import (
     shorten,
 )
 from penstock.imports.api import Imports
+from penstock.imports.change_feed import Scope
+from penstock.imports.job_events import JobEvents
 from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
 from penstock.imports.schema_inference import InferSchema, SchemaInference
 from penstock.inference.infer import InferOptions
@@ -43,6 +45,7 @@ from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.milvus.errors import Refused
 from penstock.wire.milvus_v2 import import_docs as docs
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request
+from penstock.wire.milvus_v2.import_events import NOTHING_MORE, is_after_end, open_stream, resumed_at
 from penstock.wire.milvus_v2.import_views import MILVUS, STATE_FILTER, ZILLIZ, Profile
 from penstock.wire.milvus_v2.inference_views import inferred_to_rest
 
@@ -75,7 +78,9 @@ class _ImportCall:
 _Action = Callable[[_ImportCall], object]
 
 
-def routes(imports: Imports, inference: SchemaInference, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
+def routes(
+    imports: Imports, job_events: JobEvents, inference: SchemaInference, v2: MilvusV2, *, region: str
+) -> tuple[Route, ...]:
     """The routes of import jobs and inferences. ``region`` is the server's, checked for calls that name one."""
 
     def create(call: _ImportCall) -> object:
@@ -96,6 +101,28 @@ def routes(imports: Imports, inference: SchemaInference, v2: MilvusV2, *, region
         except JobNotFound as error:
             raise JobNotFound(f"import job does not exist, jobID={job_id}", **error.details) from error
         return call.profile.details(details, text)
+
+    def events(call: _ImportCall) -> object:
+        fields, since = call.fields, resumed_at(call.request.call)
+        files = fields.boolean("details") or False
+        if "jobId" not in fields:
+            if files:
+                raise InvalidParameter(
+                    "details=true needs a jobId: details of files are sent of one job", key="details"
+                )
+            query = _query(call)
+
+            def scope_of(cluster: Cluster, caller: Caller) -> Scope:
+                return job_events.scope_of_query(cluster, replace(query, caller=caller), since)
+        else:
+            _, job_id = _job_id(call)
+            if is_after_end(call.request.call, job_events.job(call.cluster_id, job_id, call.caller)):
+                return NOTHING_MORE
+
+            def scope_of(cluster: Cluster, caller: Caller) -> Scope:
+                return job_events.scope_of_job(cluster, job_id, caller, files=files)
+
+        return open_stream(job_events, v2.admission, call.request, call.profile, scope_of)
 
     def commit(call: _ImportCall) -> object:
         _change(call, imports.commit)
@@ -135,8 +162,15 @@ def routes(imports: Imports, inference: SchemaInference, v2: MilvusV2, *, region
                 return v2.failure(error, call.request_id, profile.errors)
 
         path = f"{PREFIX}/jobs/import/{action}"
-        read_only = do in (list_jobs, describe)
-        return Route(method=method, path=path, handler=handle, dialect=v2, operation=operation, read_only=read_only)
+        return Route(
+            method=method,
+            path=path,
+            handler=handle,
+            dialect=v2,
+            operation=operation,
+            read_only=do in (list_jobs, describe, events),
+            streams=do is events,
+        )
 
     return (
         route("POST", "create", create, "ImportReq", docs.CREATE),
@@ -146,6 +180,7 @@ def routes(imports: Imports, inference: SchemaInference, v2: MilvusV2, *, region
         route("POST", "get_progress", describe, "JobIDReq", docs.DESCRIBE),
         route("POST", "getProgress", describe, "JobIDReq", docs.DESCRIBE),
         route("GET", "getProgress", describe, "JobIDReq", docs.DESCRIBE_BY_GET),
+        route("GET", "events", events, "JobIDReq", docs.EVENTS),
         route("POST", "commit", commit, "JobIDReq", docs.COMMIT),
         route("POST", "abort", abort, "JobIDReq", docs.ABORT),
         route("POST", "retry", retry, "JobIDReq", docs.RETRY),

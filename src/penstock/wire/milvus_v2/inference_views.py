@@ -28,6 +28,7 @@ def inferred_to_rest(inferred: InferredSchema) -> dict[str, Any]:
         "sampledRows": inferred.rows,
         "sampledFiles": list(inferred.sampled),
         "isComplete": inferred.is_complete,
+        "mapping": dict(inferred.mapping),
     }
 
 

@@ -20,19 +20,20 @@ from penstock.collections.parameter_tables import (
     SEARCH_PARAMS,
 )
 from penstock.collections.parameters import ParameterTable, refused, served, unused
+from penstock.domain.import_options import IMPORT_OPTIONS, ImportOption
 
-IMPORT_OPTIONS = ParameterTable(
+
+def _about(option: ImportOption) -> str:
+    values = f"; one of {', '.join(f'`{value}`' for value in option.values)}" if option.values else ""
+    default = f"; default: {option.default}" if option.default else ""
+    return f"{option.help}{values}{default}"
+
+
+_IMPORT_OPTIONS = ParameterTable(
     title="`jobs/import/create`: `options`",
     where="options",
     rows=(
-        served("timeout", about="time after which the job fails: `300s`, `1.5h`, `1h45m`"),
-        served("sep", about="separator of CSV columns; default `,`, in `.tsv` a tab"),
-        served("datasets", about="names of the HDF5 datasets to import, separated by commas"),
-        served("nullkey", about="text of null in CSV; default: the empty text"),
-        served("unknown_columns", about="columns without a field: `dynamic`, `drop` or `error`"),
-        served("mapping", about="JSON text of an object: the column, cast, columns, path or constant of a field"),
-        served("drop_columns", about="JSON text of a list: columns and keys to leave out"),
-        served("auto_commit", about="`false`: two-phase commit, the job waits with its rows invisible"),
+        *(served(option.name, about=_about(option)) for option in IMPORT_OPTIONS),
         refused("backup", "l0_import", about="files of Milvus's own storage cannot be read; `false` is accepted"),
     ),
 )
@@ -60,5 +61,5 @@ REQUEST_KEYS = ParameterTable(
 TABLES: Sequence[ParameterTable] = (
     *(COLLECTION_PARAMS, COLLECTION_PROPERTIES, FIELD_PARAMS, FIELD_PROPERTIES, DATABASE_PROPERTIES),
     *(INDEX_PARAMS, INDEX_PROPERTIES, SEARCH_PARAMS, ITERATOR_PARAMS, RANK_PARAMS, QUERY_PARAMS),
-    *(IMPORT_OPTIONS, REQUEST_KEYS),
+    *(_IMPORT_OPTIONS, REQUEST_KEYS),
 )

@@ -1,0 +1,1 @@
+"""Webhooks: send the state changes of import jobs to addresses of users."""

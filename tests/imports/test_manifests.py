@@ -1,0 +1,132 @@
+"""Imports by manifest and by pattern: what a job reads, and what it fails with before any row is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from penstock.domain.jobs import JobState
+from penstock.runners.local import LocalRunner
+from penstock.sources.crc32c import Crc32c
+from tests.imports.test_folders import write_jsonl, write_parquet
+from tests.support.s3 import S3Server
+from tests.support.worlds import World, a_world
+
+
+def crc32c(content: bytes) -> str:
+    digest = Crc32c()
+    digest.update(content)
+    return digest.hexdigest()
+
+
+def write_manifest(path: Path, *entries: object) -> None:
+    path.write_text(json.dumps({"files": entries}))
+
+
+def test_a_manifest_lists_files_of_several_formats_beside_it(world: World) -> None:
+    docs = world.collection()
+    write_parquet(world.files / "t" / "lang=de" / "a.parquet", 0)
+    write_jsonl(world.files / "t" / "b[1].jsonl", 2)
+    write_jsonl(world.files / "c.jsonl", 4)
+    content = (world.files / "t" / "b[1].jsonl").read_bytes()
+    write_manifest(
+        world.files / "t" / "night.manifest",
+        "lang=de/a.parquet",
+        {
+            "path": "b[1].jsonl",
+            "size": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "md5": hashlib.md5(content).hexdigest(),
+            "crc32c": crc32c(content),
+        },
+        str(world.files / "c.jsonl"),
+    )
+    job = world.imported(["t/night.manifest"])
+    assert (job.state, job.reason, job.rows) == (JobState.COMPLETED, None, 6)
+    assert world.count(docs) == 6
+    assert [file.name for file in world.catalog.jobs.files(job.id)] == [
+        "t/lang=de/a.parquet",
+        "t/b[1].jsonl",
+        f"{world.files}/c.jsonl",
+    ]
+    # The manifest is no data of its folder.
+    (world.files / "t" / "b[1].jsonl").unlink()
+    assert world.imported(["t/"]).rows == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"path": "a.jsonl", "size": 7}, "the file has {size} bytes, the manifest 'x.manifest' says 7"),
+        (
+            {"path": "a.jsonl", "sha256": "0" * 64},
+            "the sha256 of the file is {sha256}, the manifest 'x.manifest' says 0",
+        ),
+        ({"path": "a.jsonl", "crc32c": "00000000"}, "the crc32c of the file is {crc32c}, the manifest"),
+        ({"path": "a.jsonl", "etag": "x"}, "has an etag, which 'a.jsonl' does not have"),
+        ("none.jsonl", "the file does not exist beside the manifest 'x.manifest'"),
+        ("../a.jsonl", "entry 1 of the manifest: path '../a.jsonl' is not allowed"),
+        ("/etc/passwd.jsonl", "is outside the import roots"),
+        ("a.txt", "unexpected file type"),
+    ],
+)
+def test_a_manifest_that_is_wrong_fails_the_job_and_changes_nothing(world: World, entry: object, reason: str) -> None:
+    docs = world.collection()
+    write_jsonl(world.files / "a.jsonl", 0)
+    (world.files / "a.txt").write_text("x")
+    write_manifest(world.files / "x.manifest", entry)
+    content = (world.files / "a.jsonl").read_bytes()
+    job = world.imported(["x.manifest"])
+    expected = reason.format(size=len(content), sha256=hashlib.sha256(content).hexdigest(), crc32c=crc32c(content))
+    assert job.state is JobState.FAILED
+    assert expected in str(job.reason)
+    assert world.count(docs) == 0
+
+
+def test_manifests_and_patterns_in_a_bucket(tmp_path: Path, runner: LocalRunner, s3: S3Server) -> None:
+    bucket = s3.make_bucket()
+    with a_world(tmp_path, runner, roots=[f"s3://{bucket}/in"], store=s3.settings) as world:
+        docs = world.collection()
+        for number, name in enumerate(("a.jsonl", "b.jsonl")):
+            write_jsonl(world.files / name, 2 * number)
+            s3.put(bucket, f"in/t/{name}", (world.files / name).read_bytes())
+        content = (world.files / "a.jsonl").read_bytes()
+        etag = hashlib.md5(content).hexdigest()
+        manifest = {"files": [{"path": "a.jsonl", "etag": etag, "sha256": hashlib.sha256(content).hexdigest()}]}
+        s3.put(bucket, "in/t/x.manifest", json.dumps(manifest).encode())
+        manifest["files"][0]["etag"] = "other"
+        s3.put(bucket, "in/t/wrong.manifest", json.dumps(manifest).encode())
+        s3.put(bucket, "in/t/far.manifest", f"s3://{bucket}/elsewhere/a.jsonl".encode())
+
+        assert world.imported([f"s3://{bucket}/in/t/x.manifest"]).rows == 2
+        assert world.imported(["t/x.manifest"]).rows == 2
+        assert f'the ETag is "{etag}", the manifest' in str(world.imported(["t/wrong.manifest"]).reason)
+        assert "is outside the import roots" in str(world.imported(["t/far.manifest"]).reason)
+        assert world.imported([f"s3://{bucket}/in/*/[ab].jsonl"]).rows == 4
+        nothing = world.imported([f"s3://{bucket}/in/t/*.csv"])
+        assert f"no file matches the pattern. Looked in: s3://{bucket}/in/t/" in str(nothing.reason)
+        assert world.count(docs) == 8
+
+
+def test_a_pattern_of_files_of_several_types_is_refused(world: World) -> None:
+    world.collection()
+    write_jsonl(world.files / "t" / "a.jsonl", 0)
+    write_parquet(world.files / "t" / "b.parquet", 2)
+    assert "A pattern must match files of one type" in str(world.imported(["t/*"]).reason)
+    assert world.imported(["t/*.jsonl"]).rows == 2
+
+
+def test_a_pattern_in_a_delta_table_leaves_removed_files_out(world: World) -> None:
+    world.collection()
+    for number, name in enumerate(("a.parquet", "b.parquet")):
+        write_parquet(world.files / "t" / name, 2 * number)
+    log = world.files / "t" / "_delta_log"
+    log.mkdir()
+    (log / f"{0:020}.json").write_text('{"add":{"path":"a.parquet"}}\n{"add":{"path":"b.parquet"}}\n')
+    (log / f"{1:020}.json").write_text('{"remove":{"path":"a.parquet"}}\n')
+    job = world.imported(["t/*.parquet"])
+    assert (job.state, job.rows) == (JobState.COMPLETED, 2)
+    assert [warning.code for warning in job.warnings] == ["delta_removed"]
