@@ -65,7 +65,7 @@ audit: install
 dist: install
 	$(BIN)/python -m tests.support.distributions
 
-# The figures of the README; half an hour of full load. BENCH="--only parquet-768 json-768" measures these sections
+# The figures of docs/benchmarks.md; half an hour of full load. BENCH="--only parquet-768 json-768" measures these sections
 # only, BENCH=--quick shows in minutes that all of it runs.
 bench: install
 	$(BIN)/python -m benchmarks.peers $(BENCH)

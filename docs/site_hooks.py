@@ -17,6 +17,9 @@ SECTIONS: dict[str, list[str]] = {
         "bad-rows.md",
         "how-to/nightly-loads.md",
         "write-modes.md",
+        "moving.md",
+        "events.md",
+        "uploads.md",
         "how-to/two-phases.md",
         "how-to/many-tenants.md",
         "how-to/migrate.md",
@@ -54,6 +57,8 @@ SECTIONS: dict[str, list[str]] = {
         "postgresql.md",
         "scaling.md",
         "security.md",
+        "testing.md",
+        "benchmarks.md",
     ],
 }
 """Pages by section. One that isn't there is left out; a new one goes to the end of Reference, or of How-to."""
