@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ import pytest
 from tests.support.distributions import ROOT, Distributions, bills_of_materials, build, check_with_tools, problems
 from tests.support.installs import install
 from tests.support.interpreters import SUPPORTED, find_interpreter
+from tests.support.pages import run_page
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,21 @@ def test_a_fresh_environment_imports_and_helps(built: Distributions, tmp_path: P
     assert installed.python(IMPORT) == f"{release} {built.metadata()['Version']}\n"
     assert "Commands:" in installed.run("penstock", "--help").stdout
     assert installed.run("python", "-m", "pip", "check").stdout == "No broken requirements found.\n"
+
+
+@pytest.mark.slow
+def test_the_tutorial_on_the_newest_python(built: Distributions, tmp_path: Path) -> None:
+    """Another person: the wheel with the server in a fresh environment, and nothing else of this checkout."""
+    interpreter = find_interpreter(SUPPORTED[-1])
+    if interpreter is None:
+        pytest.skip(f"there is no Python {SUPPORTED[-1]} on this machine")
+    installed = install(built.wheel, ROOT / "requirements" / "server.txt", tmp_path / "environment", interpreter)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    (tmp_path / "home").mkdir()
+    printed = run_page(ROOT / "docs" / "tutorial.md", tmp_path / "home", port, installed.home / "bin")
+    assert "2000 rows" in list(printed.values())[-1]
 
 
 @pytest.mark.slow

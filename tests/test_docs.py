@@ -151,7 +151,14 @@ def test_code_blocks_run(page: Path, shared_server: RunningServer) -> None:
     run_page(page, folder, port, Path(sys.executable).parent)
 
 
-@pytest.mark.parametrize("page", [page for page in RUN if has_server(page)], ids=page_id)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=() if page.name == "tutorial.md" else pytest.mark.slow, id=page_id(page))
+        for page in RUN
+        if has_server(page)
+    ],
+)
 def test_code_blocks_run_with_a_server_of_the_page(page: Path, tmp_path: Path, s3: S3Server) -> None:
     (tmp_path / "files").mkdir()
     if "my-bucket" in page.read_text(encoding="utf-8"):
