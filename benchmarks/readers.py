@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.files import WRITERS
 from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.imports.good_rows import BatchConformer
 from penstock.imports.mapped_batches import MappedBatches
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.readers.base import FormatSpec, ReadRequest, plan_at_once
@@ -115,14 +116,24 @@ def user_seconds(
 ) -> float:
     sources = [open_source(Location(uri=path.as_uri(), name=path.name, size=path.stat().st_size)) for path in paths]
     mapping = column_mapping_of(options or {}, schema)
-    request = ReadRequest(sources=sources, schema=mapping.source_schema(schema), batch_bytes=8 << 20)
+    request = ReadRequest(
+        sources=sources, schema=mapping.source_schema(schema), batch_bytes=8 << 20, options=options or {}
+    )
     reader = spec.reader
     ranges = plan_at_once(reader, request, 64 << 20)
     conformer = Conformer(schema, [0], 1 if schema.auto_id else None)
     start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     for file_range in ranges:
-        for batch in MappedBatches(mapping, schema).convert(reader.read(request, file_range.spec)):
-            conformer.conform(batch)
+        steps = BatchConformer(
+            schema=schema,
+            values={},
+            mapping=mapping,
+            mapped=MappedBatches(mapping, schema),
+            conformer=conformer,
+            skips_bad_rows=request.skips_bad_rows,
+        )
+        for _ in steps.batches(iter(reader.read(request, file_range.spec))):
+            pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
 
 

@@ -50,6 +50,7 @@ MEANINGS: Mapping[str, str] = {
     "reads them has completed, and after `upload_retention`.",
     "upload_conflict": "The upload ends at another offset than the call begins at, or another call or job uses it.",
     "upload_corrupt": "The uploaded bytes do not have the announced checksum; the message says what was discarded.",
+    "target_not_empty": "The folder of an export has files; an export never changes files. Choose a new folder.",
     "access_denied": "The caller has no permission.",
     "unauthenticated": "Missing or wrong credentials: `Authorization: Bearer KEY` or `Bearer user:password`.",
     "too_many_attempts": "Too many wrong credentials; the message says when to retry.",
@@ -86,6 +87,8 @@ MEANINGS: Mapping[str, str] = {
     "task_cancelled": "A task was cancelled because the server stops or the job was aborted.",
     "lease_lost": "Another process took over the job; the write of this one was rejected.",
     "retries_exhausted": "A transient error persisted through all attempts; retry the job later.",
+    "too_many_errors": "More rows or files of an import are bad than its options `max_errors` and "
+    "`max_errors_per_file` allow; the message has the first ones ([bad rows](bad-rows.md)).",
     "import_timeout": "The job exceeded its option `timeout`, else the setting `job_timeout` "
     "(72 h), including waiting time. Retry it, or raise the timeout.",
     "data_folder_in_use": "Another server uses this data dir; the message names its process.",

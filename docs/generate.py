@@ -27,6 +27,8 @@ from penstock.server.http.app import PLAIN_ROUTES
 from penstock.server.http.routes import dialect_routes
 from penstock.server.services import Services
 from penstock.settings import Setting, load_settings, settings_table
+from penstock.targets.rule import Target, TargetRule
+from penstock.targets.table import RULES as TARGET_RULES
 from penstock.wire.http import Route
 from penstock.wire.milvus.errors import MILVUS, ZILLIZ
 from penstock.wire.milvus.errors import TIMEOUT as V2_TIMEOUT
@@ -290,6 +292,37 @@ def _types(rule: Rule) -> str:
     return "all" if len(rule.types) == len(DataType) else ", ".join(kind.value for kind in rule.types)
 
 
+def target_rules_page() -> str:
+    header = ["Rule", *(target.label for target in Target), "What", "What to do"]
+    rows = [
+        (
+            f'<a id="{rule.id.lower()}"></a>{rule.id}<br>{rule.name}',
+            *(_target_cell(rule, target) for target in Target),
+            cell(rule.summary),
+            cell(rule.remedy),
+        )
+        for rule in TARGET_RULES
+    ]
+    return f"""# Rules of Milvus and Zilliz Cloud
+{MADE}
+What other servers refuse of import files that this one imports, or read otherwise.
+`penstock check FILES --for milvus-2.6` finds it: [checking files](checking-files.md). **x**: refused, or rows are
+lost or wrong. **late**: a late patch release of that version takes it; a warning. **!**: accepted, but not as one may
+think; a warning. Nothing: no difference.
+
+A version of Milvus is one with its default settings. The facts are from the sources of Milvus 2.4 to 3.0 and the
+documentation of Zilliz Cloud, which can change at any time; some are compared with a running Milvus by
+`tests/calibration/test_target_rules.py`.
+
+{markdown_table(header, rows)}
+The rules for values, which hold for all servers, are in [types and rules](types.md).
+"""
+
+
+def _target_cell(rule: TargetRule, target: Target) -> str:
+    return "x" if target in rule.refused else "late" if target in rule.late else "!" if target in rule.warned else ""
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "cli.md": cli_page,
@@ -299,6 +332,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "grpc.md": grpc_page,
     "parameters.md": parameters_page,
     "types.md": types_page,
+    "target-rules.md": target_rules_page,
 }
 
 
@@ -332,9 +366,11 @@ def _no_services() -> Services:
         accounts=none,
         audit=none,
         imports=none,
+        exports=none,
         job_events=none,
         uploads=none,
         inference=none,
+        rejections=none,
         clusters=none,
         databases=none,
         collections=none,

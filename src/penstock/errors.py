@@ -21,6 +21,7 @@
     │   ├── ClusterExists, ClusterNotEmpty
     │   ├── CollectionNotLoaded, CollectionLoaded
     │   ├── JobStateConflict        commit, abort or retry in a state that forbids it
+    │   ├── TargetNotEmpty          an export never changes files
     │   └── UploadConflict          another offset than sent, or another call is writing
     ├── AccessDenied
     │   ├── Unauthenticated         no credentials, or wrong ones
@@ -59,6 +60,7 @@ process boundaries).
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 MAX_MESSAGE = 4000
@@ -265,6 +267,12 @@ class UploadConflict(Conflict):
     code = "upload_conflict"
 
 
+class TargetNotEmpty(Conflict):
+    """The folder of an export has files."""
+
+    code = "target_not_empty"
+
+
 class AccessDenied(PenstockError):
     code = "access_denied"
 
@@ -337,8 +345,11 @@ class DataError(PenstockError):
         value: the offending value, shortened.
         offset: byte offset in the file, for formats that have one.
         remedy: what to do about it.
+        rule_id: the rule's name in ``penstock.rules.table``, or one of a reader's own; stable, unlike ``rule``.
 
-    The message is built from these; each is an attribute too.
+    The message is built from these; each is an attribute too. For callers that skip bad rows: ``bad_rows`` computes
+    all rows that break the same rule, where the check can tell, and ``is_of_column`` says that the column as a whole
+    breaks it, such as by its type, so that no row of it can be kept. ``bad_rows`` is lost in pickling.
     """
 
     code = "data_error"
@@ -353,6 +364,9 @@ class DataError(PenstockError):
         value: object = None,
         offset: int | None = None,
         remedy: str | None = None,
+        rule_id: str = "data_error",
+        is_of_column: bool = False,
+        bad_rows: Callable[[], Any] | None = None,
     ) -> None:
         # Names of columns and keys come from the file, and may be as long as a row.
         self.rule = rule = shorten(rule, _RULE_LENGTH)
@@ -362,6 +376,9 @@ class DataError(PenstockError):
         self.value = None if value is None else shorten(value)
         self.offset = offset
         self.remedy = remedy = None if remedy is None else shorten(remedy, _RULE_LENGTH)
+        self.rule_id = rule_id
+        self.is_of_column = is_of_column
+        self.bad_rows = bad_rows
         places = [
             None if file is None else f"file {file!r}",
             None if row is None else f"row {row}",
@@ -387,11 +404,17 @@ class DataError(PenstockError):
             "value": self.value,
             "offset": self.offset,
             "remedy": self.remedy,
+            "rule_id": self.rule_id,
+            "is_of_column": self.is_of_column,
         }
 
     def at(self, **changes: Any) -> DataError:
-        """Return a copy with some facts filled in or replaced, e.g. ``error.at(file="a.csv", row=12)``."""
-        return DataError(**{"rule": self.rule, **self._facts(), **changes})
+        """Return a copy with some facts filled in or replaced, e.g. ``error.at(file="a.csv", row=12)``.
+
+        ``bad_rows`` stays unless the row changes, which is then one of another count.
+        """
+        bad_rows = None if "row" in changes else self.bad_rows
+        return DataError(**{"rule": self.rule, **self._facts(), "bad_rows": bad_rows, **changes})
 
 
 def _rebuild_data_error(rule: str, facts: dict[str, Any]) -> DataError:
@@ -408,6 +431,23 @@ def shorten(value: object, limit: int = 80) -> str:
     """Format a value in at most ``limit`` characters, for messages, without traversing all of a deep or long one."""
     text = value if isinstance(value, str) else _brief.repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def facts_of(error: BaseException) -> dict[str, Any]:
+    """The facts of an error of a file as JSON: rule, message, and of a DataError where and what."""
+    facts: dict[str, Any] = {
+        "rule": error.code if isinstance(error, PenstockError) else "internal",
+        "message": str(error)[:MAX_MESSAGE],
+    }
+    if isinstance(error, DataError):
+        facts |= {
+            "rule": error.rule_id,
+            "field": error.field,
+            "row": error.row,
+            "offset": error.offset,
+            "value": error.value,
+        }
+    return facts
 
 
 class CatalogError(PenstockError):

@@ -6,21 +6,18 @@ Milvus 2.3 gives most errors the number 65535, later versions one of their own. 
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.environments import environment_python
+from tests.calibration.milvus_server import Milvus, milvus, python
 from tests.support.servers import running_server
+
+__all__ = ["milvus", "python"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[2]
 CALLS = Path(__file__).with_name("calls.py")
 UNTYPED = 65535
 DEPARTURES = {
@@ -36,41 +33,14 @@ DEPARTURES = {
 """Calls with another outcome or number, and why."""
 
 
-@pytest.fixture(scope="module")
-def python() -> Path:
-    lock = ROOT / "benchmarks" / "environments" / "milvus.txt"
-    return environment_python(lock, ROOT / ".cache" / "benchmarks" / "environments" / "milvus")
-
-
-@pytest.fixture(scope="module")
-def milvus(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("milvus")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [python.with_name("milvus-server"), "--data", folder / "data", "--proxy-port", str(port)]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 120
-        while "Ctrl+C to exit" not in (folder / "log").read_text(errors="replace"):
-            assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.2)
-        yield f"127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, 9)
-        server.wait()
-
-
 def answers(python: Path, address: str) -> dict[str, tuple[int, str]]:
     done = subprocess.run([python, "-I", CALLS, address], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return {label: (number, reason) for label, (number, reason) in json.loads(done.stdout).items()}
 
 
-def test_calls_have_the_outcome_that_they_have_in_milvus(python: Path, milvus: str, tmp_path: Path) -> None:
-    theirs = answers(python, milvus)
+def test_calls_have_the_outcome_that_they_have_in_milvus(python: Path, milvus: Milvus, tmp_path: Path) -> None:
+    theirs = answers(python, milvus.address)
     with running_server(tmp_path) as server:
         ours = answers(python, server.url.removeprefix("http://"))
     different = {

@@ -22,7 +22,7 @@ from penstock.engines.lance.index import build
 from penstock.server import runner_factory
 from penstock.server.worker_setup import WorkerSetup
 from penstock.settings import Settings
-from tests.chaos.steps import STEPS, Step
+from tests.chaos.steps import EXPORT_STEPS, STEPS, Step
 from tests.support import forked_server
 
 __all__ = ["Death", "place_of", "serve"]
@@ -90,9 +90,11 @@ def place_of(step: Step) -> tuple[Any, str]:
 
 def arm(process: str, death: Death | None) -> None:
     """Arrange the death of this process, if it is one of those that are to die."""
-    if death is None or STEPS[death.step].process != process:
+    if death is None:
         return
-    step = STEPS[death.step]
+    step = (STEPS | EXPORT_STEPS)[death.step]
+    if step.process != process:
+        return
     owner, name = place_of(step)
     kept = owner.__dict__[name]
     original: Callable[..., Any] = getattr(owner, name)

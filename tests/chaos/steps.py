@@ -10,7 +10,7 @@ from typing import Literal
 
 from penstock.domain.jobs import JobState
 
-__all__ = ["STEPS", "Step"]
+__all__ = ["EXPORT_STEPS", "STEPS", "Step"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,3 +71,12 @@ STEPS = {
     ),
     "completed": Step(phase="ending", place=f"{_CLAIMS}.move", then=JobState.COMPLETED),
 }
+
+_EXPORTS = "penstock.catalog.exports:ExportRepository"
+EXPORT_STEPS = {
+    "save export plan": Step(phase="planning", place=f"{_EXPORTS}.save_plan"),
+    "write part": Step(phase="in a part", place="penstock.exports.tasks:write_part", process="worker"),
+    "save part": Step(phase="in a part", place=f"{_EXPORTS}.save_part", calls=_PARTS),
+    "end export": Step(phase="ending", place=f"{_EXPORTS}.end"),
+}
+"""The same for exports."""

@@ -110,7 +110,17 @@ def test_what_may_not_be_seen_answers_as_what_is_not_there(jobs: Jobs) -> None:
     for who, job_id in [("clerk", jobs.hidden[0]), ("ops", jobs.hidden[0]), ("ops", jobs.seen[0])]:
         there = {"clusterId": ACME} if who == "clerk" else {}
         unknown = str(int(job_id) + 1)
-        for action in ("describe", "get_progress", "getProgress", "commit", "abort", "retry"):
+        for action in (
+            "describe",
+            "get_progress",
+            "getProgress",
+            "commit",
+            "abort",
+            "retry",
+            "errors",
+            "errors/download",
+            "replay",
+        ):
             found = jobs.callers.post(who, f"{V2}/{action}", jobId=job_id, **there)
             absent = jobs.callers.post(who, f"{V2}/{action}", jobId=unknown, **there)
             assert found == (*absent[:2], absent[2].replace(unknown, job_id))

@@ -145,6 +145,28 @@ class ArrowEngine:
             for name in split.note["files"]:
                 (self._root / table_id / "data" / name).unlink(missing_ok=True)
 
+    def save_rejects(self, table_id: str, job_id: int, name: str, content: bytes) -> None:
+        folder = self._root / table_id / "rejects" / str(job_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+    def reject_names(self, table_id: str, job_id: int) -> list[str]:
+        return sorted(path.name for path in (self._root / table_id / "rejects" / str(job_id)).glob("*"))
+
+    def rejects(self, table_id: str, job_id: int, name: str) -> bytes | None:
+        path = self._root / table_id / "rejects" / str(job_id) / name
+        return path.read_bytes() if path.exists() else None
+
+    def jobs_with_rejects(self, table_id: str) -> list[int]:
+        return sorted(int(path.name) for path in (self._root / table_id / "rejects").glob("*"))
+
+    def delete_rejects(self, table_id: str, job_id: int, names: Sequence[str] | None = None) -> None:
+        folder = self._root / table_id / "rejects" / str(job_id)
+        for name in self.reject_names(table_id, job_id) if names is None else names:
+            (folder / name).unlink(missing_ok=True)
+        if folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+
     def remove_partition(self, table: Table, partition: int) -> int:
         def remove(version: _Version) -> _Version:
             names = [name for names in version.files.values() for name in names]

@@ -16,14 +16,21 @@ from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.validation import Conformer
 
-__all__ = ["read_files"]
+__all__ = ["read_batches", "read_files"]
 
 
 def read_files(
     batch_files: Sequence[Sequence[str]], schema: CollectionSchema, options: Mapping[str, str] | None = None
 ) -> list[dict[str, Any]]:
     """All rows of all chunks, in order, in canonical values; without a generated key."""
-    rows: list[dict[str, Any]] = []
+    return [row for batch in read_batches(batch_files, schema, options) for row in _rows(batch, schema)]
+
+
+def read_batches(
+    batch_files: Sequence[Sequence[str]], schema: CollectionSchema, options: Mapping[str, str] | None = None
+) -> list[pa.RecordBatch]:
+    """All rows of all chunks, in order, as canonical batches of partition 0."""
+    batches: list[pa.RecordBatch] = []
     for group in batch_files:
         locations = [
             Location(uri=Path(each).resolve().as_uri(), name=each, size=Path(each).stat().st_size) for each in group
@@ -37,10 +44,9 @@ def read_files(
         reader = detect(group).reader
         for split in plan_at_once(reader, request, 1 << 30):
             conformer = Conformer(replace(schema), [0], auto_id_start=1 if schema.auto_id else None)
-            for batch in reader.read(request, split.spec):
-                rows += _rows(conformer.conform(batch), schema)
+            batches += [conformer.conform(batch) for batch in reader.read(request, split.spec)]
         assert not request.warnings
-    return rows
+    return batches
 
 
 def _rows(batch: pa.RecordBatch, schema: CollectionSchema) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from penstock.engines.base import (
 )
 from penstock.errors import StorageError
 
-__all__ = ["InlineRunner", "MemoryEngine"]
+__all__ = ["InlineRunner", "MemoryEngine", "NullContext"]
 
 Hook = Callable[[str], None]
 
@@ -36,12 +36,12 @@ class _Handle:
         """It has ended already."""
 
 
-class _Context:
+class NullContext:
     def report(self, done_bytes: int, done_rows: int) -> None:
-        """Nobody looks."""
+        """Progress is not read."""
 
     def check(self) -> None:
-        """Nobody asks it to stop."""
+        """Never cancelled."""
 
 
 class InlineRunner:
@@ -52,7 +52,7 @@ class InlineRunner:
     def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> _Handle:
         future: Future[Any] = Future()
         try:
-            future.set_result(function(argument, _Context()))
+            future.set_result(function(argument, NullContext()))
         except BaseException as error:  # noqa: BLE001 - a runner gives every error to its caller
             future.set_exception(error)
         return _Handle(future)

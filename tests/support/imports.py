@@ -18,7 +18,15 @@ from penstock.errors import (
     JobStateConflict,
     PartitionNotFound,
 )
-from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
+from penstock.imports.requests import (
+    CreateImport,
+    JobDetails,
+    JobPage,
+    JobQuery,
+    LoadedFiles,
+    ReplayImport,
+    StoreCredentials,
+)
 
 __all__ = ["CREATED", "MemoryClusters", "MemoryImports", "make_job"]
 
@@ -103,6 +111,10 @@ class MemoryImports:
             raise JobNotFound(f"no job {job_id}", job_id=job_id)
         return details
 
+    def loaded(self, request: CreateImport) -> LoadedFiles:
+        self._check(request.database, request.collection)
+        return LoadedFiles(loaded=[], total=sum(map(len, request.groups)))
+
     def list(self, query: JobQuery) -> JobPage:
         self.queries.append(query)
         if query.collection is not None:
@@ -123,6 +135,12 @@ class MemoryImports:
     def retry(self, cluster_id: str, job_id: int, keys: StoreCredentials, caller: Caller) -> ImportJob:
         self.keys.append(keys)
         return self._change(cluster_id, job_id, caller, JobState.PENDING, {JobState.FAILED})
+
+    def replay(self, request: ReplayImport) -> ImportJob:
+        earlier = self.get(request.cluster_id, request.job_id, request.caller).job
+        if not (earlier.rejected_rows or earlier.skipped_files):
+            raise JobStateConflict(f"job {earlier.id} has left out nothing")
+        return self.add(make_job(id=FIRST_ID + len(self._details), replay_of=earlier.id))
 
     def _change(
         self, cluster_id: str, job_id: int, caller: Caller, then: JobState, allowed: set[JobState]

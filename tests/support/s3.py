@@ -80,6 +80,12 @@ class S3Server:
         requests.put(url, data=content, headers=headers, timeout=120).raise_for_status()
         return f"s3://{bucket}/{key}"
 
+    def get(self, bucket: str, key: str) -> bytes:
+        """The content of an object."""
+        reply = requests.get(f"{self.endpoint}/{bucket}/{quote(key)}", headers=_SIGNED, timeout=30)
+        reply.raise_for_status()
+        return reply.content
+
     def keys(self, bucket: str) -> list[str]:
         """All keys in a bucket."""
         store = S3Store(bucket, config=cast("S3Config", self.settings), client_options={"allow_http": True})

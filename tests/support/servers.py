@@ -34,7 +34,7 @@ __all__ = ["PENSTOCK", "RunningServer", "clean_environment", "running_server"]
 
 PENSTOCK = Path(sys.executable).with_name("penstock")
 
-_START_SECONDS = 60
+_START_SECONDS = 400
 _STOP_SECONDS = 60
 _MAINTAINED_SECONDS = 60
 

@@ -66,7 +66,11 @@ class World:
         self.files.mkdir(exist_ok=True)
         stores = {"s3": self.store, "http": self.web, "https": self.web}
         roots = ImportRoots([str(self.files), *self.roots], stores)
-        self.scheduler = Scheduler(ImportContext(self.catalog, self.engines, self.runner, roots, self.settings))
+        self.scheduler = Scheduler(
+            ImportContext(
+                self.catalog, self.engines, self.runner, roots, self.settings, spool=self.folder / "dry-runs"
+            )
+        )
         self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
         self.collections = CollectionService(self.catalog, self.engines, self.scheduler.wake)
         self.partitions = PartitionService(self.catalog, self.engines)
@@ -90,6 +94,14 @@ class World:
                 keys=StoreCredentials(),
             )
         )
+
+    @property
+    def roots_of_files(self) -> ImportRoots:
+        """The import root alone."""
+        return ImportRoots([str(self.files)])
+
+    def commit(self, job: ImportJob) -> ImportJob:
+        return self.imports.commit(CLUSTER, job.id, ANONYMOUS)
 
     def retry(self, job: ImportJob, keys: StoreCredentials | None = None) -> ImportJob:
         return self.imports.retry(CLUSTER, job.id, keys or StoreCredentials(), ANONYMOUS)

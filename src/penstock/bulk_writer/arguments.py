@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from penstock.bulk_writer.file_type import BulkFileType
 from penstock.errors import InvalidParameter
+from penstock.writers.file_type import BulkFileType
 
 __all__ = ["file_type_of", "flag", "folder_path", "string_mapping", "whole_number"]
 

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock.bulk_writer.masks import is_absent, masked_rows
-from penstock.bulk_writer.schemas import WRITTEN_AS_TEXT
 from penstock.bulk_writer.values import cell_maker, json_text
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, InvalidParameter
 from penstock.rules.rule import Array
+from penstock.writers.file_schema import WRITTEN_AS_TEXT
 
 __all__ = ["SLICE_BYTES", "Batches", "to_batches"]
 

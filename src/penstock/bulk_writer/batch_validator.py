@@ -14,15 +14,15 @@ import pyarrow.types as pt
 
 from penstock.bulk_writer.arrow_inputs import Batches
 from penstock.bulk_writer.format_constraints import Limits
-from penstock.bulk_writer.formats.base import META
 from penstock.bulk_writer.row_size import row_sizes
-from penstock.bulk_writer.schemas import WRITTEN_AS_TEXT, schema_of_files
 from penstock.bulk_writer.text_columns import text_column
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.errors import DataError
 from penstock.readers.base import RowBatch
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.validation.conform import Conformer
+from penstock.writers.base import META
+from penstock.writers.file_schema import WRITTEN_AS_TEXT, schema_of_files
 
 __all__ = ["BatchChecker", "SizedBatch"]
 

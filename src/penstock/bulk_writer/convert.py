@@ -10,7 +10,6 @@ from typing import Any
 
 from penstock.bulk_writer.connection import AzureConnectParam, S3ConnectParam
 from penstock.bulk_writer.datasets import Selection
-from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.local_bulk_writer import LocalBulkWriter
 from penstock.bulk_writer.progress import ProgressCallback
 from penstock.bulk_writer.remote_bulk_writer import RemoteBulkWriter
@@ -21,6 +20,7 @@ from penstock.errors import InvalidParameter, Unsupported
 from penstock.sdk.client import Client
 from penstock.sdk.schema import CollectionInfo, FieldInfo
 from penstock.sources.credentials import settings_from_environment
+from penstock.writers.file_type import BulkFileType
 
 __all__ = ["ConversionResult", "convert", "fetch_schema", "open_writer"]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from penstock.bulk_writer.file_type import BulkFileType
-from penstock.bulk_writer.row_size import TEXT_TYPES
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.errors import DataError, Unsupported
 from penstock.rules.rule import Array
+from penstock.writers.file_schema import TEXT_TYPES
+from penstock.writers.file_type import BulkFileType
 
 __all__ = ["Limits", "limits_of"]
 

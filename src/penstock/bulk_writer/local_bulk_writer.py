@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from penstock.bulk_writer.arguments import folder_path
-from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.progress import ProgressCallback
 from penstock.bulk_writer.writer import MB, BulkWriter
+from penstock.writers.file_type import BulkFileType
 
 __all__ = ["LocalBulkWriter"]
 

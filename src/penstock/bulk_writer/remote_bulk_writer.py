@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 from penstock.bulk_writer.arguments import folder_path
 from penstock.bulk_writer.connection import AzureConnectParam as _AzureConnectParam
 from penstock.bulk_writer.connection import S3ConnectParam as _S3ConnectParam
-from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.progress import ProgressCallback
 from penstock.bulk_writer.rolling_writer import Deliver
 from penstock.bulk_writer.uploads import Uploader, open_uploader
 from penstock.bulk_writer.writer import GB, BulkWriter
 from penstock.errors import PenstockError
+from penstock.writers.file_type import BulkFileType
 
 __all__ = ["RemoteBulkWriter"]
 

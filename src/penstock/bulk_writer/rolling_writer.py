@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from penstock.bulk_writer.formats import open_chunk
-from penstock.bulk_writer.formats.base import ChunkFile, Layout
 from penstock.errors import PenstockError, StorageError, StorageFull
+from penstock.writers import open_chunk
+from penstock.writers.base import ChunkFile, Layout
 
 __all__ = ["CallBack", "Chunks", "Deliver"]
 
@@ -58,7 +58,7 @@ class Chunks:
         """
         try:
             if self._chunk is None:
-                self._chunk = open_chunk(self._layout, self._folder, self._number + 1)
+                self._chunk = open_chunk(self._layout, self._folder, str(self._number + 1))
             self._chunk.add(batch)
             self._rows += len(batch)
         except OSError as error:

@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.rules.rule import Array
+from penstock.writers.file_schema import TEXT_TYPES
 
-__all__ = ["SCALAR_BYTES", "SPARSE_PAIR_BYTES", "TEXT_TYPES", "row_sizes"]
+__all__ = ["SCALAR_BYTES", "SPARSE_PAIR_BYTES", "row_sizes"]
 
 _HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
 SCALAR_BYTES = {
@@ -30,8 +31,6 @@ SCALAR_BYTES = {
     DataType.DOUBLE: 8,
 }
 SPARSE_PAIR_BYTES = 12
-TEXT_TYPES = (DataType.VARCHAR, DataType.TEXT, DataType.JSON)
-"""Types whose canonical columns and files hold text."""
 
 
 def row_sizes(batch: pa.RecordBatch, columns: tuple[Field, ...], wide: Set[str]) -> npt.NDArray[np.int64]:

@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.bulk_writer.columns import NATIVE_VALUES
 from penstock.bulk_writer.format_constraints import Limits
-from penstock.bulk_writer.formats.base import META
 from penstock.bulk_writer.masks import is_absent
-from penstock.bulk_writer.schemas import schema_of_files
 from penstock.bulk_writer.values import cell_maker, json_text
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.rules.rule import Array
 from penstock.rules.table import DYNAMIC_KEYS, DYNAMIC_OBJECT
+from penstock.writers.base import META
+from penstock.writers.columns import NATIVE_VALUES
+from penstock.writers.file_schema import schema_of_files
 
 __all__ = ["RowBuffer"]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from penstock.domain.rest_schema import schema_from_rest
-from penstock.domain.schema import MAX_TEXT_BYTES, CollectionSchema, DataType, Field
+from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidSchema, Unsupported
 
-__all__ = ["WRITTEN_AS_TEXT", "collection_schema", "function_outputs", "schema_of_files", "written_fields"]
+__all__ = ["collection_schema", "function_outputs", "written_fields"]
 
 # The numbers of Milvus's wire format, which are the values of pymilvus's DataType.
 _TYPES_BY_NUMBER = {
@@ -34,9 +33,6 @@ _TYPES_BY_NUMBER = {
     104: DataType.SPARSE_FLOAT_VECTOR,
     105: DataType.INT8_VECTOR,
 }
-
-
-WRITTEN_AS_TEXT = (DataType.TIMESTAMPTZ, DataType.GEOMETRY)
 
 
 def collection_schema(schema: Any) -> CollectionSchema:
@@ -72,17 +68,6 @@ def function_outputs(schema: Any) -> frozenset[str]:
 def written_fields(schema: CollectionSchema, computed: frozenset[str]) -> tuple[Field, ...]:
     """The fields of the files: all but generated ids and function outputs."""
     return tuple(field for field in schema if not schema.is_computed(field) and field.name not in computed)
-
-
-def schema_of_files(schema: CollectionSchema) -> CollectionSchema:
-    """The schema with the types that values have in files: times and geometries are text in all formats."""
-    fields = (
-        replace(field, type=DataType.VARCHAR, max_length=MAX_TEXT_BYTES, default=field.shown_default)
-        if field.type in WRITTEN_AS_TEXT
-        else field
-        for field in schema
-    )
-    return replace(schema, fields=tuple(fields))
 
 
 def _from_pymilvus(schema: Any) -> CollectionSchema:

@@ -18,15 +18,16 @@ from penstock.bulk_writer.arguments import file_type_of, flag, string_mapping, w
 from penstock.bulk_writer.arrow_inputs import Batches, to_batches
 from penstock.bulk_writer.batch_validator import BatchChecker
 from penstock.bulk_writer.datasets import DatasetChunk, Selection, open_table
-from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.format_constraints import limits_of
-from penstock.bulk_writer.formats.base import META, Layout
 from penstock.bulk_writer.progress import ProgressBar, ProgressCallback, WriteProgress
 from penstock.bulk_writer.rolling_writer import CallBack, Chunks, Deliver
 from penstock.bulk_writer.rows import RowBuffer
-from penstock.bulk_writer.schemas import collection_schema, function_outputs, schema_of_files, written_fields
+from penstock.bulk_writer.schemas import collection_schema, function_outputs, written_fields
 from penstock.domain.schema import CollectionSchema, DataType
 from penstock.errors import DataError, InvalidParameter, StorageError
+from penstock.writers.base import META, Layout
+from penstock.writers.file_schema import schema_of_files
+from penstock.writers.file_type import BulkFileType
 
 __all__ = ["GB", "MB", "BulkWriter"]
 

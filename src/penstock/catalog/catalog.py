@@ -20,9 +20,11 @@ from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.catalog.collections.row_expiry import RowExpiryRepository
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.db.encryption import Encryptor
+from penstock.catalog.exports import ExportRepository
 from penstock.catalog.jobs.jobs import JobRepository
 from penstock.catalog.jobs.leases import JobLeases
 from penstock.catalog.jobs.listing import JobList
+from penstock.catalog.jobs.loaded_files import LoadedFileRepository
 from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.quotas import QuotaRepository
 from penstock.catalog.jobs.retention import RetentionRepository
@@ -58,6 +60,8 @@ class Catalog:
     maintenance: MaintenanceLeases
     retention: RetentionRepository
     row_expiry: RowExpiryRepository
+    exports: ExportRepository
+    loaded_files: LoadedFileRepository
     webhooks: WebhookRepository
     uploads: UploadRepository
 
@@ -128,6 +132,8 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         maintenance=MaintenanceLeases(database),
         retention=RetentionRepository(database),
         row_expiry=RowExpiryRepository(database),
+        exports=ExportRepository(database, encryptor),
+        loaded_files=LoadedFileRepository(database),
         webhooks=WebhookRepository(database, encryptor, outbox),
         uploads=UploadRepository(database),
     )

@@ -1,8 +1,8 @@
-"""The flags ``--column``, ``--cast``, ``--path`` and ``--constant`` of ``penstock import``: sources of fields."""
+"""The flags that say where fields get their values from: ``--column``, ``--cast``, ``--path``, ``--constant`` …"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -44,3 +44,62 @@ def _pairs(texts: Sequence[str], flag: str, example: str) -> Iterator[tuple[str,
             kind = {"--column": "COLUMN", "--cast": "TYPE", "--path": "PATH"}.get(flag, "VALUE")
             raise click.BadParameter(f"{text!r} is not FIELD={kind}, such as {example}", param_hint=flag)
         yield field, value
+
+
+_OPTIONS = (
+    click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        metavar="FIELD=COLUMN",
+        help="The column of a field, or several for a vector or array: FIELD=X0,X1; repeatable.",
+    ),
+    click.option(
+        "--cast",
+        "casts",
+        multiple=True,
+        metavar="FIELD=TYPE",
+        help="Read a field's column as a type, such as VarChar, and cast it; repeatable.",
+    ),
+    click.option(
+        "--path",
+        "nested",
+        multiple=True,
+        metavar="FIELD=PATH",
+        help="A field within a column of objects: FIELD=doc.titles[0]; repeatable.",
+    ),
+    click.option(
+        "--constant", "constants", multiple=True, metavar="FIELD=VALUE", help="One value for all rows; repeatable."
+    ),
+    click.option("--drop", "dropped", multiple=True, metavar="COLUMN", help="Leave a column out; repeatable."),
+    click.option(
+        "--gather-rest",
+        is_flag=True,
+        help="Keep columns without a field as dynamic values: --unknown-columns dynamic.",
+    ),
+)
+
+
+def mapping_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of this module; :func:`mapping_flags` takes their values."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def mapping_flags(flags: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]:
+    """The import option ``mapping``, the columns to drop, and the other flags of a command.
+
+    Raises click.UsageError as :func:`mapping_of`, and where --gather-rest contradicts another flag.
+    """
+    rest = dict(flags)
+    columns, casts, nested, constants, dropped, gather_rest = (
+        rest.pop(name) for name in ("columns", "casts", "nested", "constants", "dropped", "gather_rest")
+    )
+    if gather_rest:
+        if rest["unknown_columns"] not in (None, "dynamic"):
+            raise click.UsageError(
+                f"--gather-rest contradicts --unknown-columns {rest['unknown_columns']}: give one of them"
+            )
+        rest["unknown_columns"] = "dynamic"
+    return mapping_of(columns, casts, nested, constants), dropped, rest

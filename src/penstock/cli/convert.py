@@ -9,7 +9,6 @@ import click
 
 from penstock.bulk_writer.convert import convert as convert_files
 from penstock.bulk_writer.convert import fetch_schema
-from penstock.bulk_writer.file_type import BulkFileType
 from penstock.cli.client_options import connection_options
 from penstock.cli.schema_files import read_schema_file
 from penstock.cli.standard_input import files_or_stdin
@@ -18,6 +17,7 @@ from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema
 from penstock.domain.sizes import parse_size
 from penstock.errors import InvalidParameter
+from penstock.writers.file_type import BulkFileType
 
 _TYPES = {file_type.name.lower(): file_type for file_type in BulkFileType}
 

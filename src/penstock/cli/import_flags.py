@@ -25,9 +25,37 @@ def _with_flags(command: Callable[..., None], options: Sequence[ImportOption]) -
     return command
 
 
+def reading_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of :func:`option_flags` that decide how files are read."""
+    for option in reversed(IMPORT_OPTIONS):
+        if option.has_flag and not option.is_of_job:
+            command = _flag(option)(command)
+    return command
+
+
 def options_of(flags: Mapping[str, str | bool | None]) -> dict[str, str]:
     """The import options that the flags of :func:`option_flags` set."""
     return {name: "true" if value is True else str(value) for name, value in flags.items() if value}
+
+
+def options_with_pairs(pairs: Sequence[str], flags: Mapping[str, str]) -> dict[str, str]:
+    """The import options of ``--option KEY=VALUE`` and of flags, which win.
+
+    Raises click.UsageError: a pair is not KEY=VALUE, or an option is unknown.
+    """
+    from penstock.sdk.v2_calls import checked_options
+
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE, such as timeout=300s", param_hint="--option")
+        options[key] = value
+    options |= flags
+    try:
+        return checked_options(options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _flag(option: ImportOption) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
+from penstock.cli.column_flags import mapping_flags, mapping_options
 from penstock.cli.errors import Failure, explain
-from penstock.cli.import_flags import option_flags, options_of
+from penstock.cli.import_flags import option_flags, options_of, options_with_pairs
 from penstock.cli.inference import inference_options
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from penstock.sdk.schema import InferredSchema
 
 GROUPS_PER_JOB = 1024
+_MAX_SHOWN = 10
+"""Loaded files that the question names."""
 
 
 @click.command("import")
@@ -27,34 +30,7 @@ GROUPS_PER_JOB = 1024
 @click.option("--collection", required=True, metavar="NAME", help="Target collection.")
 @click.option("--partition", metavar="NAME", help="Target partition of all rows.")
 @option_flags
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="FIELD=COLUMN",
-    help="The column of a field, or several for a vector or array: FIELD=X0,X1; repeatable.",
-)
-@click.option(
-    "--cast",
-    "casts",
-    multiple=True,
-    metavar="FIELD=TYPE",
-    help="Read a field's column as a type, such as VarChar, and cast it; repeatable.",
-)
-@click.option(
-    "--path",
-    "nested",
-    multiple=True,
-    metavar="FIELD=PATH",
-    help="A field within a column of objects: FIELD=doc.titles[0]; repeatable.",
-)
-@click.option(
-    "--constant", "constants", multiple=True, metavar="FIELD=VALUE", help="One value for all rows; repeatable."
-)
-@click.option("--drop", "dropped", multiple=True, metavar="COLUMN", help="Leave a column out; repeatable.")
-@click.option(
-    "--gather-rest", is_flag=True, help="Keep columns without a field as dynamic values: --unknown-columns dynamic."
-)
+@mapping_options
 @click.option(
     "--option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of the import call; repeatable."
 )
@@ -85,12 +61,6 @@ def import_files(
     paths: tuple[str, ...],
     collection: str,
     partition: str | None,
-    columns: tuple[str, ...],
-    casts: tuple[str, ...],
-    nested: tuple[str, ...],
-    constants: tuple[str, ...],
-    dropped: tuple[str, ...],
-    gather_rest: bool,
     options: tuple[str, ...],
     server_paths: bool,
     upload: bool,
@@ -120,18 +90,11 @@ def import_files(
     The exit code is 0 when all jobs completed, 1 when a job failed or was aborted, 2 for wrong usage, and 130 after
     Ctrl-C, which leaves the job running.
     """
-    from penstock.cli.column_flags import mapping_of
     from penstock.cli.paths import import_groups, server_groups
     from penstock.sdk.errors import ImportCallError
 
-    if gather_rest:
-        if flags["unknown_columns"] not in (None, "dynamic"):
-            raise click.UsageError(
-                f"--gather-rest contradicts --unknown-columns {flags['unknown_columns']}: give one of them"
-            )
-        flags["unknown_columns"] = "dynamic"
-    mapping = mapping_of(columns, casts, nested, constants)
-    job_options = _options(options, options_of(flags))
+    mapping, dropped, rest = mapping_flags(flags)
+    job_options = options_with_pairs(options, options_of(rest))
     for name, value in (("mapping", mapping), ("drop_columns", dropped)):
         if value and name in job_options:
             raise click.UsageError(f"--option {name} contradicts the flags that make this option: give one of them")
@@ -141,6 +104,11 @@ def import_files(
     if upload:
         groups = _uploaded(client, groups)
     if create:
+        if job_options.get("dry_run") == "true":
+            raise click.UsageError(
+                "--dry-run needs a collection that exists, without --create. To check files without one: "
+                "penstock check FILES"
+            )
         if partition:
             raise click.UsageError("--partition needs a collection that exists, without --create.")
         inferred = _create(
@@ -153,6 +121,10 @@ def import_files(
         if value
     ]:
         raise click.UsageError(f"{', '.join(inference_flags)} needs --create.")
+    if not (create or yes or "if_loaded" in job_options):
+        if_loaded = _ask_about_loaded(client, collection, groups)
+        if if_loaded:
+            job_options["if_loaded"] = if_loaded
     shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
     if len(shares) > 1:
         click.echo(
@@ -191,6 +163,34 @@ def _uploaded(client: Client, groups: list[list[str]]) -> list[list[str]]:
     except KeyboardInterrupt:
         click.echo("\nInterrupted; nothing was imported. The same command continues where it stopped.", err=True)
         raise
+
+
+def _ask_about_loaded(client: Client, collection: str, groups: list[list[str]]) -> str:
+    """Ask on a terminal what to do with files that were loaded before; "" if there are none, or no terminal."""
+    from penstock.sdk.errors import ImportCallError
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return ""
+    try:
+        loaded = client.imports.loaded(collection, groups[:GROUPS_PER_JOB])
+    except ImportCallError:
+        # Only Penstock has this call, and the import itself explains what else is wrong.
+        return ""
+    if not loaded:
+        return ""
+    for name, job_id in list(loaded.items())[:_MAX_SHOWN]:
+        click.echo(f"{name} was loaded into {collection} by job {job_id}.", err=True)
+    if len(loaded) > _MAX_SHOWN:
+        click.echo(f"So were {len(loaded) - _MAX_SHOWN:,} other files.", err=True)
+    choice: str = click.prompt(
+        "Load them again, which stores their rows twice, skip them, or import nothing?",
+        type=click.Choice(["load", "skip", "nothing"]),
+        default="skip",
+        err=True,
+    )
+    if choice == "nothing":
+        raise Failure("Nothing was imported.")
+    return choice
 
 
 def _create(
@@ -240,22 +240,6 @@ def _left_behind(collection: str, error: ImportCallError) -> str:
         f"The collection {collection} was created; whether the import was, shows penstock jobs list --collection "
         f"{collection}. If not, import without --create: {again}, or drop the collection: {drop}"
     )
-
-
-def _options(pairs: tuple[str, ...], flags: Mapping[str, str]) -> dict[str, str]:
-    from penstock.sdk.v2_calls import checked_options
-
-    options = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not (key and equals):
-            raise click.BadParameter(f"{pair!r} is not KEY=VALUE, such as timeout=300s", param_hint="--option")
-        options[key] = value
-    options |= flags
-    try:
-        return checked_options(options)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _named(groups: list[list[str]]) -> str:

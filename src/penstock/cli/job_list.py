@@ -90,7 +90,7 @@ def _row(job: ImportJob) -> Sequence[object]:
         size_text(job.size) if job.size else "-",
         moment(job.created_at),
         duration_text(job.duration),
-        _shortened(job.reason),
+        _shortened(job.reason or ("dry run" if job.dry_run else None)),
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def jobs() -> None:
-    """List, describe, wait for, commit, abort and retry import jobs."""
+    """List, describe, wait for, commit, abort, retry and replay import jobs; show their errors."""
 
 
 jobs.add_command(list_jobs)
@@ -35,7 +35,7 @@ jobs.add_command(list_jobs)
 def describe(client: Client, job_id: str, watch: bool, as_json: bool) -> None:
     """Show a job in full: progress, files, warnings, and the reason of a failure."""
     from penstock.cli.output import print_json
-    from penstock.cli.watch import can_retry, watch_files
+    from penstock.cli.watch import MAX_ERRORS, can_retry, watch_files
 
     if watch:
         watch_files(client, job_id)
@@ -44,6 +44,11 @@ def describe(client: Client, job_id: str, watch: bool, as_json: bool) -> None:
         print_json(job.raw)
         return
     _print_job(job)
+    if job.report is not None:
+        from penstock.cli.check_reports import print_report
+        from penstock.domain.check_report import Report
+
+        print_report(Report.from_json(job.report), (), max_errors=MAX_ERRORS, as_json=False)
     if can_retry(job):
         click.echo(f"\nAfter fixing the cause, resume it: penstock jobs retry {job.id}")
 
@@ -110,6 +115,64 @@ def retry(client: Client, job_ids: tuple[str, ...]) -> None:
         click.echo(f"Job {job_id} resumes. To follow it: penstock jobs wait {job_id}")
 
 
+@jobs.command()
+@click.argument("job_id", metavar="ID")
+@click.option("--group", is_flag=True, help="Count the errors by rule, field and file, with examples.")
+@click.option("--file", metavar="NAME", help="Only errors of this file.")
+@click.option("--field", metavar="NAME", help="Only errors of this field.")
+@click.option("--rule", metavar="NAME", help="Only errors of this rule.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Errors to show.")
+@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="Write the rejected rows to a file.")
+@cluster_option
+@json_option
+@with_client
+def errors(
+    client: Client,
+    job_id: str,
+    group: bool,
+    file: str | None,
+    field: str | None,
+    rule: str | None,
+    limit: int,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Show the rows and files that a job rejected, and why.
+
+    --out writes the rows as Parquet (.parquet) or JSON Lines, with their reasons in columns that begin with _error:
+    correct them, and import them by penstock jobs replay.
+    """
+    from penstock.cli.job_errors import print_errors, print_groups
+
+    if out is not None:
+        path = client.imports.download_errors(job_id, out)
+        click.echo(f"Wrote {path}. Corrected, it can be imported: penstock jobs replay {job_id} --file {path}")
+    elif group:
+        print_groups(client.imports.error_groups(job_id), as_json=as_json)
+    else:
+        found = client.imports.errors(job_id, file=file, field=field, rule=rule)
+        print_errors(found, limit, as_json=as_json)
+
+
+@jobs.command()
+@click.argument("job_id", metavar="ID")
+@click.option("--file", "files", multiple=True, metavar="FILE", help="A corrected file, in place of the job's.")
+@cluster_option
+@with_client
+def replay(client: Client, job_id: str, files: tuple[str, ...]) -> None:
+    """Import what a job has left out: its rejected rows, or its bad files, with its options.
+
+    Keys of an object store are read as for penstock jobs retry.
+    """
+    from penstock.cli.paths import import_groups
+
+    groups = import_groups(files) if files else None
+    names = ("access_key", "secret_key", "token")
+    keys = {name: os.environ.get(f"PENSTOCK_SOURCE_{name.upper()}", "") for name in names}
+    job = client.imports.replay(job_id, groups, **keys)
+    click.echo(f"Job {job.id} imports what job {job_id} left out. To follow it: penstock jobs wait {job.id}")
+
+
 def _print_job(job: ImportJob) -> None:
     from penstock.cli.output import print_facts, print_table
 
@@ -120,11 +183,15 @@ def _print_job(job: ImportJob) -> None:
             "State": f"{job.state}, {job.progress} %",
             "Stage": None if job.is_finished else job.stage,
             "Rows": job.rows if job.is_finished or not job.total_rows else f"{job.rows or 0:,} of {job.total_rows:,}",
+            "Rejected rows": job.rejected_rows or None,
+            "Skipped files": job.skipped_files or None,
+            "Replay of": job.replay_of,
             "Size": _size(job.size),
             "Created": moment(job.created_at),
             "Finished": moment(job.completed_at),
             "Took": duration_text(job.duration),
             "Reason": job.reason,
+            "Verified": _verified(job),
         }
     )
     for warning in job.warnings:
@@ -132,10 +199,27 @@ def _print_job(job: ImportJob) -> None:
     if job.files:
         click.echo()
         rows = [
-            (file.name, file.state, file.progress, file.rows, _size(file.size), file.reason or "")
+            (
+                file.name,
+                file.state,
+                file.progress,
+                file.rows,
+                file.rejected_rows or "",
+                _size(file.size),
+                file.reason or "",
+            )
             for file in job.files
         ]
-        print_table(["File", "State", "%", "Rows", "Size", "Reason"], rows, none="")
+        print_table(["File", "State", "%", "Rows", "Rejected", "Size", "Reason"], rows, none="")
+
+
+def _verified(job: ImportJob) -> str | None:
+    if job.verification is None:
+        return None
+    if not job.verification.get("ok"):
+        return "no, see the warnings"
+    sampled = sum(file["sampledRows"] for file in job.verification["files"])
+    return f"{job.verification['readRows']:,} rows counted, {sampled:,} sampled rows equal"
 
 
 def _size(size: int | None) -> str | None:

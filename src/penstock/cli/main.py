@@ -54,11 +54,14 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "indexes": LazyCommand("indexes:indexes", "Create, list, describe and drop indexes."),
     "import": LazyCommand("imports:import_files", "Import files into a collection and follow the job."),
     "jobs": LazyCommand("jobs:jobs", "List, describe, wait for, commit, abort and retry import jobs."),
+    "export": LazyCommand("exports:export", "Export a collection as files that import back equal."),
+    "exports": LazyCommand("exports:exports", "List, describe, wait for, abort and retry exports."),
     "webhooks": LazyCommand("webhooks:webhooks", "Send state changes of import jobs to web addresses."),
     "query": LazyCommand("rows:query", "Print rows that a filter selects."),
     "search": LazyCommand("rows:search", "Print the rows nearest to a vector."),
     "profile": LazyCommand("profile:profile", "Add, list and remove profiles: servers by name."),
     "completion": LazyCommand("completion:completion", "Print the script that completes commands in a shell."),
+    "check": LazyCommand("check:check", "Check import files without a server.", needs_server=True),
     "convert": LazyCommand("convert:convert", "Convert files into import files of a collection."),
 }
 

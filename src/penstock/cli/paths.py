@@ -9,8 +9,10 @@ from pathlib import Path
 
 from penstock.errors import FileMissing
 
+_SERVER_PATHS = ". If only the server can access it, add --server-paths"
 
-def import_groups(paths: Iterable[str], folder: Path | None = None) -> list[list[str]]:
+
+def import_groups(paths: Iterable[str], folder: Path | None = None, *, hint: str = _SERVER_PATHS) -> list[list[str]]:
     """Group files as the create call takes them: one per group, the ``.npy`` files of one folder together.
 
     * An address (``s3://…``, ``file://…``) is sent as it is.
@@ -20,12 +22,13 @@ def import_groups(paths: Iterable[str], folder: Path | None = None) -> list[list
 
     Args:
         folder: what relative paths are relative to; the working directory unless given.
+        hint: end of the error about a file that isn't there.
 
     Raises:
         FileMissing: a path isn't there, or a pattern matches nothing.
     """
     base = Path.cwd() if folder is None else folder
-    return _grouped(full_path for path in paths for full_path in _expand(path, base))
+    return _grouped(full_path for path in paths for full_path in _expand(path, base, hint))
 
 
 def server_groups(paths: Iterable[str]) -> list[list[str]]:
@@ -33,7 +36,7 @@ def server_groups(paths: Iterable[str]) -> list[list[str]]:
     return _grouped(paths)
 
 
-def _expand(path: str, base: Path) -> Sequence[str]:
+def _expand(path: str, base: Path, hint: str) -> Sequence[str]:
     if "://" in path:
         return [path]
     # Not resolved: the server decides about links inside an import root.
@@ -48,9 +51,7 @@ def _expand(path: str, base: Path) -> Sequence[str]:
         if files:
             return files
         raise FileMissing(f"no file matches {path}", path=path)
-    raise FileMissing(
-        f"no file {path} here (looked for {full}). If only the server can access it, add --server-paths", path=path
-    )
+    raise FileMissing(f"no file {path} here (looked for {full}){hint}", path=path)
 
 
 def _grouped(paths: Iterable[str]) -> list[list[str]]:

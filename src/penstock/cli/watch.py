@@ -13,6 +13,7 @@ import click
 from penstock.cli.errors import FAILED, INTERRUPTED, UNFINISHED
 from penstock.cli.live_table import POLL_SECONDS, LiveTable
 from penstock.cli.output import print_json
+from penstock.domain.check_report import Report
 from penstock.domain.sizes import size_text
 from penstock.sdk.errors import JobFailed, JobUnfinished
 from penstock.sdk.job_meter import JobMeter
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from penstock.sdk.jobs import ImportedFile, ImportJob
 
 _FILES_SHOWN = 20
+MAX_ERRORS = 50
+"""Kinds of problems of a dry run that are printed."""
 _STEP_PERCENT = 10
 _STEP_SECONDS = 10.0
 # Servers report times in whole seconds, and the client polls every two.
@@ -53,6 +56,14 @@ def follow(client: Client, job_ids: Sequence[str], *, timeout: float | None = No
             click.echo(summary(job, time.monotonic() - started))
     if as_json:
         print_json([job.raw for job in jobs])
+    elif any(job.report for job in jobs):
+        from penstock.cli.check_reports import print_report
+
+        for job in jobs:
+            if job.report is not None:
+                print_report(Report.from_json(job.report), (), max_errors=MAX_ERRORS, as_json=False)
+    if any(job.report is not None and not job.report["clean"] for job in jobs):
+        sys.exit(FAILED)
     if any(job.is_finished and not job.has_succeeded for job in jobs):
         sys.exit(FAILED)
     if unfinished:
@@ -151,7 +162,9 @@ def _lost_collection(job: ImportJob) -> bool:
 
 def summary(job: ImportJob, seconds: float) -> str:
     """Summarize how a job ended (or its state) in a few lines. ``seconds`` is how long it was watched."""
-    if job.has_succeeded:
+    if job.has_succeeded and job.dry_run:
+        lines = [f"Dry run {job.id} has checked the files for {job.collection}; nothing was imported."]
+    elif job.has_succeeded:
         lines = [_success(job, _took(job, seconds))]
     elif job.is_finished:
         lines = _failure(job)

@@ -6,8 +6,17 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 BOOLEAN = ("true", "false")
+
+
+class OnError(StrEnum):
+    """What a job does about bad rows and files."""
+
+    ABORT = "abort"
+    SKIP_ROW = "skip_row"
+    SKIP_FILE = "skip_file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +26,7 @@ class ImportOption:
     ``help`` is a sentence without its full stop, for ``--help``, the docs and OpenAPI. ``values`` are the only ones
     that it may have; empty: any that its own check accepts. ``metavar`` names such a value. ``has_flag``: ``penstock
     import`` has a flag of its name; of an option that is true or false the flag takes no value and means true.
+    ``is_of_job``: it decides what becomes of the rows, not how files are read, so ``penstock check`` lacks it.
     ``is_of_files``: it says how the files are to be read, and has an effect on an inferred schema, too.
     """
 
@@ -26,6 +36,7 @@ class ImportOption:
     default: str = ""
     metavar: str = "TEXT"
     has_flag: bool = False
+    is_of_job: bool = False
     is_of_files: bool = False
 
     @property
@@ -52,6 +63,14 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         default="true",
     ),
     ImportOption(
+        name="dry_run",
+        help="Read and check all rows, and report errors, duplicate keys, time and disk, without importing any",
+        values=BOOLEAN,
+        default="false",
+        has_flag=True,
+        is_of_job=True,
+    ),
+    ImportOption(
         name="sep",
         help="CSV: column separator, such as '\\t'",
         default="a comma",
@@ -68,6 +87,46 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         values=("dynamic", "drop", "error"),
         default="dynamic",
         has_flag=True,
+    ),
+    ImportOption(
+        name="if_loaded",
+        help="Files that the collection has the rows of: load them again, skip them, or fail",
+        values=("load", "skip", "error"),
+        default="load",
+        has_flag=True,
+        is_of_job=True,
+    ),
+    ImportOption(
+        name="verify",
+        help="With true rows, keys, vectors and searches are checked after the commit",
+        values=BOOLEAN,
+        default="false",
+        has_flag=True,
+        is_of_job=True,
+    ),
+    ImportOption(
+        name="on_error",
+        help="A bad row fails the job (abort), is left out (skip_row), or its file is (skip_file)",
+        values=tuple(policy.value for policy in OnError),
+        default=OnError.ABORT.value,
+        has_flag=True,
+        is_of_job=True,
+    ),
+    ImportOption(
+        name="max_errors",
+        help="Most bad rows of a job, with skip_file most bad files, before it fails: 100, or 1% of all",
+        default="no limit",
+        metavar="COUNT",
+        has_flag=True,
+        is_of_job=True,
+    ),
+    ImportOption(
+        name="max_errors_per_file",
+        help="Most bad rows of one file before the job fails: 100, or 1% of its rows",
+        default="no limit",
+        metavar="COUNT",
+        has_flag=True,
+        is_of_job=True,
     ),
     ImportOption(
         name="mapping", help="JSON object: the columns that fields get their values from, by field", metavar="JSON"

@@ -114,7 +114,8 @@ class ImportFile:
     """An input file of a job: one file, or the set of ``.npy`` files that make up the columns of the same rows.
 
     ``name`` is the caller's text (a NumPy set: the paths joined by blanks). ``size`` is in bytes;
-    ``rows`` is known once read.
+    ``rows`` is known once read, and so are the ``rejected_rows`` that were left out of them. ``error`` has the facts
+    of the ``reason``: rule, field, row, offset and value, as far as known.
     """
 
     ordinal: int
@@ -126,6 +127,8 @@ class ImportFile:
     total_rows: int = 0
     finished_at: datetime | None = None
     reason: str | None = None
+    rejected_rows: int = 0
+    error: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +140,9 @@ class FileRange:
     estimates the Arrow bytes where they differ from ``size``, for split packing.
 
     The planner adds the ordinal of the ``file`` in the job, the name of its ``format``, the values of its partition
-    ``columns``, and the ``partition`` of its rows (None where a partition key decides per row). ``rows`` is known
-    once the range is staged.
+    ``columns``, and the ``partition`` of its rows (None where a partition key decides per row). ``rows`` and
+    ``rejected`` rows are known once the range is staged. ``only`` are the numbers of the rows to import, in a replay
+    of rejected rows; None is all. ``first_row`` is then the number of the range's first row in the file.
     """
 
     spec: Mapping[str, Any]
@@ -150,6 +154,14 @@ class FileRange:
     columns: Mapping[str, Any] = field(default_factory=dict)
     partition: int | None = None
     rows: int = 0
+    rejected: int = 0
+    only: tuple[int, ...] | None = None
+    first_row: int | None = None
+
+    @property
+    def read_rows(self) -> int:
+        """Rows of the file that the range holds, once it is staged."""
+        return self.rows + self.rejected
 
     @property
     def weight(self) -> int:
@@ -161,10 +173,12 @@ class FileRange:
         spec: dict[str, Any] = {"format": self.format, "part": dict(self.spec), "partition": self.partition}
         if self.columns:
             spec["columns"] = dict(self.columns)
+        if self.only is not None:
+            spec |= {"only": list(self.only), "first_row": self.first_row}
         return {"file": self.file, "spec": spec, "size": self.size}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], rows: int = 0) -> FileRange:
+    def from_json(cls, data: Mapping[str, Any], rows: int = 0, rejected: int = 0) -> FileRange:
         """Deserialize the result of :meth:`to_json`; the catalog has the ``rows`` beside it."""
         spec = data["spec"]
         return cls(
@@ -175,6 +189,9 @@ class FileRange:
             columns=spec.get("columns", {}),
             partition=spec["partition"],
             rows=rows,
+            rejected=rejected,
+            only=None if spec.get("only") is None else tuple(spec["only"]),
+            first_row=spec.get("first_row"),
         )
 
 
@@ -182,7 +199,8 @@ class FileRange:
 class Split:
     """The unit of work that a worker stages at a time: a range of a large file, or many small files, in order.
 
-    ``staged`` is the engine's opaque record of its staged files, ``warnings`` those of its staging.
+    ``staged`` is the engine's opaque record of its staged files, ``warnings`` those of its staging; ``report`` is
+    what a dry run has found, which stages nothing.
     ``auto_id_start`` begins the id range reserved at plan time, so that a retried split generates the same ids.
     """
 
@@ -193,6 +211,7 @@ class Split:
     attempts: int = 0
     staged: Any = None
     warnings: tuple[JobWarning, ...] = ()
+    report: Any = None
 
     @property
     def size(self) -> int:
@@ -216,7 +235,12 @@ class ImportJob:
 
     ``deadline`` is when an unfinished job times out; ``has_credentials`` says that its files are opened with the
     caller's own keys; ``trace`` is the W3C traceparent of the call that created it. ``field_count`` is how many
-    fields the collection had then, the only ones that its rows have values of; None is all.
+    fields the collection had then, the only ones that its rows have values of; None is all. ``verification``
+    is the result of the option ``verify``, as JSON.
+
+    ``rejected_rows`` and ``skipped_files`` were left out by its option on_error; ``reject_bytes`` is the size of the
+    rejected rows that are kept. ``replay_of`` is the job whose rejected rows or files it imports; ``replays_rows``:
+    those rows, from the files of that job.
     """
 
     id: int
@@ -245,6 +269,22 @@ class ImportJob:
     has_credentials: bool = False
     trace: str | None = None
     field_count: int | None = None
+    verification: Mapping[str, Any] | None = None
+    rejected_rows: int = 0
+    skipped_files: int = 0
+    reject_bytes: int = 0
+    replay_of: int | None = None
+    replays_rows: bool = False
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether it only checks its files: none of its rows will be visible."""
+        return self.options.get("dry_run", "").lower() == "true"
+
+    @property
+    def imported_rows(self) -> int:
+        """Rows read while it runs, and visible rows once it has completed."""
+        return 0 if self.has_failed or self.is_dry_run else self.rows
 
     @property
     def has_failed(self) -> bool:

@@ -116,6 +116,24 @@ class TableContents:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotFragment:
+    """A fragment of a table: rows, stored bytes, and its rows by partition, if they were asked for."""
+
+    id: int
+    rows: int
+    size: int
+    partitions: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The newest version of a table, and its fragments."""
+
+    version: int
+    fragments: Sequence[SnapshotFragment]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCapabilities:
     """What an engine can do of what a collection may ask for.
 
@@ -232,6 +250,32 @@ class Engine(Protocol):
         """Delete staged files by name. Idempotent."""
         ...
 
+    def save_rejects(self, table_id: str, job_id: int, name: str, content: bytes) -> None:
+        """Write a file of a job's rejected rows durably, replacing one of that name. Runs in a worker.
+
+        The files of a table go with it: :meth:`drop`.
+
+        Raises:
+            StorageFull, StorageUnavailable, StorageError
+        """
+        ...
+
+    def reject_names(self, table_id: str, job_id: int) -> list[str]:
+        """The names of the files of a job's rejected rows, sorted."""
+        ...
+
+    def rejects(self, table_id: str, job_id: int, name: str) -> bytes | None:
+        """Read such a file; None if it does not exist."""
+        ...
+
+    def jobs_with_rejects(self, table_id: str) -> list[int]:
+        """The ids of the jobs that have such files."""
+        ...
+
+    def delete_rejects(self, table_id: str, job_id: int, names: Sequence[str] | None = None) -> None:
+        """Delete such files of a job, all without ``names``. Idempotent."""
+        ...
+
     def count(self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None) -> int: ...
 
     def query(
@@ -315,6 +359,33 @@ class MaintainableEngine(Engine, Protocol):
 
         Raises:
             StorageConflict: other commits kept changing the table; try again later.
+        """
+        ...
+
+    def job_rows(self, table: Table, job_id: int) -> int:
+        """Count the rows of a job in the newest version, expired ones included."""
+        ...
+
+    def snapshot(self, table: Table, *, by_partition: bool) -> Snapshot:
+        """List the fragments of the newest version; ``by_partition`` counts the rows of each partition in them."""
+        ...
+
+    def scan(
+        self,
+        table: Table,
+        fragments: Sequence[int],
+        *,
+        filter: Filter | None = None,
+        partitions: Sequence[int] | None = None,
+        columns: Sequence[str] = (),
+    ) -> Iterator[pa.RecordBatch]:
+        """Read fragments of exactly the version ``table.version``, in order, in canonical types and bounded memory.
+
+        Equal calls return equal rows. ``columns`` are field names and ``$meta``.
+
+        Raises:
+            TableDamaged: the version is no longer kept.
+            StorageError, StorageUnavailable
         """
         ...
 

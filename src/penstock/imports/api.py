@@ -6,7 +6,15 @@ from typing import Protocol
 
 from penstock.domain.access import Caller
 from penstock.domain.jobs import ImportJob
-from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
+from penstock.imports.requests import (
+    CreateImport,
+    JobDetails,
+    JobPage,
+    JobQuery,
+    LoadedFiles,
+    ReplayImport,
+    StoreCredentials,
+)
 
 
 class Imports(Protocol):
@@ -26,8 +34,27 @@ class Imports(Protocol):
         """
         ...
 
+    def loaded(self, request: CreateImport) -> LoadedFiles:
+        """Find the files of a request that the collection has the rows of. Creates nothing.
+
+        Raises:
+            as :meth:`create`; FileMissing, SourceError: a file can't be located.
+        """
+        ...
+
     def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
         """Raises JobNotFound, also for a job of another cluster, or of a database that the caller may not read."""
+        ...
+
+    def replay(self, request: ReplayImport) -> ImportJob:
+        """Create a job of what an earlier job left out, with its options.
+
+        Raises:
+            JobNotFound, PermissionDenied.
+            JobStateConflict: that job isn't Completed, has left out nothing, or has not kept its rejected rows.
+            MissingParameter: its files need the caller's own credentials.
+            CollectionNotFound, PartitionNotFound, PathNotAllowed, LimitExceeded, ImportRefused: as :meth:`create`.
+        """
         ...
 
     def list(self, query: JobQuery) -> JobPage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from penstock.domain.durations import parse_duration
+from penstock.domain.error_budget import ErrorPolicy
 from penstock.domain.import_options import IMPORT_OPTIONS
 from penstock.errors import ImportRefused, InvalidParameter, MissingParameter, Unsupported, shorten
 from penstock.imports.requests import StoreCredentials
@@ -73,6 +74,11 @@ def check_options(options: Mapping[str, str], partition: str | None = None) -> N
     if options.get("timeout"):
         parse_duration(options["timeout"])
     formats.check_options(options)
+    if options.get("dry_run", "").lower() == "true" and options.get("auto_commit", "").lower() == "false":
+        raise ImportRefused(
+            "options.dry_run has nothing to commit, so options.auto_commit can't be false. Leave one of them out",
+            option="auto_commit",
+        )
     for option in IMPORT_OPTIONS:
         value = options.get(option.name)
         if value and option.values and (value.lower() if option.is_boolean else value) not in option.values:
@@ -80,3 +86,4 @@ def check_options(options: Mapping[str, str], partition: str | None = None) -> N
                 f"options.{option.name} must be one of {', '.join(option.values)}, not {shorten(value)}",
                 option=option.name,
             )
+    ErrorPolicy.of(options)

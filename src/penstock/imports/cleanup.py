@@ -138,6 +138,7 @@ class Retention:
                 # Let other transactions write in between.
                 if stop.wait(_BATCH_PAUSE_SECONDS):
                     return
+            total += catalog.exports.forget(cluster_id, before)
             if total:
                 log.info("jobs.expired", cluster_id=cluster_id, jobs=total)
         self._last_run = time.monotonic()
@@ -159,6 +160,7 @@ class OrphanCleanup:
             if time.monotonic() - self._done.get(collection.id, float("-inf")) <= _ORPHAN_SCAN_SECONDS:
                 continue
             try:
+                self.delete_rejects(collection)
                 is_done = self.sweep(collection)
             except StorageError as error:  # may affect one tenant only
                 log.warning("orphan_scan.skipped", collection_id=collection.id, error=str(error))
@@ -183,6 +185,14 @@ class OrphanCleanup:
             engine.discard(collection.id, [orphans])
             log.warning("orphan_files.deleted", collection_id=collection.id, size=orphans.size, note=orphans.note)
         return True
+
+    def delete_rejects(self, collection: Collection) -> None:
+        """Delete the rejected rows of the jobs that the retention has deleted."""
+        engine = self._context.engines.for_collection(collection)
+        for job_id in engine.jobs_with_rejects(collection.id):
+            if self._context.catalog.jobs.cluster_of(job_id) is None:
+                engine.delete_rejects(collection.id, job_id)
+                log.info("rejected_rows.deleted", collection_id=collection.id, job_id=str(job_id))
 
     def _collections(self) -> Sequence[Collection]:
         catalog = self._context.catalog

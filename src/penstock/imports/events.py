@@ -32,8 +32,8 @@ class Observer(Protocol):
         """``step`` (``planning``, ``split``, ``commit``) failed with a transient error; it is retried."""
         ...
 
-    def staged(self, rows: int, size: int) -> None:
-        """A split was read, checked and staged: its rows, and the bytes of its file ranges."""
+    def staged(self, rows: int, size: int, rejected: int = 0) -> None:
+        """A split was read, checked and staged: its rows, the bytes of its file ranges, and the rows left out."""
         ...
 
     def published(self, rows: int, size: int) -> None:
@@ -70,7 +70,7 @@ class NullObserver:
     def retrying(self, step: str, error: BaseException) -> None:
         return None
 
-    def staged(self, rows: int, size: int) -> None:
+    def staged(self, rows: int, size: int, rejected: int = 0) -> None:
         return None
 
     def published(self, rows: int, size: int) -> None:
@@ -107,9 +107,9 @@ class Observers:
         for observer in self._observers:
             observer.retrying(step, error)
 
-    def staged(self, rows: int, size: int) -> None:
+    def staged(self, rows: int, size: int, rejected: int = 0) -> None:
         for observer in self._observers:
-            observer.staged(rows, size)
+            observer.staged(rows, size, rejected)
 
     def published(self, rows: int, size: int) -> None:
         for observer in self._observers:

@@ -7,7 +7,7 @@ last finished split, and a process that lost its lease changes nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from penstock.domain.collections import Collection
-from penstock.domain.jobs import ImportJob, JobState, JobWarning, merge_warnings
+from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.engines.base import Engine, Published, Table
 from penstock.errors import (
@@ -31,18 +31,23 @@ from penstock.errors import (
     TaskCancelled,
     Transient,
 )
+from penstock.imports.checksums import ChecksumTask, ExpectedContent, verify_checksums
 from penstock.imports.context import ImportContext, staged_of
+from penstock.imports.dry_run.job import CheckingRun, plan_problems, spool_of
 from penstock.imports.leased_job import LeasedJob
+from penstock.imports.loaded_files import without_loaded
 from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.memory_budget import too_large
 from penstock.imports.planner import Plan, check_sizes, plan_ranges, resolve_files
 from penstock.imports.progress import COMMITTED, UNCOMMITTED
+from penstock.imports.reject_files import SplitRejects
+from penstock.imports.replays import plan_of_rows
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.retry import MAX_BACKOFF_SECONDS, RetriesExhausted
 from penstock.imports.split_packing import pack_splits
 from penstock.imports.staging import SplitFailed, StagingRun
 from penstock.imports.tasks import file_at
-from penstock.imports.verification import ExpectedContent, VerifyTask, verify_file
+from penstock.imports.verification import VerifyTask, verify_job
 from penstock.imports.withdrawal import withdraw_intent
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.sources.base import Location
@@ -137,15 +142,19 @@ class JobRun:
             split_bytes=self._context.settings.split_bytes,
             workers=self._runner.slots,
             locations=jobs.locations(self.job.id),
-            splits=jobs.splits(self.job.id),
+            # A dry run has staged nothing that another plan could use.
+            splits=[] if self.job.is_dry_run else jobs.splits(self.job.id),
         )
+        if self.job.is_dry_run:
+            self._catalog.claims.save_report(self.job, {"problems": plan_problems(plan)})
         self._leased.job = self._catalog.claims.save_plan(
             self.job,
             plan.files,
             splits,
             merge_warnings([self._leased.option_warnings(), list(plan.warnings)]),
             self._context.settings.quota,
-            auto_id=collection.schema.auto_id,
+            auto_id=collection.schema.auto_id and not self.job.is_dry_run,
+            errors={} if self.job.is_dry_run else plan.errors,
         )
         self._engines.for_collection(collection).discard(collection.id, [staged_of(split.staged) for split in stale])
         self._observer.moved(self.job)
@@ -155,6 +164,9 @@ class JobRun:
         self._leased.save_planning()
         warnings: list[JobWarning] = []
         expected: list[ExpectedContent] = []
+        if self.job.replays_rows:
+            engine = self._engines.for_collection(collection)
+            return plan_of_rows(self._catalog, engine, self.job, self._roots(), self._keys())
         files = resolve_files(
             self._catalog.jobs.groups(self.job.id),
             self._roots(),
@@ -164,7 +176,8 @@ class JobRun:
             expected,
         )
         check_sizes(files, self._context.settings)
-        self._verify(expected)
+        self._verify_checksums(expected)
+        files = without_loaded(files, collection.id, self.job.options, self._catalog.loaded_files, warnings)
         plan = plan_ranges(
             files,
             collection.schema,
@@ -172,16 +185,32 @@ class JobRun:
             self._context.settings,
             self._partition(collection),
             self._run_plan_tasks,
+            keep_errors=self.job.is_dry_run,
         )
         return replace(plan, warnings=merge_warnings([warnings, list(plan.warnings)]))
 
     def _stage(self) -> None:
         with self._observer.step("staging", {"bytes": self.job.size}):
             collection = self._leased.collection()
-            StagingRun(self._leased, self._runner, collection, self._locations()).run()
-            self._end_staging(collection)
+            if self.job.is_dry_run:
+                self._check(collection)
+                return
+            run = StagingRun(self._leased, self._runner, collection, self._locations())
+            run.run()
+            self._end_staging(collection, list(run.rejects()), run.skipped_files)
 
-    def _end_staging(self, collection: Collection) -> None:
+    def _check(self, collection: Collection) -> None:
+        """Check the splits of a dry run, and take the way of an import from here on, with nothing to publish."""
+        checking = CheckingRun(self._leased, self._runner, collection, self._locations())
+        checking.run()
+        report = checking.report()
+        self._catalog.claims.save_report(self.job, report.to_json())
+        self._leased.move(
+            JobState.COMMITTING, progress=COMMITTED, stage="committing", rows=report.rows, total_rows=report.rows
+        )
+        spool_of(self._context, self.job.id).drop()
+
+    def _end_staging(self, collection: Collection, rejects: Sequence[SplitRejects], skipped_files: int) -> None:
         current = self._catalog.collections.by_id(collection.id) or collection
         if (engine := self._engines.maintainable(current)) is not None:
             # Checked while the job may still fail: after the intent it is bound to its rows.
@@ -189,7 +218,20 @@ class JobRun:
                 partial(engine.refuse_damaged, Table.of(current)), "commit", "checking the table before the commit"
             )
         rows = sum(split.rows for split in self._catalog.jobs.splits(self.job.id))
-        snapshot = {"rows": rows, "total_rows": rows}
+        rejected = sum(sum(split.rows) for split in rejects)
+        snapshot: dict[str, Any] = {
+            "rows": rows,
+            "total_rows": rows,
+            "rejected_rows": rejected,
+            "skipped_files": skipped_files,
+            "reject_bytes": sum(split.size for split in rejects),
+        }
+        if rejected or skipped_files:
+            kept = sum(split.kept for split in rejects)
+            snapshot["warnings"] = [
+                *self.job.warnings,
+                *_warnings_of_rejects(self.job, rejected, kept, skipped_files),
+            ]
         if not self.job.auto_commit:
             self._leased.move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **snapshot)
             return
@@ -198,6 +240,9 @@ class JobRun:
         )
 
     def _commit(self) -> None:
+        if self.job.is_dry_run:
+            self._leased.move(JobState.INDEXING)
+            return
         collection = self._catalog.collections.by_id(self.job.collection_id)
         if collection is None:
             self._end_dropped()
@@ -249,6 +294,9 @@ class JobRun:
 
     def _index(self) -> None:
         warnings = self._leased.warnings()
+        if self.job.is_dry_run:
+            self._complete(warnings)
+            return
         if not self._context.settings.wait_for_index:
             self._complete(warnings)
             self._maintenance.request(self.job.collection_id)
@@ -265,7 +313,46 @@ class JobRun:
         self._complete(warnings)
 
     def _complete(self, warnings: Sequence[JobWarning]) -> None:
-        self._leased.move(JobState.COMPLETED, progress=100, warnings=warnings)
+        if self.job.options.get("verify", "").lower() != "true":
+            self._leased.move(JobState.COMPLETED, progress=100, warnings=warnings)
+            return
+        verification, problems = self._verify()
+        self._leased.move(
+            JobState.COMPLETED, progress=100, warnings=[*warnings, *problems], verification=verification
+        )
+
+    def _verify(self) -> tuple[Mapping[str, Any] | None, list[JobWarning]]:
+        """Verify the committed rows; problems are warnings, as the rows are visible."""
+        collection = self._catalog.collections.by_id(self.job.collection_id)
+        if collection is None:
+            return None, []
+        splits = self._catalog.jobs.splits(self.job.id)
+        try:
+            collection = replace(collection, schema=collection.schema.first_fields(self.job.field_count))
+            run = StagingRun(self._leased, self._runner, collection, self._locations())
+            task = VerifyTask(
+                stage=run.task(splits[0]) if splits else run.task(Split(ordinal=0, ranges=())),
+                splits=splits,
+                files=self._catalog.jobs.files(self.job.id),
+                specs=self._catalog.collections.indexes(collection.id),
+                memory_limit=self._context.settings.worker_memory,
+            )
+            handle = self._runner.submit(verify_job, task)
+            while not _wait(handle, 0.2):
+                if self._leased.stop.is_set():
+                    handle.cancel()
+                    raise TaskCancelled("the server is stopping; the rows are verified after its restart")
+                self._leased.save_indexing(1.0)
+            result: Mapping[str, Any] = handle.future.result()
+        except (LeaseLost, TaskCancelled, CatalogError):
+            raise
+        except PenstockError as error:
+            text = f"the rows are committed, but they could not be verified: {error}"
+            return {"ok": False, "problems": [text]}, [JobWarning(code="not_verified", message=text)]
+        return result, [
+            JobWarning(code="verification_failed", message=f"VERIFICATION FAILED, the rows are committed: {problem}")
+            for problem in result["problems"]
+        ]
 
     def _release_for_retry(self, error: Exception) -> None:
         """Show the error as the job's reason and release the lease for a later retry: no failure after the intent.
@@ -281,18 +368,18 @@ class JobRun:
 
     # Helpers
 
-    def _verify(self, expected: Sequence[ExpectedContent]) -> None:
+    def _verify_checksums(self, expected: Sequence[ExpectedContent]) -> None:
         """Verify the checksums of files. Raises DataError."""
         size = sum(content.location.size for content in expected)
         verified = 0
         tasks = [
-            VerifyTask(expected=content, memory_limit=self._context.settings.worker_memory) for content in expected
+            ChecksumTask(expected=content, memory_limit=self._context.settings.worker_memory) for content in expected
         ]
 
         def save(running: int) -> None:
             self._leased.save_verifying((verified + running) / max(size, 1))
 
-        for file_size in self._run_tasks(verify_file, tasks, save):
+        for file_size in self._run_tasks(verify_checksums, tasks, save):
             verified += file_size
 
     def _run_plan_tasks(self, function: Callable[[Any, TaskContext], Any], tasks: Sequence[Any]) -> Iterable[Any]:
@@ -351,6 +438,21 @@ class JobRun:
         if collection.schema.partition_key:
             return None
         return self._catalog.collections.partition(collection.id, self.job.partition or DEFAULT_PARTITION).number
+
+
+def _warnings_of_rejects(job: ImportJob, rejected: int, kept: int, skipped_files: int) -> list[JobWarning]:
+    """The warnings that rows or files were left out, and that not all such rows were kept."""
+    warnings = []
+    if rejected:
+        text = f"rejected rows were left out, as on_error=skip_row says: penstock jobs errors {job.id} shows why"
+        warnings.append(JobWarning(code="rows_rejected", message=text, count=rejected))
+    if kept < rejected:
+        text = f"of the rejected rows only the first ones of each split were kept, {kept:,} of {rejected:,}"
+        warnings.append(JobWarning(code="rejects_not_kept", message=text, count=rejected - kept))
+    if skipped_files:
+        text = f"bad files were left out, as on_error=skip_file says: penstock jobs errors {job.id} shows why"
+        warnings.append(JobWarning(code="files_skipped", message=text, count=skipped_files))
+    return warnings
 
 
 def _wait(handle: TaskHandle[Any], seconds: float) -> bool:

@@ -178,6 +178,7 @@ class MaintenanceWorker:
         task = MaintenanceTask(
             engine=engine,
             table=Table.of(collection, expiry),
+            kept_version=self._catalog.exports.pinned_version(collection.id),
             old_version_retention=self._settings.old_version_retention,
             old_version_share=self._settings.old_version_share,
             old_version_min_age=self._settings.old_version_min_age,

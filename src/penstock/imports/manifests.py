@@ -1,6 +1,6 @@
 """Resolve manifests to import files, and check the files' sizes and ETags.
 
-Checksums need the whole content: they are returned, and verified in workers (:mod:`penstock.imports.verification`).
+Checksums need the whole content: they are returned, and verified in workers (:mod:`penstock.imports.checksums`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from penstock.errors import DataError, ImportRefused, LimitExceeded, PathNotAllowed, Unsupported
+from penstock.imports.checksums import ExpectedContent
 from penstock.imports.requests import StoreCredentials
-from penstock.imports.verification import ExpectedContent
 from penstock.sources.base import Listing, ListingKind, Location
 from penstock.sources.manifests import MAX_BYTES, ManifestEntry, parse_manifest
 from penstock.sources.opening import open_source, unchanged

@@ -6,7 +6,8 @@ All works on whole columns: a renamed column is not touched.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -60,23 +61,42 @@ class MappedBatches:
     def warnings(self) -> list[JobWarning]:
         return [JobWarning(code="column_cast", message=text, count=rows) for text, rows in self._counts.items()]
 
-    def convert(self, batches: Iterable[RowBatch]) -> Iterator[RowBatch]:
-        """Yield a reader's batches with the columns of the fields.
+    def read(self, batches: Iterator[RowBatch]) -> RowBatch | None:
+        """Return the next batch of a reader, whose errors name the column and the field then.
 
         Raises:
-            DataError: what the reader raises, or a value that can't be cast; names the column and the field.
+            DataError: what the reader raises.
         """
-        iterator = iter(batches)
-        while (batch := self._next(iterator)) is not None:
-            yield self._convert(batch) if self._mapping else batch
-
-    def _next(self, batches: Iterator[RowBatch]) -> RowBatch | None:
         try:
-            return next(batches, None)
+            batch = next(batches, None)
         except DataError as error:
             raise self._mapping.name_field(error) from None
+        if batch is None or not batch.rejects:
+            return batch
+        named = [
+            replace(reject, errors=[self._mapping.name_field(error) for error in reject.errors])
+            for reject in batch.rejects
+        ]
+        return replace(batch, rejects=named)
 
-    def _convert(self, batch: RowBatch) -> RowBatch:
+    @contextmanager
+    def undone_on_error(self) -> Iterator[None]:
+        """Forget what is counted inside if that raises: the rows may be converted again."""
+        counts = self._counts.copy()
+        try:
+            yield
+        except DataError:
+            self._counts = counts
+            raise
+
+    def convert(self, batch: RowBatch) -> RowBatch:
+        """Return a reader's batch with the columns of the fields.
+
+        Raises:
+            DataError: a value that can't be cast; names the column and the field.
+        """
+        if not self._mapping:
+            return batch
         columns: list[Array] = []
         fields: list[pa.Field[Any]] = []
         for column, array in zip(batch.batch.schema, batch.batch.columns, strict=True):
@@ -88,7 +108,10 @@ class MappedBatches:
                 columns.append(array)
                 fields.append(pa.field(name, array.type))
         except DataError as error:
-            raise error.at(row=batch.first_row + (error.row or 0)) from None
+            if error.row is None:
+                raise
+            row = int(batch.row_numbers[error.row])
+            raise error.at(row=row, bad_rows=error.bad_rows if row == error.row else None) from None
         return replace(batch, batch=pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields)))
 
     def _computed(self, batch: RowBatch) -> Iterator[tuple[str, Array]]:

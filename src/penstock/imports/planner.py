@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeAlias
 
 from penstock.domain.jobs import FileRange, JobWarning, merge_warnings
 from penstock.domain.schema import CollectionSchema
-from penstock.errors import DataError, LimitExceeded, shorten
+from penstock.errors import DataError, LimitExceeded, PenstockError, shorten
+from penstock.imports.checksums import ExpectedContent
 from penstock.imports.delta_log import without_removed
 from penstock.imports.manifests import resolve_manifest
 from penstock.imports.mapping_options import column_mapping_of
@@ -26,7 +27,6 @@ from penstock.imports.tasks import (
     plan_files,
     scan_range,
 )
-from penstock.imports.verification import ExpectedContent
 from penstock.readers.base import InputFile
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import FORMATS, format_named
@@ -47,11 +47,12 @@ _MAX_LISTED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Input files, and their file ranges in order."""
+    """Input files, and their file ranges in order; ``errors`` are those of files without ranges, by ordinal."""
 
     files: Sequence[InputFile]
     ranges: Sequence[FileRange]
     warnings: Sequence[JobWarning]
+    errors: Mapping[int, PenstockError] = field(default_factory=dict)
 
 
 def resolve_files(
@@ -117,13 +118,16 @@ def plan_ranges(
     settings: JobSettings,
     partition: int | None,
     run: RunTasks,
+    *,
+    keep_errors: bool = False,
 ) -> Plan:
     """Cut input files into file ranges, in workers, since headers and footers may be hostile.
 
     Large text files get a boundary scan first, of all spans in parallel.
 
     ``options`` are the job's import options. ``partition`` is where all rows go, None where a partition key decides
-    per row. ``run`` maps a function over tasks on a runner and returns the results in order.
+    per row. ``run`` maps a function over tasks on a runner and returns the results in order. With ``keep_errors`` the
+    plan has the errors of the files that can't be planned, and the ranges of the others.
 
     Raises:
         LimitExceeded: a file, or all files together, are larger than the settings allow.
@@ -148,13 +152,20 @@ def plan_ranges(
             split_bytes=settings.split_bytes,
             batch_bytes=settings.batch_bytes,
             memory_limit=settings.worker_memory,
+            keeps_errors=keep_errors,
         )
         for start in range(0, len(files), _FILES_PER_TASK)
     ]
     plans = [plan for results in run(plan_files, tasks) for plan in results]
     file_ranges = _cut(files, plans, run, settings.worker_memory)
-    for file, ranges in zip(files, file_ranges, strict=True):
-        _check_expansion(file, ranges)
+    errors = {ordinal: plan.error for ordinal, plan in enumerate(plans) if plan.error is not None}
+    for ordinal, (file, ranges) in enumerate(zip(files, file_ranges, strict=True)):
+        try:
+            _check_expansion(file, ranges)
+        except DataError as error:
+            if not keep_errors:
+                raise
+            errors[ordinal], file_ranges[ordinal] = error, []
     return Plan(
         files=[_with_total_rows(file, ranges) for file, ranges in zip(files, file_ranges, strict=True)],
         ranges=[
@@ -163,6 +174,7 @@ def plan_ranges(
             for file_range in ranges
         ],
         warnings=merge_warnings([list(column_warnings), *(list(plan.warnings) for plan in plans)]),
+        errors=errors,
     )
 
 

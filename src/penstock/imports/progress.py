@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import accumulate
 
 from penstock.domain.jobs import FileRange, FileState, ImportFile, Split, SplitState
+from penstock.errors import facts_of
 from penstock.runners.base import TaskHandle
 
 PLANNED = 2
@@ -24,6 +25,7 @@ class _SplitProgress:
 
     split: Split
     range_rows: Sequence[int]
+    range_rejects: Sequence[int]
     handle: TaskHandle[object] | None = None
     done: int = 0
     rows: int = 0
@@ -54,6 +56,11 @@ class _RangeProgress:
             return progress.range_rows[self.number]
         return progress.rows if len(progress.split.ranges) == 1 else 0
 
+    @property
+    def rejected(self) -> int:
+        """Rows of the range that were left out, once it is staged."""
+        return self.progress.range_rejects[self.number] if self.progress.staged else 0
+
 
 class ProgressTracker:
     """Aggregates the progress of splits for the job and each of its files. Thread-safe."""
@@ -62,7 +69,12 @@ class ProgressTracker:
         self._lock = threading.Lock()
         self._files = {file.ordinal: file for file in files}
         self._splits = {
-            split.ordinal: _SplitProgress(split, [file_range.rows for file_range in split.ranges]) for split in splits
+            split.ordinal: _SplitProgress(
+                split,
+                [file_range.rows for file_range in split.ranges],
+                [file_range.rejected for file_range in split.ranges],
+            )
+            for split in splits
         }
         self._ranges: Mapping[int, list[_RangeProgress]] = {file.ordinal: [] for file in files}
         for progress in self._splits.values():
@@ -86,21 +98,60 @@ class ProgressTracker:
             progress.handle = handle
             self._running[split.ordinal] = progress
 
-    def staged(self, split: Split, range_rows: Sequence[int]) -> None:
+    def staged(self, split: Split, range_rows: Sequence[int], range_rejects: Sequence[int] = ()) -> None:
         with self._lock:
             progress = self._running.pop(split.ordinal, None) or self._splits[split.ordinal]
             progress.handle, progress.staged = None, True
             progress.done, progress.rows, progress.range_rows = split.size, sum(range_rows), range_rows
+            progress.range_rejects = range_rejects or [0] * len(range_rows)
             self._staged_bytes += progress.done
             self._staged_rows += progress.rows
             self._touched.update(file_range.file for file_range in split.ranges)
 
-    def failed(self, file: int, reason: str) -> None:
+    def unstaged(self, split: Split) -> None:
+        """Count a staged split as one that is staged again."""
+        with self._lock:
+            progress = self._splits[split.ordinal]
+            self._staged_bytes -= progress.done
+            self._staged_rows -= progress.rows
+            progress.staged, progress.done, progress.rows = False, 0, 0
+            self._touched.update(file_range.file for file_range in split.ranges)
+
+    def failed(self, file: int, error: BaseException) -> None:
         with self._lock:
             self._files[file] = replace(
-                self._files[file], state=FileState.FAILED, reason=reason, finished_at=datetime.now(UTC)
+                self._files[file],
+                state=FileState.FAILED,
+                reason=str(error),
+                error=facts_of(error),
+                finished_at=datetime.now(UTC),
             )
             self._failed.append(file)
+
+    def skipped(self, file: ImportFile) -> None:
+        """Take over the state of a file that is left out."""
+        with self._lock:
+            self._files[file.ordinal] = file
+
+    @property
+    def read_rows(self) -> int:
+        """Rows of the files that are staged or rejected."""
+        with self._lock:
+            return self._staged_rows + self._rejected(None)
+
+    def rejected_rows(self, file: int | None = None) -> int:
+        """Rows of the staged splits that were left out, of a file or of all."""
+        with self._lock:
+            return self._rejected(file)
+
+    def _rejected(self, file: int | None) -> int:
+        files = self._ranges if file is None else [file]
+        return sum(file_range.rejected for ordinal in files for file_range in self._ranges[ordinal])
+
+    def rows_of(self, file: int) -> int:
+        """Rows of a file that are staged or rejected."""
+        with self._lock:
+            return sum(file_range.rows + file_range.rejected for file_range in self._ranges[file])
 
     def snapshot(self) -> tuple[int, int, list[ImportFile]]:
         """Percent of the job, rows read, and the files that changed since the last call."""
@@ -125,8 +176,11 @@ class ProgressTracker:
             before = [
                 file_range for file_range in ranges if (file_range.progress.split.ordinal, file_range.number) < here
             ]
+            first = split.ranges[number].first_row
+            if first is not None:
+                return first
             return (
-                sum(file_range.rows for file_range in before)
+                sum(file_range.rows + file_range.rejected for file_range in before)
                 if all(file_range.progress.staged for file_range in before)
                 else None
             )
@@ -158,6 +212,7 @@ class ProgressTracker:
 
 def _updated_file(file: ImportFile, ranges: Sequence[_RangeProgress]) -> ImportFile:
     rows = sum(file_range.rows for file_range in ranges)
+    file = replace(file, rejected_rows=sum(file_range.rejected for file_range in ranges))
     if all(file_range.progress.staged for file_range in ranges):
         return replace(
             file,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
+from penstock.catalog.jobs.loaded_files import LoadedFile
 from penstock.domain.access import Caller
 from penstock.domain.jobs import ImportFile, ImportJob, JobState
 
@@ -50,11 +52,36 @@ class CreateImport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayImport:
+    """A call to import the rejected rows, or the files that were left out, of a job: from ``groups`` of corrected
+    files, or from the job's own files where there are none."""
+
+    cluster_id: str
+    job_id: int
+    groups: Sequence[Sequence[str]] = ()
+    keys: StoreCredentials
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobDetails:
-    """A job and its files, in the order of the request. ``files`` is empty until the job has been planned."""
+    """A job and its files, in the order of the request. ``files`` is empty until the job has been planned; ``report``
+    is that of a dry run, as JSON, once it has completed."""
 
     job: ImportJob
     files: Sequence[ImportFile]
+    report: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedFiles:
+    """The answer to which of some files a collection has the rows of: by name, with their last jobs.
+
+    ``total`` counts the files that were asked about.
+    """
+
+    loaded: Sequence[tuple[str, LoadedFile]]
+    total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

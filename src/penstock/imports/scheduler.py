@@ -25,6 +25,7 @@ from penstock.imports.cleanup import (
     purge_deleted_secrets,
 )
 from penstock.imports.context import ImportContext
+from penstock.imports.dry_run.job import delete_key_spools
 from penstock.imports.executor import Executor
 from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.throttle import Throttle
@@ -214,6 +215,7 @@ class Scheduler:
             for step in (
                 purge_deleted_secrets,
                 delete_staged_files,
+                delete_key_spools,
                 drop_tables,
                 delete_expired_idempotency_keys,
                 finish_added_fields,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,11 +30,22 @@ from penstock.errors import (
 from penstock.imports.checks import check_groups, check_options, check_paths
 from penstock.imports.events import NullObserver, Observer
 from penstock.imports.file_probe import FileProbe
+from penstock.imports.loaded_files import loaded_among
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.planner import check_input
-from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
+from penstock.imports.replays import check_kept, check_replay, replayed_options, skipped_groups
+from penstock.imports.requests import (
+    CreateImport,
+    JobDetails,
+    JobPage,
+    JobQuery,
+    LoadedFiles,
+    ReplayImport,
+    StoreCredentials,
+)
 from penstock.imports.settings import JobSettings
 from penstock.imports.uploads import uploads_of
+from penstock.readers.base import InputFile
 from penstock.sources.globs import has_wildcards
 from penstock.sources.manifests import is_manifest
 from penstock.sources.roots import ImportRoots
@@ -120,9 +132,30 @@ class ImportService:
         self._wake()
         return job
 
+    def loaded(self, request: CreateImport) -> LoadedFiles:
+        cluster = self._catalog.clusters.get(request.cluster_id)
+        request.caller.require(Role.WRITER, cluster, request.database)
+        database = self._catalog.databases.get(request.cluster_id, request.database)
+        collection = self._catalog.collections.get(database, request.collection)
+        roots = self._roots_of(request.caller)
+        groups = check_groups(request.groups, roots, request.keys, self._settings)
+        deadline = time.monotonic() + self._settings.infer_timeout
+        files: list[InputFile] = []
+        for group in groups:
+            seconds = max(0.1, deadline - time.monotonic())
+            preset = request.options.get("from_format", "")
+            files += self._file_probe.probe(cluster.org_id, group, roots, request.keys, seconds, preset)
+        loaded = loaded_among(files, collection.id, self._catalog.loaded_files)
+        return LoadedFiles(
+            loaded=[(files[number].name, match) for number, match in sorted(loaded.items())], total=len(files)
+        )
+
     def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
         job = self.get_job(cluster_id, job_id, caller)
-        return JobDetails(job=job, files=self._catalog.jobs.files(job_id))
+        report = None
+        if job.is_dry_run and job.state is JobState.COMPLETED:
+            report = self._catalog.jobs.report(job_id)
+        return JobDetails(job=job, files=self._catalog.jobs.files(job_id), report=report)
 
     def list(self, query: JobQuery) -> JobPage:
         job_filter = self.filter_of(query, self._catalog.clusters.get(query.cluster_id))
@@ -188,6 +221,61 @@ class ImportService:
             self._wake()
             return result
         raise _contention_error(job_id)
+
+    def replay(self, request: ReplayImport) -> ImportJob:
+        earlier = self._get_for_writer(request.cluster_id, request.job_id, request.caller)
+        self._enforce_quota()
+        check_replay(earlier)
+        collection = self._catalog.collections.by_id(earlier.collection_id)
+        if collection is None:
+            raise JobStateConflict(
+                f"job {earlier.id} can't be replayed: its collection {earlier.collection} was dropped",
+                job_id=earlier.id,
+            )
+        self._check_partition(collection, earlier.partition)
+        options = replayed_options(earlier, corrected=bool(request.groups))
+        column_mapping_of(options, collection.schema)
+        replays_rows = False
+        if request.groups:
+            groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings)
+        else:
+            if earlier.has_credentials and not request.keys:
+                raise MissingParameter(
+                    f"job {earlier.id} was created with the caller's own accessKey and secretKey, which were deleted "
+                    "when it ended. Pass them again with the replay",
+                    job_id=earlier.id,
+                )
+            replays_rows = earlier.rejected_rows > 0
+            if replays_rows:
+                check_kept(self._catalog, earlier)
+            groups = self._catalog.jobs.groups(earlier.id) if replays_rows else skipped_groups(self._catalog, earlier)
+            limits = [*self._catalog.jobs.roots(earlier.id), request.caller.roots]
+            check_paths(groups, self._roots.within(limits, for_tenant=not request.caller.is_anybody), request.keys)
+        job = self._catalog.jobs.insert(
+            NewJob(
+                cluster_id=earlier.cluster_id,
+                database_id=earlier.database_id,
+                database=earlier.database,
+                collection_id=earlier.collection_id,
+                collection=earlier.collection,
+                partition=earlier.partition,
+                groups=groups,
+                options=options,
+                auto_commit=earlier.auto_commit,
+                secret=request.keys.to_secret(),
+                deadline=self._deadline(options),
+                trace=self._observer.context(),
+                roots=request.caller.roots,
+                quota=self._settings.quota,
+                limits=self._settings.limits,
+                field_count=len(collection.schema.fields),
+                replay_of=earlier.id,
+                replays_rows=replays_rows,
+                audit=replace(_entry(request.caller, "replay", earlier), job_id=None),
+            )
+        )
+        self._wake()
+        return job
 
     def get_job(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         """Get a job without its files.

@@ -28,6 +28,9 @@ class JobSettings:
     table's live bytes, ``old_version_min_age`` is enough. ``key_lifetime`` is how long an idempotency key lives. None
     means no limit.
 
+    Of the rows that a job rejects, the first ``max_kept_rejects`` are kept, of at most ``max_kept_reject_bytes``;
+    none once the jobs of the cluster keep ``max_reject_bytes``.
+
     ``quota`` applies to orgs without their own, ``limits`` to every collection and cluster.
 
     A job is taken over when its lease has not been renewed for ``lease_duration``. Finished jobs are deleted after
@@ -51,6 +54,9 @@ class JobSettings:
     key_lifetime: float
     max_file_bytes: int | None
     max_job_bytes: int | None
+    max_kept_rejects: int
+    max_kept_reject_bytes: int
+    max_reject_bytes: int
     limits: JobLimits
     quota: Quota
     timeout: float | None
@@ -80,6 +86,9 @@ class JobSettings:
             ),
             max_file_bytes=settings.max_file_bytes,
             max_job_bytes=settings.max_job_bytes,
+            max_kept_rejects=settings.max_kept_rejects,
+            max_kept_reject_bytes=settings.max_kept_reject_bytes,
+            max_reject_bytes=settings.max_reject_bytes,
             timeout=settings.job_timeout,
             max_attempts=settings.max_attempts,
             staged_file_retention=settings.staged_file_retention,

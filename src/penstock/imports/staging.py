@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from dataclasses import replace
+from typing import Any
 
 from penstock.domain.collections import Collection
+from penstock.domain.error_budget import ErrorBudget, ErrorPolicy
+from penstock.domain.import_options import OnError
 from penstock.domain.jobs import Split, SplitState
 from penstock.engines.base import Table
 from penstock.errors import CatalogUnavailable, DataError, MemoryExceeded, TaskCancelled
-from penstock.imports.context import note_of
+from penstock.imports.context import note_of, rejects_of
 from penstock.imports.leased_job import LeasedJob
 from penstock.imports.memory_budget import too_large
 from penstock.imports.progress import ProgressTracker
+from penstock.imports.reject_files import (
+    NOTHING_KEPT,
+    FirstError,
+    RejectLimits,
+    SplitRejects,
+    TooManyErrors,
+    too_many_errors,
+)
 from penstock.imports.retry import retry_transient
+from penstock.imports.skipped_files import SkippedFiles, unstaged
 from penstock.imports.tasks import RangeFailed, StageResult, StageTask, stage_split
 from penstock.imports.throttle import Throttle
 from penstock.readers.unknown_columns import UnknownColumns
@@ -54,12 +67,18 @@ class StagingRun:
         self._locations = locations
         partitions = context.catalog.collections.partitions(collection.id)
         self._partitions = [partition.number for partition in partitions]
-        self._splits = context.catalog.jobs.splits(leased.job.id)
-        self._tracker = ProgressTracker(context.catalog.jobs.files(leased.job.id), self._splits)
+        self._splits = self._restored(context.catalog.jobs.splits(leased.job.id))
+        files = context.catalog.jobs.files(leased.job.id)
+        self._tracker = ProgressTracker(files, self._splits)
+        self._policy = ErrorPolicy.of(leased.job.options)
+        self._skipped = SkippedFiles(self._policy, files)
+        self._reject_limits = self._limits_of_rejects()
         self._halted = threading.Event()
         self._keep: set[int] = set()
         self._lock = threading.Lock()
-        self._handles: dict[int, TaskHandle[StageResult]] = {}
+        self._handles: dict[int, TaskHandle[Any]] = {}
+        self._first_errors: list[tuple[Split, FirstError]] = []
+        self._staged_splits = {split.ordinal: split for split in self._splits if split.state is SplitState.STAGED}
 
     def run(self) -> None:
         """Stage the splits, and save the job's progress a few times a second.
@@ -69,21 +88,102 @@ class StagingRun:
 
         Raises:
             SplitFailed: the first bad row in the order of the splits, whichever split failed first.
+            TooManyErrors: more bad rows or files than the job's budget allows.
             TaskCancelled: the process stops.
             CatalogUnavailable, LeaseLost, JobTimedOut
         """
+        self._skipped.check()
+        self._unstage([split for split in self._splits if self._skipped.has_rows_in(split)])
         failure = self._stage_all()
         if failure is not None:
             split, error = failure
             if isinstance(error, CatalogUnavailable):
                 raise error
             failed = self._explained(split, error)
-            self._tracker.failed(failed.file, str(failed.cause))
+            self._tracker.failed(failed.file, failed.cause)
             self._save_progress()
             raise failed from error
         if self._leased.stop.is_set():
             raise TaskCancelled("the server is stopping; the job resumes here after its restart")
         self._save_progress()
+        self._check_budgets(is_complete=True)
+
+    def rejects(self) -> Iterator[SplitRejects]:
+        """The rejects of the staged splits that have any."""
+        for split in self._context.catalog.jobs.splits(self._leased.job.id):
+            rejects = rejects_of(split.staged)
+            if rejects is not None:
+                yield rejects
+
+    @property
+    def skipped_files(self) -> int:
+        return len(self._skipped)
+
+    def _limits_of_rejects(self) -> RejectLimits:
+        """What each split may keep of its rejected rows: its share of the job's, the same on a repeat."""
+        settings = self._context.settings
+        if self._policy.on_error is not OnError.SKIP_ROW:
+            return NOTHING_KEPT
+        cluster_id = self._leased.job.cluster_id
+        if self._context.catalog.jobs.reject_bytes(cluster_id) >= settings.max_reject_bytes:
+            return NOTHING_KEPT
+        splits = max(1, len(self._splits))
+        return RejectLimits(
+            rows=-(-settings.max_kept_rejects // splits), bytes=-(-settings.max_kept_reject_bytes // splits)
+        )
+
+    def _check_budgets(self, *, is_complete: bool) -> None:
+        """Raises TooManyErrors. Percentages are of all rows, so they are checked at the end."""
+        policy, tracker = self._policy, self._tracker
+        if policy.on_error is not OnError.SKIP_ROW or not (bad := tracker.rejected_rows()):
+            return
+        self._check_budget(policy.per_job, bad, tracker.read_rows if is_complete else None, "max_errors")
+        if policy.per_file is not None:
+            for ordinal in sorted({file_range.file for split in self._splits for file_range in split.ranges}):
+                total = tracker.rows_of(ordinal) if is_complete else None
+                of_file = tracker.rejected_rows(ordinal)
+                self._check_budget(policy.per_file, of_file, total, "max_errors_per_file")
+
+    def _check_budget(self, budget: ErrorBudget | None, bad: int, total: int | None, option: str) -> None:
+        if budget is not None and budget.is_exceeded(bad, total):
+            first = sorted(self._first_errors, key=lambda pair: pair[0].ordinal)
+            examples = [self._located(split, *error) for split, error in first]
+            raise too_many_errors(option, budget, bad, total, examples)
+
+    def _located(self, split: Split, number: int, error: DataError) -> DataError:
+        """The error with its row counted in the file; without a row where that isn't known."""
+        offset = self._tracker.row_offset(split, number)
+        return error if error.row is None else error.at(row=None if offset is None else offset + error.row)
+
+    def _skip(self, failed: Split, error: BaseException) -> list[Split]:
+        """Leave out the file that a split failed for; returns the splits to stage again.
+
+        Raises:
+            TooManyErrors: that is one too many.
+        """
+        explained = self._explained(failed, error)
+        file = self._skipped.add(explained.file, explained.cause)
+        self._tracker.skipped(file)
+        self._leased.log.warning("file.skipped", file=file.name, reason=file.reason)
+        staged = [self._staged_splits[ordinal] for ordinal in sorted(self._staged_splits)]
+        stale = [split for split in staged if self._skipped.has_rows_in(split)]
+        self._context.catalog.claims.skip_file(self._leased.job, file, [split.ordinal for split in stale])
+        self._skipped.check()
+        return [failed, *self._unstage(stale, saved=True)]
+
+    def _unstage(self, splits: Sequence[Split], *, saved: bool = False) -> list[Split]:
+        """Make staged splits ones to be staged again, without the rows of the files that are left out."""
+        pending = []
+        for split in splits:
+            fresh, staged = unstaged(split)
+            if not saved:
+                self._context.catalog.claims.reset_splits(self._leased.job, [split.ordinal])
+            self._engine.discard(self._collection.id, [staged])
+            self._tracker.unstaged(split)
+            self._staged_splits.pop(split.ordinal, None)
+            self._splits = [fresh if other.ordinal == split.ordinal else other for other in self._splits]
+            pending.append(fresh)
+        return pending
 
     def _stage_all(self) -> tuple[Split, BaseException] | None:
         """Stage the splits until all are staged or one has failed; return the failure that counts."""
@@ -103,12 +203,28 @@ class StagingRun:
                     if ticks.is_ready():
                         self._leased.check_time()
                         self._save_progress()
-                    if self._leased.stop.is_set() or any(future.exception() for future in done):
+                    for future in done:
+                        queue += self._again(futures, future)
+                    if self._leased.stop.is_set() or any(future.exception() for future in done if future in futures):
                         break
+                    self._check_budgets(is_complete=False)
                 return self._first_failure(futures)
             except BaseException:
                 self._halt()
                 raise
+
+    def _again(self, futures: dict[Future[None], Split], future: Future[None]) -> list[Split]:
+        """The splits to stage again after one has ended: those with rows of a file that is left out."""
+        split, error = futures[future], future.exception()
+        if error is None:
+            staged = self._staged_splits.get(split.ordinal)
+            # The file may have been left out while the split ran.
+            return [] if staged is None or not self._skipped.has_rows_in(staged) else self._unstage([staged])
+        cause = error.error if isinstance(error, RangeFailed) else error
+        if not self._skipped.applies_to(cause):
+            return []
+        del futures[future]
+        return self._skip(split, error)
 
     def _first_failure(self, futures: dict[Future[None], Split]) -> tuple[Split, BaseException] | None:
         """The failure of the earliest split, after waiting for those before it: the job's first bad row counts."""
@@ -143,6 +259,11 @@ class StagingRun:
             number = self._tracker.current_range(split)
             name = self._tracker.name_of(split.ranges[number].file)
             error = too_large(name, error.details["taken"])
+        if isinstance(error, TooManyErrors) and error.details.get("first"):
+            examples = [self._located(split, *first) for first in error.details["first"]]
+            error = too_many_errors(
+                error.details["option"], error.details["budget"], error.details["bad"], None, examples
+            )
         if isinstance(error, DataError) and error.row is not None:
             offset = self._tracker.row_offset(split, number)
             if offset is not None:
@@ -164,18 +285,33 @@ class StagingRun:
     def _attempt(self, split: Split) -> None:
         self._check(split)
         self._context.catalog.claims.count_attempt(self._leased.job, split.ordinal)
-        handle = self._runner.submit(stage_split, self._task(split))
+        handle = self._submit(split)
         with self._lock:
             self._handles[split.ordinal] = handle
         if self._is_halted(split):
             handle.cancel()
         self._tracker.running(split, handle)
-        result: StageResult = handle.future.result()
+        self._tracker.staged(split, *self._save_result(split, handle.future.result()))
+
+    def _restored(self, splits: Sequence[Split]) -> Sequence[Split]:
+        """The splits of the catalog, those that are staged already among them."""
+        return splits
+
+    def _submit(self, split: Split) -> TaskHandle[Any]:
+        return self._runner.submit(stage_split, self.task(split))
+
+    def _save_result(self, split: Split, result: Any) -> tuple[Sequence[int], Sequence[int]]:
+        """Save the result of a split's task in the catalog; return the rows and rejected rows of its file ranges."""
+        assert isinstance(result, StageResult)
         staged = result.staged
         try:
             self._check(split)
             self._context.catalog.claims.save_split(
-                self._leased.job, split.ordinal, rows=result.rows, staged=note_of(staged), warnings=result.warnings
+                self._leased.job,
+                split.ordinal,
+                rows=result.rows,
+                staged=note_of(staged, result.rejects),
+                warnings=result.warnings,
             )
             self._leased.show(None)
         except CatalogUnavailable:
@@ -184,10 +320,14 @@ class StagingRun:
         except BaseException:
             self._engine.discard(self._collection.id, [staged])
             raise
-        self._tracker.staged(split, result.rows)
-        self._context.observer.staged(staged.rows, split.size)
+        rejected = [0] * len(result.rows) if result.rejects is None else result.rejects.rows
+        with self._lock:
+            self._first_errors += [(split, error) for error in result.first_errors]
+            self._staged_splits[split.ordinal] = _staged_split(split, result)
+        self._context.observer.staged(staged.rows, split.size, sum(rejected))
+        return result.rows, rejected
 
-    def _task(self, split: Split) -> StageTask:
+    def task(self, split: Split) -> StageTask:
         job, settings = self._leased.job, self._context.settings
         return StageTask(
             engine=self._engine,
@@ -200,6 +340,8 @@ class StagingRun:
             unknown_columns=UnknownColumns.of(job.options),
             batch_bytes=settings.batch_bytes,
             memory_limit=settings.worker_memory,
+            skipped=self._skipped.ordinals,
+            reject_limits=self._reject_limits,
         )
 
     def _save_progress(self) -> None:
@@ -220,3 +362,13 @@ class StagingRun:
     def _check(self, split: Split) -> None:
         if self._is_halted(split):
             raise TaskCancelled("the job is stopping")
+
+
+def _staged_split(split: Split, result: StageResult) -> Split:
+    """A split as the catalog has it once it is staged."""
+    rejected = [0] * len(result.rows) if result.rejects is None else result.rejects.rows
+    ranges = tuple(
+        replace(file_range, rows=rows, rejected=bad)
+        for file_range, rows, bad in zip(split.ranges, result.rows, rejected, strict=True)
+    )
+    return replace(split, state=SplitState.STAGED, ranges=ranges, staged=note_of(result.staged, result.rejects))

@@ -7,22 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
+from penstock.domain.error_budget import ErrorPolicy
+from penstock.domain.import_options import OnError
 from penstock.domain.index import IndexSpec
 from penstock.domain.jobs import FileRange, JobWarning, Split, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, MaintainableEngine, Staged, Table
-from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
-from penstock.imports.column_mapping import ColumnMapping
+from penstock.errors import DataError, MemoryExceeded, PenstockError, SourceError, TaskCancelled, Transient
+from penstock.imports.checksums import ChecksumTask
+from penstock.imports.column_mapping import ColumnMapping, Renamed
+from penstock.imports.good_rows import BatchConformer, ConformedBatch
 from penstock.imports.mapped_batches import MappedBatches
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.imports.memory_budget import too_large
-from penstock.imports.partition_columns import PartitionColumns, add_dynamic_values, with_values
-from penstock.imports.verification import VerifyTask
-from penstock.readers.base import BoundaryScan, InputFile, ReadRequest, RowBatch
+from penstock.imports.partition_columns import PartitionColumns, with_values
+from penstock.imports.reject_files import (
+    NOTHING_KEPT,
+    FirstError,
+    RejectCollector,
+    RejectLimits,
+    SplitRejects,
+    name_of,
+)
+from penstock.readers.base import BoundaryScan, InputFile, ReadRequest, RejectedRow
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import format_named
 from penstock.readers.unknown_columns import UnknownColumns
@@ -35,7 +46,8 @@ from penstock.validation import Conformer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanTask:
-    """Input files to cut into file ranges. ``options`` are the job's import options."""
+    """Input files to cut into file ranges. ``options`` are the job's import options. ``keeps_errors``: a file that
+    can't be planned has its error in its plan, and the others are planned."""
 
     files: Sequence[InputFile]
     schema: CollectionSchema
@@ -44,38 +56,52 @@ class PlanTask:
     options: Mapping[str, str]
     unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     memory_limit: int | None = None
+    keeps_errors: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePlan:
-    """The ranges of a file, or the boundary scan that must come before cutting it."""
+    """The ranges of a file, or the boundary scan that must come before cutting it; or why it can't be planned."""
 
     ranges: Sequence[FileRange] | BoundaryScan
     warnings: Sequence[JobWarning]
+    error: PenstockError | None = None
 
 
 def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
     """Plan each file, in order.
 
     Raises:
-        DataError, SourceError, MemoryExceeded: for the first file that can't be planned; it names the file.
+        DataError, SourceError, MemoryExceeded: for the first file that can't be planned, unless the job leaves bad
+            files out; it names the file.
     """
+    keeps_errors = task.keeps_errors or ErrorPolicy.of(task.options).on_error is OnError.SKIP_FILE
     mapping = column_mapping_of(task.options, task.schema)
     plans = []
     for number, file in enumerate(task.files):
         context.check()
-        schema = with_values(task.schema, mapping.by_field(file.columns))
-        request = _read_request(task, mapping, schema, file.locations, file.columns)
         try:
-            with unchanged(request.sources):
-                ranges = format_named(file.format).reader.plan(request, task.split_bytes)
-        except DataError as error:
-            raise explained(mapping.name_field(error), file.locations, task.schema) from error
-        except MemoryError as error:
-            raise too_large(file.name, task.memory_limit or 0) from error
-        plans.append(FilePlan(ranges=ranges, warnings=merge_warnings([request.warnings])))
+            plans.append(_plan_file(task, mapping, file))
+        except (DataError, SourceError, MemoryExceeded) as error:
+            if not keeps_errors or isinstance(error, Transient):
+                raise
+            plans.append(FilePlan(ranges=(), warnings=(), error=error))
         context.report(number + 1, 0)
     return plans
+
+
+def _plan_file(task: PlanTask, mapping: ColumnMapping, file: InputFile) -> FilePlan:
+    """Raises as :func:`plan_files`."""
+    schema = with_values(task.schema, mapping.by_field(file.columns))
+    request = _read_request(task, mapping, schema, file.locations, file.columns)
+    try:
+        with unchanged(request.sources):
+            ranges = format_named(file.format).reader.plan(request, task.split_bytes)
+    except DataError as error:
+        raise explained(mapping.name_field(error), file.locations, task.schema) from error
+    except MemoryError as error:
+        raise too_large(file.name, task.memory_limit or 0) from error
+    return FilePlan(ranges=ranges, warnings=merge_warnings([request.warnings]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +130,7 @@ def scan_range(task: BoundaryScanTask, context: TaskContext) -> Any:
         return task.scan.scan(source, task.span, check)
 
 
-def file_at(task: PlanTask | BoundaryScanTask | VerifyTask, done: int) -> str:
+def file_at(task: PlanTask | BoundaryScanTask | ChecksumTask, done: int) -> str:
     """The file that a task was at when it reported ``done``."""
     return task.files[done].name if isinstance(task, PlanTask) else task.location.name
 
@@ -114,7 +140,8 @@ class StageTask:
     """A split to read, check and stage.
 
     ``locations`` are those of its files, by ordinal; ``partitions`` those that rows may go to where no range names
-    its own. ``options`` are the job's import options.
+    its own. ``options`` are the job's import options. Files of ``skipped`` ordinals are left out; ``reject_limits``
+    bound what is kept of rejected rows.
     """
 
     engine: Engine
@@ -127,15 +154,22 @@ class StageTask:
     options: Mapping[str, str]
     unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     memory_limit: int | None = None
+    skipped: frozenset[int] = frozenset()
+    reject_limits: RejectLimits = NOTHING_KEPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
-    """The result of staging a split; ``rows`` are per file range."""
+    """The result of staging a split; ``rows`` are per file range, and so are those of ``rejects``, if it has any.
+
+    ``first_errors`` are those of its first rejected rows, each with the number of its range.
+    """
 
     staged: Staged
     rows: Sequence[int]
     warnings: Sequence[JobWarning]
+    rejects: SplitRejects | None = None
+    first_errors: Sequence[FirstError] = ()
 
 
 class RangeFailed(Exception):
@@ -150,24 +184,31 @@ class RangeFailed(Exception):
 def stage_split(task: StageTask, context: TaskContext) -> StageResult:
     """Read, check and stage a split batch by batch; only a publish makes its rows visible.
 
+    Rejected rows are written beside the table, also where the split fails.
+
     Raises:
-        RangeFailed: a row breaks a rule, or a file can't be read or takes too much memory; ``row`` of the error
-            counts within the file range.
+        RangeFailed: a row breaks a rule, or more do than the job's budget allows, or a file can't be read or takes
+            too much memory; ``row`` of the error counts within the file range.
         TaskCancelled, SourceUnavailable, StorageError: no files remain except those that the engine documents.
     """
     rows: list[int] = []
     warnings: list[list[JobWarning]] = []
+    key = None if task.table.schema.auto_id else _key_column(task)
+    collector = RejectCollector(task.split, ErrorPolicy.of(task.options), task.reject_limits, key)
 
     def batches() -> Iterator[pa.RecordBatch]:
         read_bytes = read_rows = 0
         for number, file_range in enumerate(task.split.ranges):
             rows.append(0)
+            if file_range.file in task.skipped:
+                continue
             try:
-                for batch, range_bytes in _conformed(task, file_range, read_rows, warnings):
+                for batch in conformed(task, file_range, read_rows, warnings):
                     context.check()
-                    rows[number] += batch.num_rows
-                    yield batch
-                    context.report(read_bytes + min(range_bytes, file_range.size), read_rows + rows[number])
+                    rows[number] += batch.batch.num_rows
+                    collector.add(number, batch.rejects)
+                    yield batch.batch
+                    context.report(read_bytes + min(batch.bytes_read, file_range.size), sum(rows))
             except PenstockError as error:
                 if isinstance(error, TaskCancelled | Transient):
                     raise
@@ -176,19 +217,77 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
                 name = _name_of(task.locations[file_range.file])
                 raise RangeFailed(number, too_large(name, task.memory_limit or 0)) from error
             read_bytes += file_range.size
-            read_rows += rows[number]
+            # In a replay the numbers of rows have gaps.
+            read_rows += file_range.only[-1] + 1 if file_range.only else rows[number] + collector.counts[number]
 
-    staged = task.engine.stage(task.table, task.job_id, batches())
-    return StageResult(staged=staged, rows=rows, warnings=merge_warnings(warnings))
+    try:
+        staged = task.engine.stage(task.table, task.job_id, batches())
+    except RangeFailed:
+        _save_rejects(task, collector)
+        raise
+    try:
+        rejects = _save_rejects(task, collector)
+    except BaseException:
+        task.engine.discard(task.table.id, [staged])
+        raise
+    return StageResult(
+        staged=staged,
+        rows=rows,
+        warnings=merge_warnings(warnings),
+        rejects=rejects,
+        first_errors=collector.first,
+    )
 
 
-def _conformed(
-    task: StageTask, file_range: FileRange, row_offset: int, warnings: list[list[JobWarning]]
-) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Yield the canonical batches of one file range, each with the bytes read so far.
+def _save_rejects(task: StageTask, collector: RejectCollector) -> SplitRejects | None:
+    if not any(collector.counts):
+        return None
+    if not collector.kept:
+        return SplitRejects(rows=collector.counts)
+    content, name = collector.content(), name_of(task.split)
+    task.engine.save_rejects(task.table.id, task.job_id, name, content)
+    return SplitRejects(rows=collector.counts, kept=collector.kept, size=len(content), name=name)
+
+
+def _key_column(task: StageTask) -> str:
+    """The column of a file that has the primary key."""
+    name = task.table.schema.primary.name
+    source = column_mapping_of(task.options, task.table.schema).sources.get(name)
+    return source.column if isinstance(source, Renamed) else name
+
+
+class ReadTask(Protocol):
+    """What reading and checking the file ranges of a split takes."""
+
+    @property
+    def table(self) -> Table: ...
+
+    @property
+    def split(self) -> Split: ...
+
+    @property
+    def locations(self) -> Mapping[int, Sequence[Location]]: ...
+
+    @property
+    def partitions(self) -> Sequence[int]: ...
+
+    @property
+    def batch_bytes(self) -> int: ...
+
+    @property
+    def options(self) -> Mapping[str, str]: ...
+
+    @property
+    def unknown_columns(self) -> UnknownColumns: ...
+
+
+def conformed(
+    task: ReadTask, file_range: FileRange, row_offset: int, warnings: list[list[JobWarning]]
+) -> Iterator[ConformedBatch]:
+    """Yield the canonical batches of one file range, with the rows that were left out.
 
     Raises:
-        DataError: a row breaks a rule; has a remedy.
+        DataError: a row breaks a rule, or the file does where bad rows are skipped; has a remedy.
         SourceError: the file can't be read.
     """
     locations, columns = task.locations[file_range.file], file_range.columns
@@ -196,35 +295,36 @@ def _conformed(
     values = mapping.by_field(columns)
     schema = with_values(task.table.schema, values)
     request = _read_request(task, mapping, schema, locations, columns)
-    mapped = MappedBatches(mapping, schema)
     partitions = task.partitions if file_range.partition is None else [file_range.partition]
     ids = None if task.split.auto_id_start is None else task.split.auto_id_start + row_offset
-    conformer = Conformer(schema, partitions, ids)
+    steps = BatchConformer(
+        schema=schema,
+        values=values,
+        mapping=mapping,
+        mapped=MappedBatches(mapping, schema),
+        conformer=Conformer(schema, partitions, ids),
+        skips_bad_rows=request.skips_bad_rows,
+        only=file_range.only,
+    )
     decoded = 0
     try:
         with unchanged(request.sources):
-            for batch in mapped.convert(format_named(file_range.format).reader.read(request, file_range.spec)):
-                with_dynamic = add_dynamic_values(batch.batch, schema, values)
-                is_checked = batch.is_checked and with_dynamic is batch.batch
-                rows = _conform(conformer, replace(batch, batch=with_dynamic, is_checked=is_checked), mapping)
-                decoded += rows.nbytes
+            for batch in steps.batches(iter(format_named(file_range.format).reader.read(request, file_range.spec))):
+                decoded += batch.batch.nbytes
                 check_decompression_bomb(decoded, file_range.size)
-                yield rows, batch.bytes_read
+                yield replace(batch, rejects=[_with_file(reject, locations, schema) for reject in batch.rejects])
     except DataError as error:
-        raise explained(error, locations, schema) from error
-    warnings += [request.warnings, mapped.warnings, conformer.warnings]
+        error = explained(error, locations, schema)
+        raise error.at(remedy=f"{error.remedy}{_NOT_A_ROW}") if request.skips_bad_rows else error from None
+    warnings += [request.warnings, steps.mapped.warnings, steps.conformer.warnings]
 
 
-def _conform(conformer: Conformer, batch: RowBatch, mapping: ColumnMapping) -> pa.RecordBatch:
-    """Raises DataError, which names the column of a mapped field."""
-    try:
-        return conformer.conform(batch)
-    except DataError as error:
-        raise mapping.name_column(error) from error
+def _with_file(reject: RejectedRow, locations: Sequence[Location], schema: CollectionSchema) -> RejectedRow:
+    return replace(reject, errors=[explained(error, locations, schema) for error in reject.errors])
 
 
 def _read_request(
-    task: PlanTask | StageTask,
+    task: PlanTask | ReadTask,
     mapping: ColumnMapping,
     schema: CollectionSchema,
     locations: Sequence[Location],
@@ -262,6 +362,8 @@ def _remedy(error: DataError, schema: CollectionSchema) -> str:
     return "Write the file again, or leave it out of the import"
 
 
+_NOT_A_ROW = ". The file as a whole can't be read, so on_error=skip_row doesn't help; skip_file leaves the file out"
+
 PROGRESS_SCALE = 1000
 """What :func:`build_indexes` reports instead of bytes when finished: thousandths of its work."""
 
@@ -281,10 +383,14 @@ def build_indexes(task: IndexTask, context: TaskContext) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceTask:
-    """A table to maintain. Age (s) and share of live bytes bound old versions: see ``expire_versions``."""
+    """A table to maintain. Age (s) and share of live bytes bound old versions: see ``expire_versions``.
+
+    ``kept_version`` and later ones stay whatever their age: an export reads it.
+    """
 
     engine: MaintainableEngine
     table: Table
+    kept_version: int | None
     old_version_retention: float
     old_version_share: float
     old_version_min_age: float
@@ -306,8 +412,12 @@ def maintain_table(task: MaintenanceTask, context: TaskContext) -> MaintenanceRe
     """
     context.check()
     # Old versions first: those before the catalog's version when the task was created.
+    version = task.table.version if task.kept_version is None else min(task.kept_version, task.table.version)
     freed_bytes = task.engine.expire_versions(
-        task.table, task.old_version_retention, task.old_version_share, task.old_version_min_age
+        replace(task.table, version=version),
+        task.old_version_retention,
+        task.old_version_share,
+        task.old_version_min_age,
     )
     context.check()
     task.engine.remove_expired(task.table)

@@ -184,15 +184,18 @@ def utf8_texts(array: Array) -> Array:
         texts = array.cast(pa.string())
         texts.validate(full=True)
     except pa.ArrowInvalid:
-        for row, value in enumerate(array.cast(pa.large_binary()).to_pylist()):
-            if value is not None and not _is_utf8(value):
-                raise DataError(
-                    INVALID_UTF8,
-                    row=row,
-                    value=value,
-                    remedy="Write the text in UTF-8.",
-                ) from None
-        raise
+        values = array.cast(pa.large_binary()).to_pylist()
+        bad = [row for row, value in enumerate(values) if value is not None and not _is_utf8(value)]
+        if not bad:
+            raise
+        raise DataError(
+            INVALID_UTF8,
+            row=bad[0],
+            value=values[bad[0]],
+            remedy="Write the text in UTF-8.",
+            rule_id="text_encoding",
+            bad_rows=lambda: bad,
+        ) from None
     if is_binary(array.type):
         controls: Array = pc.match_substring_regex(texts, _CONTROLS)
         row = controls.index(True).as_py()

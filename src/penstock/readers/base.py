@@ -7,6 +7,7 @@ types of their own, parse straight into the canonical types of the collection's 
 JSON text where the collection is dynamic, unless the request says otherwise.
 
 Rows are counted from 0 in the range; ``DataError`` carries that row, and staging adds the rows of the file before it.
+A request may ask to leave bad rows out; then a DataError means that the file as a whole can't be read.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 
+from penstock.domain.import_options import OnError
 from penstock.domain.jobs import FileRange, JobWarning
 from penstock.domain.schema import CollectionSchema
+from penstock.errors import DataError
 from penstock.readers.unknown_columns import UnknownColumns
+from penstock.rules.bad_rows import Rows
 from penstock.sources.base import Location, Source
 
 
@@ -47,9 +52,31 @@ class InputFile:
         return sum(location.size for location in self.locations)
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A row as it is in its file: as JSON text, or as the text of its record where that is no JSON object; None where
+    it isn't kept. ``offset`` is its first byte in the file (decompressed), for formats of text."""
+
+    text: str | None
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row that breaks rules, by its number in the file range, with an error per field as far as they are known."""
+
+    row: int
+    errors: Sequence[DataError]
+    origin: Origin
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowBatch:
     """A record batch, the number of its first row in the file range, and the bytes of the range read so far.
+
+    Of a request that skips bad rows, ``rejects`` are those that were left out, by ascending number; ``rows`` are the
+    numbers of the others in the file range, None while they follow each other from ``first_row`` on. ``origin``
+    returns a row by its number, while the batch is in use; None: the columns of the batch are the row.
 
     ``is_checked``: all columns of the file's fields, and ``$meta`` of a dynamic collection, are there in canonical
     types, and every value keeps the rules. The row formats' column builders check while they build.
@@ -59,6 +86,19 @@ class RowBatch:
     first_row: int
     bytes_read: int
     is_checked: bool = False
+    rows: Rows | None = None
+    rejects: Sequence[RejectedRow] = ()
+    origin: Callable[[int], Origin] | None = None
+
+    @property
+    def row_count(self) -> int:
+        """Rows of the file that the batch stands for: its own and the rejected ones."""
+        return self.batch.num_rows + len(self.rejects)
+
+    @property
+    def row_numbers(self) -> Rows:
+        """The number of each row in the file range."""
+        return np.arange(self.first_row, self.first_row + self.batch.num_rows) if self.rows is None else self.rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +123,11 @@ class ReadRequest:
     excluded_columns: frozenset[str] = frozenset()
     required_columns: frozenset[str] = frozenset()
     field_names: Sequence[str] | None = None
+
+    @property
+    def skips_bad_rows(self) -> bool:
+        """Whether rows that break a rule are left out, as :attr:`RowBatch.rejects`, instead of ending the import."""
+        return self.options.get("on_error") == OnError.SKIP_ROW
 
     @property
     def reserved_keys(self) -> Sequence[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
@@ -18,9 +18,11 @@ import pyarrow as pa
 from penstock.domain.jobs import FileRange, JobWarning
 from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, PenstockError, shorten
-from penstock.readers.base import ReadRequest, RowBatch, Sample, SampleRequest
+from penstock.readers.base import ReadRequest, RejectedRow, RowBatch, Sample, SampleRequest
 from penstock.readers.dynamic_columns import DynamicColumns
+from penstock.readers.origins import rejected_rows
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
+from penstock.rules.bad_rows import BadRows, Rows, make_good_rows, take_rows
 
 MAX_NAMED, MAX_NAME = 100, 200
 """Columns that warnings name one by one, and characters per name: a file may have a million, of any length."""
@@ -151,17 +153,54 @@ def _why_dropped(name: str, request: ReadRequest) -> str:
 
 
 def merge_dynamic(
-    dynamic: DynamicColumns, batch: pa.RecordBatch, request: ReadRequest, first_row: int
-) -> Iterator[pa.RecordBatch]:
-    """Merge the unknown columns of a batch whose first row in the range is ``first_row``.
+    dynamic: DynamicColumns,
+    batch: pa.RecordBatch,
+    request: ReadRequest,
+    first_row: int,
+    file_of: Mapping[str | None, str] | None = None,
+) -> Iterator[RowBatch]:
+    """Merge the unknown columns of a batch whose first row in the range is ``first_row``; ``bytes_read`` is 0.
+
+    ``file_of`` names the file of each column, where it isn't the request's first one.
 
     Raises:
-        DataError: with the file and the row in the range.
+        DataError: with the file and the row in the range; of a request that skips bad rows, a whole column is bad.
     """
     try:
-        yield from dynamic.batches(batch)
+        if request.skips_bad_rows:
+            yield from _good_rows(dynamic, batch, first_row)
+            return
+        for output in dynamic.batches(batch):
+            yield RowBatch(batch=output, first_row=first_row, bytes_read=0)
+            first_row += output.num_rows
     except DataError as error:
-        raise error.at(file=request.sources[0].name, row=first_row + (error.row or 0)) from None
+        name = request.sources[0].name if file_of is None else file_of.get(error.field)
+        raise error.at(file=name, row=first_row + (error.row or 0)) from None
+
+
+def _good_rows(dynamic: DynamicColumns, batch: pa.RecordBatch, first_row: int) -> Iterator[RowBatch]:
+    bad = BadRows()
+    with dynamic.counted_once() as reset:
+
+        def merged(rows: Rows) -> list[pa.RecordBatch]:
+            reset()
+            return list(dynamic.batches(take_rows(batch, rows)))
+
+        outputs, kept = make_good_rows(merged, batch.num_rows, bad)
+    rejects: Sequence[RejectedRow] = rejected_rows(bad, first_row, batch)
+    if not rejects:
+        for output in outputs:
+            yield RowBatch(batch=output, first_row=first_row, bytes_read=0)
+            first_row += output.num_rows
+        return
+    if not outputs:
+        yield RowBatch(batch=batch.slice(0, 0), first_row=first_row, bytes_read=0, rows=kept, rejects=rejects)
+    start = 0
+    for output in outputs:
+        rows = first_row + kept[start : start + output.num_rows]
+        yield RowBatch(batch=output, first_row=int(rows[0]), bytes_read=0, rows=rows, rejects=rejects)
+        start += output.num_rows
+        rejects = ()
 
 
 def cut_batch(batch: pa.RecordBatch, limit: int) -> Iterator[pa.RecordBatch]:
@@ -270,10 +309,10 @@ class ColumnarReader:
                 for batch in _batches(file, number, columns.selected, request, first):
                     decoded += batch.nbytes
                     read = done + min(chunk.size, chunk.size * decoded // max(1, chunk.decoded_size))
+                    _check_count(row + batch.num_rows - first, chunk, request)
                     for output in merge_dynamic(dynamic, batch, request, row):
-                        _check_count(row + output.num_rows - first, chunk, request)
-                        yield RowBatch(batch=output, first_row=row, bytes_read=read)
-                        row += output.num_rows
+                        yield replace(output, bytes_read=read)
+                    row += batch.num_rows
                 done += chunk.size
             warn_of_dropped(request, columns, row)
             request.warnings.extend(dynamic.warnings())

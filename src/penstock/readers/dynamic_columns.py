@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -34,6 +35,16 @@ class DynamicColumns:
     def warnings(self) -> Iterator[JobWarning]:
         for message, rows in self._counts.items():
             yield JobWarning(code="column_cast", message=message, count=rows)
+
+    @contextmanager
+    def counted_once(self) -> Iterator[Callable[[], None]]:
+        """Yield a function that forgets what was counted since: for a conversion that is tried several times."""
+        before = self._counts.copy()
+
+        def reset() -> None:
+            self._counts = before.copy()
+
+        yield reset
 
     def batches(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """Convert a batch, in slices where its texts are longer than its columns were.

@@ -10,7 +10,7 @@ import tokenize
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
@@ -24,6 +24,7 @@ from penstock.domain.schema import META_FIELD, DataType
 from penstock.errors import DataError
 from penstock.readers.base import FormatSpec, ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.byte_ranges import even_spans
+from penstock.readers.columnar import merge_dynamic
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.readers.numpy_set import NUMPY_SET, field_of
 from penstock.readers.unknown_columns import (
@@ -113,6 +114,7 @@ class _NumpyReader:
         step = max(
             1, min(MAX_BATCH_ROWS, request.batch_bytes // max(1, sum(column.arrow_bytes for column in columns)))
         )
+        file_of: dict[str | None, str] = {column.field: column.source.name for column in columns}
         with ExitStack() as stack:
             streams = [stack.enter_context(column.source.open_arrow()) for column in columns]
             for first in range(start, stop, step):
@@ -123,9 +125,8 @@ class _NumpyReader:
                 ]
                 batch = pa.RecordBatch.from_arrays(arrays, names=[column.field for column in columns])
                 row = first - start
-                for output in _merge_dynamic(dynamic, batch, row, columns):
-                    yield RowBatch(batch=output, first_row=row, bytes_read=(row + output.num_rows) * row_bytes)
-                    row += output.num_rows
+                for output in merge_dynamic(dynamic, batch, request, row, file_of):
+                    yield replace(output, bytes_read=(last - start) * row_bytes)
         request.warnings.extend(dynamic.warnings())
 
     def sample(self, request: SampleRequest) -> Sample:
@@ -146,16 +147,6 @@ class _NumpyReader:
             is_complete=rows == total,
             has_all_columns=len(selected) == len(columns),
         )
-
-
-def _merge_dynamic(
-    dynamic: DynamicColumns, batch: pa.RecordBatch, first_row: int, columns: Sequence[_Column]
-) -> Iterator[pa.RecordBatch]:
-    try:
-        yield from dynamic.batches(batch)
-    except DataError as error:
-        names = {column.field: column.source.name for column in columns}
-        raise error.at(file=names.get(error.field or ""), row=first_row + (error.row or 0)) from None
 
 
 NUMPY = FormatSpec(name="Numpy", extensions=("npy",), reader=_NumpyReader(), file_set=NUMPY_SET, counts_rows=True)

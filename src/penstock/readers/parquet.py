@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -97,13 +97,10 @@ class _ParquetReader:
             for number, group in enumerate(groups, start):
                 read = 0
                 for batch in _batches(file, number, group, columns.selected, request, first_row):
-                    for output in merge_dynamic(dynamic, batch, request, first_row + read):
-                        read += output.num_rows
-                        yield RowBatch(
-                            batch=output,
-                            first_row=first_row + read - output.num_rows,
-                            bytes_read=done + group.size * read // group.rows,
-                        )
+                    outputs = merge_dynamic(dynamic, batch, request, first_row + read)
+                    read += batch.num_rows
+                    for output in outputs:
+                        yield replace(output, bytes_read=done + group.size * read // group.rows)
                 first_row += read
                 done += group.size
             request.warnings.extend(dynamic.warnings())

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from penstock.domain.schema import MAX_TEXT_BYTES, Field
-from penstock.rules.rule import Array
+from penstock.rules.rule import Array, rows_of
 from penstock.rules.table import GEOMETRY, MAX_GEOMETRY_DEPTH
 
 _BRACKETS = re.compile(r"[()]")
@@ -59,12 +59,28 @@ def _column(
             try:
                 _write(parse([values[position]]))
             except _InvalidGeometry as error:
-                raise GEOMETRY.error(field, row=row_of(position), value=values[position], problem=error) from None
+                raise GEOMETRY.error(
+                    field,
+                    row=row_of(position),
+                    value=values[position],
+                    bad_rows=lambda: rows_of(np.array(_bad_places(values, positions, parse)), row_of),
+                    problem=error,
+                ) from None
         raise
     texts: list[str | None] = [None] * len(values)
     for position, text in zip(positions, written, strict=True):
         texts[position] = text
     return pa.array(texts, pa.string())
+
+
+def _bad_places(values: list[Any], positions: list[int], parse: Callable[[Sequence[Any]], Any]) -> list[int]:
+    bad = []
+    for position in positions:
+        try:
+            _write(parse([values[position]]))
+        except _InvalidGeometry:
+            bad.append(position)
+    return bad
 
 
 def _parse_text(texts: Sequence[str]) -> Any:

@@ -88,11 +88,14 @@ def check_json_texts(texts: Array, field: Field, note: WarningSink) -> Array:
         DataError: as :func:`parse_json`, with the row in ``texts``.
     """
     changed: dict[int, str | None] = {}
-    for row, value, distinct in _parse_rows(texts, field, note):
-        if value is None and field.nullable:
-            changed[row] = None
-        elif distinct is not None:
-            changed[row] = distinct
+    try:
+        for row, value, distinct in _parse_rows(texts, field, note):
+            if value is None and field.nullable:
+                changed[row] = None
+            elif distinct is not None:
+                changed[row] = distinct
+    except DataError as error:
+        raise error.at(bad_rows=lambda: _bad_rows(texts, field, None)) from None
     return _replace_rows(texts, changed)
 
 
@@ -100,18 +103,35 @@ def check_dynamic_texts(texts: Array, taken: Set[str], note: WarningSink) -> Arr
     """As :func:`check_json_texts` for ``$meta``: objects without a key of ``taken``, the fields' names. Null becomes
     an empty object."""
     changed: dict[int, str | None] = {}
-    for row, value, distinct in _parse_rows(texts, DYNAMIC, note):
-        if type(value) is not dict:
-            if value is not None:
-                raise DYNAMIC_OBJECT.error(DYNAMIC, row=row, value=texts[row].as_py())
-            changed[row] = None
-        elif not taken.isdisjoint(value):
-            key = next(name for name in value if name in taken)
-            raise DYNAMIC_KEYS.error(DYNAMIC, row=row, value=texts[row].as_py(), key=key)
-        elif distinct is not None:
-            changed[row] = distinct
+    try:
+        for row, value, distinct in _parse_rows(texts, DYNAMIC, note):
+            if type(value) is not dict:
+                if value is not None:
+                    raise DYNAMIC_OBJECT.error(DYNAMIC, row=row, value=texts[row].as_py())
+                changed[row] = None
+            elif not taken.isdisjoint(value):
+                key = next(name for name in value if name in taken)
+                raise DYNAMIC_KEYS.error(DYNAMIC, row=row, value=texts[row].as_py(), key=key)
+            elif distinct is not None:
+                changed[row] = distinct
+    except DataError as error:
+        raise error.at(bad_rows=lambda: _bad_rows(texts, DYNAMIC, taken)) from None
     checked: Array = _replace_rows(texts, changed)
     return checked.fill_null("{}") if checked.null_count else checked
+
+
+def _bad_rows(texts: Array, field: Field, taken: Set[str] | None) -> list[int]:
+    """The rows whose texts are no JSON within the limits; with ``taken``, or no objects without those keys."""
+    bad = []
+    for row, raw in enumerate(texts.cast(pa.binary()).to_pylist()):
+        try:
+            value = None if raw is None else parse_json(raw, field)
+        except DataError:
+            bad.append(row)
+            continue
+        if taken is not None and value is not None and not (type(value) is dict and taken.isdisjoint(value)):
+            bad.append(row)
+    return bad
 
 
 def _parse_rows(texts: Array, field: Field, note: WarningSink) -> Iterator[tuple[int, Any, str | None]]:

@@ -44,6 +44,16 @@ def first_not_finite(values: npt.NDArray[np.floating]) -> int | None:
     return None
 
 
+def not_finite(values: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """Find the indices of all NaN and infinities."""
+    found = [np.empty(0, np.int64)]
+    for start in range(0, len(values), CHUNK):
+        finite = np.isfinite(values[start : start + CHUNK])
+        if not finite.all():
+            found.append(np.flatnonzero(~finite) + start)
+    return np.concatenate(found)
+
+
 def to_float32(doubles: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """Narrow doubles to float32; values beyond its range become infinite."""
     with np.errstate(over="ignore"):

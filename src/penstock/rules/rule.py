@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 
@@ -20,17 +23,31 @@ WarningSink = Callable[[str, int], None]
 class Rule:
     """What values of ``types`` must be (``demand``), and the words of the error where one isn't.
 
+    ``id`` names the rule in reports of rejected rows.
+
     ``message`` and ``remedy`` are format strings. Their fields are facts of the error, and of the schema's field:
     ``name``, ``type`` (its description), ``dim``, ``width``, ``max_length``, ``max_capacity``.
     """
 
+    id: str
     types: Sequence[DataType]
     demand: str
     message: str
     remedy: str
 
-    def error(self, field: Field, *, row: int | None = None, value: object = None, **facts: Any) -> DataError:
-        """The error of a value of ``field``. ``facts`` are the format strings' other fields."""
+    def error(
+        self,
+        field: Field,
+        *,
+        row: int | None = None,
+        value: object = None,
+        bad_rows: Callable[[], Any] | None = None,
+        **facts: Any,
+    ) -> DataError:
+        """The error of a value of ``field``. ``facts`` are the format strings' other fields.
+
+        ``bad_rows`` computes all rows that break the rule, counted as ``row``.
+        """
         facts = {
             "name": field.name,
             "type": describe(field),
@@ -46,7 +63,14 @@ class Rule:
             field=field.name,
             value=value,
             remedy=self.remedy.format(**facts) or None,
+            rule_id=self.id,
+            bad_rows=bad_rows,
         )
+
+
+def rows_of(positions: npt.NDArray[np.int64], row_of: Callable[[int], int]) -> Sequence[int]:
+    """The rows of positions, each once."""
+    return sorted({row_of(position) for position in positions.tolist()})
 
 
 def describe(field: Field) -> str:

@@ -106,19 +106,26 @@ def sparse_column(
     def row_of(position: int) -> int:
         return int(np.searchsorted(ends, position, side="right"))
 
+    def rows_where(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        return np.unique(np.searchsorted(ends, np.flatnonzero(mask), side="right"))
+
     wrong = (indices < 0) | (indices > MAX_SPARSE_INDEX)
     if wrong.any():
         at = int(np.argmax(wrong))
-        raise SPARSE_INDEX_RANGE.error(field, row=row_of(at), value=int(indices[at]), index=int(indices[at]))
+        raise SPARSE_INDEX_RANGE.error(
+            field, row=row_of(at), value=int(indices[at]), index=int(indices[at]), bad_rows=lambda: rows_where(wrong)
+        )
     weights = values if values.dtype == np.float32 else to_float32(cast("npt.NDArray[np.float64]", values))
     finite = np.isfinite(weights)
     if not finite.all():
         at = int(np.argmin(finite))
-        raise float_error(field, float(values[at]), row=row_of(at))
+        raise float_error(field, float(values[at]), row=row_of(at)).at(bad_rows=lambda: rows_where(~finite))
     negative = weights < 0
     if negative.any():
         at = int(np.argmax(negative))
-        raise SPARSE_WEIGHT_SIGN.error(field, row=row_of(at), value=float(values[at]))
+        raise SPARSE_WEIGHT_SIGN.error(
+            field, row=row_of(at), value=float(values[at]), bad_rows=lambda: rows_where(negative)
+        )
     rows = np.repeat(np.arange(len(lengths)), lengths)
     # One sort key for row, then index: rows stay below 2**31.
     keys = rows << 32 | indices
@@ -128,7 +135,12 @@ def sparse_column(
         same = np.diff(keys) == 0
         if same.any():
             at = int(np.argmax(same))
-            raise SPARSE_ORDER.error(field, row=int(rows[at]), value=int(indices[at]))
+            raise SPARSE_ORDER.error(
+                field,
+                row=int(rows[at]),
+                value=int(indices[at]),
+                bad_rows=lambda: np.unique(keys[1:][same] >> 32),
+            )
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
     starts: Any = pa.array(offsets)

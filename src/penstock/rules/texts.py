@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from penstock.domain.schema import Field
-from penstock.rules.rule import Array
+from penstock.rules.rule import Array, rows_of
 from penstock.rules.table import TEXT_LENGTH
 
 
@@ -23,7 +23,12 @@ def check_lengths(field: Field, texts: Array, row_of: Callable[[int], int] = int
     lengths: Array = pc.binary_length(texts)
     longest: int | None = pc.max(lengths).as_py()
     if longest is not None and longest > limit:
-        position = int(np.argmax(lengths.fill_null(0).to_numpy() > limit))
+        too_long = lengths.fill_null(0).to_numpy() > limit
+        position = int(np.argmax(too_long))
         raise TEXT_LENGTH.error(
-            field, row=row_of(position), value=texts[position].as_py(), length=lengths[position].as_py()
+            field,
+            row=row_of(position),
+            value=texts[position].as_py(),
+            length=lengths[position].as_py(),
+            bad_rows=lambda: rows_of(np.flatnonzero(too_long), row_of),
         )

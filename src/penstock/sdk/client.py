@@ -10,6 +10,7 @@ import requests
 
 from penstock.sdk.collections import Collections, Databases, Partitions
 from penstock.sdk.connection import Connection
+from penstock.sdk.exports import Exports
 from penstock.sdk.http import TIMEOUT
 from penstock.sdk.imports import Imports
 from penstock.sdk.indexes import Indexes
@@ -79,6 +80,7 @@ class Client:
             session=session,
         )
         self.imports = Imports(self._connection)
+        self.exports = Exports(self._connection)
         self.collections = Collections(self._connection)
         self.partitions = Partitions(self._connection)
         self.indexes = Indexes(self._connection)

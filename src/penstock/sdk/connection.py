@@ -12,7 +12,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from penstock.sdk.errors import AnswerTimeout, ApiError, ConnectionFailed, InvalidResponse
-from penstock.sdk.http import TIMEOUT, check_api_key, exchange, full_url, open_stream, send
+from penstock.sdk.http import TIMEOUT, check_api_key, exchange, fetch, full_url, open_stream, send
 
 __all__ = ["Connection"]
 
@@ -86,6 +86,17 @@ class Connection:
             )[1]
 
         return _RETRYING(call) if repeatable else call()
+
+    def fetch(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """POST, and return the file that is answered."""
+        return fetch(
+            f"{self.url}/v2/vectordb{path}",
+            api_key=self._api_key,
+            database=self.database,
+            session=self._session,
+            json=body,
+            **self._options,
+        )
 
     @contextmanager
     def stream(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[requests.Response]:

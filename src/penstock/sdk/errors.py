@@ -12,6 +12,8 @@
     │   └── InvalidResponse    something came back that is no answer of such a server
     ├── JobFailed               a job that was waited for failed: job
     ├── JobUnfinished           a job that was waited for exceeds the timeout: job
+    ├── ExportFailed            an export that was waited for failed: export
+    ├── ExportUnfinished        an export that was waited for exceeds the timeout: export
     └── IndexUnfinished         an index that was waited for exceeds the timeout: collection, index
 
 No error holds an API key or an object store's keys, neither in its text nor in its attributes.
@@ -22,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from penstock.sdk.exports import Export
     from penstock.sdk.indexes import IndexDescription
     from penstock.sdk.jobs import ImportJob
 
@@ -30,6 +33,8 @@ __all__ = [
     "AnswerTimeout",
     "ApiError",
     "ConnectionFailed",
+    "ExportFailed",
+    "ExportUnfinished",
     "ImportCallError",
     "IndexUnfinished",
     "InvalidResponse",
@@ -113,6 +118,34 @@ class AnswerTimeout(ConnectionFailed):
 
 class InvalidResponse(ImportCallError):
     """An answer came, but not one that such a server gives: no JSON, or without the keys it must have."""
+
+
+class ExportFailed(SdkError):
+    """An export failed or was aborted; ``export`` is its last state and ``export.reason`` the cause."""
+
+    def __init__(self, export: Export) -> None:
+        super().__init__(export)
+        self.export = export
+
+    def __str__(self) -> str:
+        return (
+            f"export {self.export.id} of {self.export.collection!r} ended {self.export.state}: {self.export.reason}"
+        )
+
+
+class ExportUnfinished(SdkError):
+    """An export isn't finished within the caller's timeout; ``export`` is its last state."""
+
+    def __init__(self, export: Export, seconds: float) -> None:
+        super().__init__(export, seconds)
+        self.export = export
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return (
+            f"export {self.export.id} is {self.export.state} at {self.export.progress} % after {self.seconds:g} s; "
+            "it continues on the server"
+        )
 
 
 class JobFailed(SdkError):

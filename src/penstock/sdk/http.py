@@ -112,6 +112,27 @@ def send(
     return response
 
 
+def fetch(url: str, *, api_key: str = "", database: str = "", **options: Any) -> bytes:
+    """POST, and return the content of a file that is answered. Raises as :func:`exchange`."""
+    hidden = _hidden(check_api_key(api_key))
+    response = _respond(
+        "POST",
+        url,
+        api_key=api_key,
+        database=database,
+        hidden=hidden,
+        headers=None,
+        session=options.pop("session", None),
+        **options,
+    )
+    if response.ok and not response.headers.get("Content-Type", "").startswith("application/json"):
+        return response.content
+    _success(response, "POST", url, hidden)
+    raise InvalidResponse(
+        "the response is no file", url=_shown_url(url), method="POST", http_status=response.status_code
+    )
+
+
 def open_stream(
     url: str,
     *,

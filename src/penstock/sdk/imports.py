@@ -1,4 +1,4 @@
-"""``client.imports``: create, list, get, wait for, commit, abort and retry import jobs."""
+"""``client.imports``: create, list, get, wait for, commit, abort, retry and replay import jobs; their errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import ApiError, ConnectionFailed, JobFailed, JobUnfinished
 from penstock.sdk.event_stream import EventsUnsupported, polled_changes, streamed_changes
-from penstock.sdk.jobs import ImportJob, job_from_wire
+from penstock.sdk.jobs import ErrorGroup, ImportJob, RowError, error_from_wire, group_from_wire, job_from_wire
 from penstock.sdk.uploads import Uploader, UploadProgress, upload_items
 from penstock.sdk.v2_calls import checked_options, option_strings
 
@@ -142,6 +142,34 @@ class Imports:
         with watching as show:
             uploader = Uploader(self._connection, show, size)
             return [[item if isinstance(item, str) else uploader.upload(*item) for item in group] for group in groups]
+
+    def loaded(
+        self,
+        collection: str,
+        files: Files,
+        *,
+        access_key: str = "",
+        secret_key: str = "",
+        token: str = "",
+    ) -> Mapping[str, str]:
+        """Find the files that a collection has loaded before: the id of the last job by name, at most 1,000.
+
+        Only Penstock has this call; elsewhere it fails.
+        """
+        body: dict[str, Any] = {
+            **self._scope(),
+            "collectionName": collection,
+            "dbName": self._connection.database,
+            "files": file_groups(files),
+            "accessKey": access_key,
+            "secretKey": secret_key,
+            "token": token,
+        }
+        return self._connection.read(
+            f"{_PATH}/get_loaded",
+            {name: value for name, value in body.items() if value},
+            lambda data: {file["fileName"]: str(file["jobId"]) for file in data["files"]},
+        )
 
     def list(
         self,
@@ -277,6 +305,74 @@ class Imports:
         # Sent once: a second call would fail, as the job already runs.
         self._connection.post(f"{_PATH}/retry", body, repeatable=False, secrets=keys.values())
 
+    def errors(
+        self,
+        job: str | int | ImportJob,
+        *,
+        file: str | None = None,
+        field: str | None = None,
+        rule: str | None = None,
+    ) -> Iterator[RowError]:
+        """List the rows that a job rejected, and the files that it left out or failed for; pages come lazily.
+
+        Args:
+            file, field, rule: only the errors of this file, field or rule.
+        """
+        body = {**self._scope(), "jobId": _job_id(job), **_given(file=file, field=field, rule=rule)}
+        cursor = ""
+        while True:
+            path = f"{_PATH}/errors"
+            page = self._connection.read(path, {**body, "cursor": cursor, "limit": 1000}, dict)
+            yield from map(error_from_wire, page["errors"])
+            cursor = page["cursor"]
+            if not cursor:
+                return
+
+    def error_groups(self, job: str | int | ImportJob) -> Sequence[ErrorGroup]:
+        """The errors of a job by rule, field and file, with counts and three examples each."""
+        body = {**self._scope(), "jobId": _job_id(job), "groupBy": ["rule", "field", "file"]}
+        return self._connection.read(
+            f"{_PATH}/errors", body, lambda data: [group_from_wire(group) for group in data["groups"]]
+        )
+
+    def download_errors(self, job: str | int | ImportJob, path: str | Path) -> Path:
+        """Write the rejected rows of a job to a file: Parquet by its extension ``.parquet``, else JSON Lines.
+
+        It has the columns of the rows, and columns that begin with ``_error``. Corrected, it can be replayed.
+        """
+        path = Path(path)
+        name = "parquet" if path.suffix == ".parquet" else "jsonl"
+        body = {**self._scope(), "jobId": _job_id(job), "format": name}
+        path.write_bytes(self._connection.fetch(f"{_PATH}/errors/download", body))
+        return path
+
+    def replay(
+        self,
+        job: str | int | ImportJob,
+        files: Files | None = None,
+        *,
+        access_key: str = "",
+        secret_key: str = "",
+        token: str = "",
+    ) -> ImportJob:
+        """Create a job of only what a job has left out, with its options: its rejected rows, or its bad files.
+
+        Args:
+            files: corrected files, in place of those of the job; as for :meth:`create`.
+        """
+        keys = {"accessKey": access_key, "secretKey": secret_key, "token": token}
+        body: dict[str, Any] = {
+            **self._scope(),
+            "jobId": _job_id(job),
+            **{name: key for name, key in keys.items() if key},
+        }
+        if (groups := file_groups(files)) is not None:
+            body["files"] = groups
+        path = f"{_PATH}/replay"
+        answer = self._connection.post(path, body, repeatable=False, secrets=keys.values())
+        job_id = self._connection.parse_response(path, answer, lambda reply: str(reply["data"]["jobId"]))
+        return self.get(job_id)
+
     def _scope(self) -> dict[str, str]:
         cluster_id = self._connection.cluster_id
         return {"clusterId": cluster_id} if cluster_id else {}
@@ -339,6 +435,10 @@ class Imports:
             time.sleep(pause if left is None else min(pause, left))
             if poll is None:
                 pause = min(pause * 1.5, _LONGEST_POLL)
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _job_id(job: str | int | ImportJob) -> str:

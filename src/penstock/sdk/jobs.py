@@ -13,7 +13,18 @@ from typing import Any
 
 from penstock.domain.jobs import JobWarning
 
-__all__ = ["ImportJob", "ImportedFile", "JobWarning", "file_from_wire", "job_from_wire"]
+__all__ = [
+    "ErrorGroup",
+    "ImportJob",
+    "ImportedFile",
+    "JobWarning",
+    "Reason",
+    "RowError",
+    "error_from_wire",
+    "file_from_wire",
+    "group_from_wire",
+    "job_from_wire",
+]
 
 _FINISHED = frozenset({"Completed", "Failed", "Aborted"})
 
@@ -30,6 +41,48 @@ class ImportedFile:
     total_rows: int | None = None
     completed_at: datetime | None = None
     reason: str | None = None
+    rejected_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a row was rejected: field (None for the whole row), name of the rule, value (cut), and a sentence."""
+
+    field: str | None
+    rule: str
+    value: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowError:
+    """A rejected row of a job, or a file that failed or was left out as a whole.
+
+    Attributes:
+        row: counted from 0 in the file; None where that isn't known.
+        offset: the byte where the row begins, in files of text.
+        key: its primary key, as text.
+        source: the row as JSON, or as its text.
+    """
+
+    file: str | None
+    row: int | None = None
+    offset: int | None = None
+    key: str | None = None
+    whole_file: bool = False
+    reasons: tuple[Reason, ...] = ()
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorGroup:
+    """The errors of one rule, field and file: how many rows, and the first ones."""
+
+    rule: str
+    field: str | None
+    file: str | None
+    rows: int
+    examples: tuple[RowError, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +97,12 @@ class ImportJob:
         reason: why it failed.
         rows, total_rows: rows read so far while the job runs, and all of them; 0 once it has failed.
         size: bytes of all files.
+        verification: the result of the option ``verify``: ``ok``, ``problems``, ``readRows``, ``countedRows``,
+            ``files`` and ``searches``.
+        rejected_rows, skipped_files: what was left out, by the option ``on_error``.
+        replay_of: the id of the job whose rejected rows or files it imports.
+        dry_run: whether the job only checks its files.
+        report: what a dry run has found, as docs/checking-files.md describes it; None unless it has completed.
         raw: the server's own answer.
     """
 
@@ -58,8 +117,14 @@ class ImportJob:
     size: int | None = None
     files: tuple[ImportedFile, ...] = ()
     warnings: tuple[JobWarning, ...] = ()
+    verification: Mapping[str, Any] | None = None
     created_at: datetime | None = None
     completed_at: datetime | None = None
+    rejected_rows: int = 0
+    skipped_files: int = 0
+    replay_of: str | None = None
+    dry_run: bool = False
+    report: Mapping[str, Any] | None = field(default=None, repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -96,8 +161,14 @@ def job_from_wire(data: Mapping[str, Any]) -> ImportJob:
         size=_number(data, "fileSize"),
         files=tuple(file_from_wire(item) for item in data.get("details") or ()),
         warnings=tuple(_warnings(data.get("warnings") or ())),
+        verification=data.get("verification"),
         created_at=_moment(data, "createTime"),
         completed_at=_moment(data, "completeTime"),
+        rejected_rows=_number(data, "rejectedRows") or 0,
+        skipped_files=_number(data, "skippedFiles") or 0,
+        replay_of=data.get("replayOf") or None,
+        dry_run=data.get("dryRun") is True,
+        report=data.get("report"),
         raw=data,
     )
 
@@ -114,6 +185,34 @@ def file_from_wire(data: Mapping[str, Any]) -> ImportedFile:
         total_rows=_number(data, "totalRows"),
         completed_at=_moment(data, "completeTime"),
         reason=data.get("reason") or None,
+        rejected_rows=_number(data, "rejectedRows") or 0,
+    )
+
+
+def error_from_wire(data: Mapping[str, Any]) -> RowError:
+    """Parse an item of ``errors``."""
+    return RowError(
+        file=data["file"],
+        row=data["row"],
+        offset=data["offset"],
+        key=data["key"],
+        whole_file=bool(data["wholeFile"]),
+        reasons=tuple(
+            Reason(field=reason["field"], rule=reason["rule"], value=reason["value"], message=reason["message"])
+            for reason in data["reasons"]
+        ),
+        source=data["source"],
+    )
+
+
+def group_from_wire(data: Mapping[str, Any]) -> ErrorGroup:
+    """Parse an item of ``groups``."""
+    return ErrorGroup(
+        rule=data["rule"],
+        field=data["field"],
+        file=data["file"],
+        rows=int(data["rows"]),
+        examples=tuple(map(error_from_wire, data["examples"])),
     )
 
 

@@ -1,4 +1,4 @@
-"""Progress bars: of an import job, and of an index."""
+"""Progress bars: of an import job, of an export, and of an index."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import TextIO
 
 import click
 
+from penstock.domain.sizes import size_text
+from penstock.sdk.exports import Export
 from penstock.sdk.indexes import IndexDescription
 from penstock.sdk.job_meter import JobMeter
 from penstock.sdk.jobs import ImportJob
 from penstock.sdk.uploads import UploadProgress
 
-__all__ = ["index_bar", "index_text", "progress_bar", "upload_bar"]
+__all__ = ["export_bar", "index_bar", "index_text", "progress_bar", "upload_bar"]
 
 _WIDE_TERMINAL, _WIDE_BAR, _NARROW_BAR = 120, 30, 12
 _COLUMNS_BESIDE_BAR = 25
@@ -41,6 +43,18 @@ def progress_bar(stream: TextIO | None = None) -> Iterator[Callable[[ImportJob],
 
     with _bar(stream or sys.stdout) as draw:
         yield lambda job: draw(*line(job))
+
+
+@contextmanager
+def export_bar(stream: TextIO | None = None) -> Iterator[Callable[[Export], None]]:
+    """Draw a bar of an export while the block runs; on anything but a terminal print the last state."""
+    started = monotonic()
+    with _bar(stream or sys.stdout) as draw:
+        yield lambda export: draw(
+            export.state,
+            export.progress,
+            f"{export.rows:,} rows, {size_text(export.size)}, {monotonic() - started:,.0f} s so far",
+        )
 
 
 @contextmanager

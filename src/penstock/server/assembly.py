@@ -22,10 +22,14 @@ from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import CatalogFull, StorageError, StorageFull, StorageUnavailable
+from penstock.exports.context import ExportContext
+from penstock.exports.scheduler import ExportScheduler
+from penstock.exports.service import ExportService
 from penstock.imports.change_feed import ChangeFeed
 from penstock.imports.context import ImportContext
 from penstock.imports.job_events import JobEvents
 from penstock.imports.memory_budget import LEAST_MEMORY
+from penstock.imports.rejections import Rejections
 from penstock.imports.scheduler import Scheduler
 from penstock.imports.schema_inference import SchemaInference
 from penstock.imports.service import ImportService
@@ -126,7 +130,20 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
     traced = watching.traced(runner)
     folder, why_no_uploads = upload_folder(settings)
     uploads = None if folder is None else UploadFolder(folder)
-    scheduler = Scheduler(ImportContext(catalog, engines, traced, roots, job_settings, watching.observer, uploads))
+    scheduler = Scheduler(
+        ImportContext(
+            catalog,
+            engines,
+            traced,
+            roots,
+            job_settings,
+            watching.observer,
+            uploads,
+            settings.data_dir / "dry-runs",
+        )
+    )
+    export_roots = ImportRoots(settings.export_root or settings.import_root, source_stores(settings))
+    exports = ExportScheduler(ExportContext(catalog, engines, scheduler.runner_of, export_roots, job_settings))
     partitions = PartitionService(catalog, engines)
     entities = EntityService(catalog, engines, partitions)
     searches = SearchService(catalog, engines, partitions, entities)
@@ -145,6 +162,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         if not catalog.database.is_shared:
             # No other process uses this catalog: its leases are of processes that ended.
             catalog.claims.release_all()
+            catalog.exports.release_all()
             catalog.maintenance.release_all()
         if settings.role == "api":
             return
@@ -152,6 +170,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
             _repair(catalog, engines, cluster)
         runner.warm()
         scheduler.start()
+        exports.start()
         sender.start()
 
     health = Health(settings, catalog, engine, roots, begin)
@@ -164,6 +183,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
 
     def stop() -> None:
         health.stop()
+        exports.stop()
         feed.close()
         sender.stop()
         scheduler.stop()
@@ -177,7 +197,9 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         authentication=authentication,
         audit=audit,
         accounts=AccountService(catalog),
+        exports=ExportService(catalog, engines, export_roots, exports.wake),
         imports=imports,
+        rejections=Rejections(imports, catalog, engines),
         job_events=JobEvents(imports, feed),
         uploads=UploadService(catalog, uploads, _upload_limits(settings), why_no_uploads, health.enforce_quota),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),

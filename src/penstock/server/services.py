@@ -21,8 +21,10 @@ from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
+from penstock.exports.service import ExportService
 from penstock.imports.api import Imports
 from penstock.imports.job_events import JobEvents
+from penstock.imports.rejections import Rejections
 from penstock.imports.schema_inference import SchemaInference
 from penstock.imports.uploads import UploadService
 from penstock.server.observability.call_tracing import TraceCall, untraced
@@ -50,9 +52,11 @@ class Services:
     authentication: Authentication
     accounts: AccountService
     imports: Imports
+    exports: ExportService
     job_events: JobEvents
     uploads: UploadService
     inference: SchemaInference
+    rejections: Rejections
     audit: Audit
     clusters: Clusters
     databases: DatabaseService

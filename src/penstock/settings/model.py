@@ -44,6 +44,12 @@ class Settings(BaseModel):
         "Where imports may read: a folder, s3://bucket/prefix, gs://…, az://… or https://host/path/; repeatable.",
         reason="Nothing outside the roots is ever read.",
     )
+    export_root: Roots = _field(
+        (),
+        "Where exports may write new folders: a folder, s3://bucket/prefix, gs://… or az://…; repeatable.",
+        shown="the import roots",
+        reason="An export never changes existing files.",
+    )
     allow_private_networks: Networks = _field(
         (),
         "Private networks that web import roots may reach, such as 10.1.0.0/16; repeatable.",
@@ -173,6 +179,21 @@ class Settings(BaseModel):
         "How long an upload is kept that no completed job has read; a call that continues it begins the time anew.",
         shown="24h",
         reason="A failed job can be retried that long.",
+    )
+    max_kept_rejects: Count = _field(
+        100_000,
+        "Rejected rows that an import job keeps for reports and replays; further ones are only counted.",
+        unit="rows",
+        reason="Each of its splits keeps an equal share, the first ones of the split.",
+    )
+    max_kept_reject_bytes: Bytes = _bytes(
+        ByteSize(64 * 2**20), "Size of the rejected rows that an import job keeps.", shown="64MiB"
+    )
+    max_reject_bytes: Bytes = _bytes(
+        ByteSize(2**30),
+        "Size of the rejected rows that all jobs of a cluster keep; further jobs only count theirs.",
+        shown="1GiB",
+        reason="They are deleted with the jobs: see retention.",
     )
     job_timeout: Seconds = _span(
         72 * 3600.0,

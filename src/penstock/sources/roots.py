@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -30,6 +31,7 @@ from penstock.sources.root_matching import (
     parse_limit,
     parse_roots,
 )
+from penstock.sources.targets import Target
 from penstock.sources.web import find_web, is_within
 
 _NOTHING: Mapping[str, Settings] = MappingProxyType({})
@@ -211,6 +213,45 @@ class ImportRoots:
                 f"path {name!r}: the file does not exist beside the manifest {manifest.name!r}", path=name
             )
         return locations[0]
+
+    def target(self, path: str, access_key: str = "", secret_key: str = "", token: str = "") -> Target:
+        """The folder at a path, as the target of an export; these are the export roots. A relative one lies below
+        the first root. Checks the text alone.
+
+        Raises:
+            PathNotAllowed: outside every root, or a form that is never opened.
+            FileUnreadable: malformed credentials.
+            Unsupported: a scheme that can't be written.
+        """
+        address = parse_path(path)
+        has_keys = bool(access_key or secret_key or token)
+        try:
+            places = self._places(replace(address, is_folder=address.scheme not in WEB), has_keys)
+        except PathNotAllowed as error:
+            roots = error.details.get("roots", ())
+            shown = self._shown(list(roots)) if roots else ""
+            keys = "" if has_keys or not address.bucket else ", or pass the keys of the bucket"
+            raise PathNotAllowed(
+                f"path {address.text!r} is outside the folders that this server exports to{shown}. Choose a folder "
+                f"below one of them{keys}, or start the server with --export-root",
+                path=address.text,
+            ) from error
+        absolute = address.scheme == "" and address.path.startswith("/")
+        places = [place for place in places if not absolute or str(place) == address.path]
+        place = places[0] if places else None
+        if place is None or (isinstance(place, RemotePlace) and place.scheme in WEB):
+            if place is not None:
+                raise Unsupported("exports can't be written to web servers", path=address.text)
+            raise PathNotAllowed(
+                f"path {address.text!r} is outside the folders that this server exports to"
+                f"{self._shown(list(self._server.texts))}. Choose a folder below one of them, or start the server "
+                "with --export-root",
+                path=address.text,
+            )
+        if isinstance(place, LocalPlace):
+            return Target(uri=Path(place.path).as_uri(), name=address.text, roots=self._real_roots())
+        settings = self._settings_of(place, access_key, secret_key, token)
+        return Target(uri=str(place).rstrip("/"), name=address.text, credentials=settings)
 
     def probe(self) -> None:
         """Check that the roots can be read, except ``s3://`` alone, which needs a request's keys, and web servers,

@@ -57,4 +57,10 @@ def check_capacity(lists: FlatList, field: Field, array: Array) -> None:
     too_long = lists.lengths > (field.max_capacity or 0)
     if too_long.any():
         row = int(np.argmax(too_long))
-        raise ARRAY_CAPACITY.error(field, row=row, value=show(array, row), count=int(lists.lengths[row]))
+        raise ARRAY_CAPACITY.error(
+            field,
+            row=row,
+            value=show(array, row),
+            count=int(lists.lengths[row]),
+            bad_rows=lambda: np.flatnonzero(too_long),
+        )

@@ -41,18 +41,26 @@ class FlatList:
         """Find the row of the element at this index of ``values``."""
         return int(np.searchsorted(np.cumsum(self.lengths), element, side="right"))
 
+    def rows_of(self, elements: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Find the rows of elements, each once."""
+        return np.unique(np.searchsorted(np.cumsum(self.lengths), elements, side="right"))
+
     @contextmanager
     def rows(self) -> Iterator[None]:
         """Translate the element index of errors raised inside to the row that holds the element."""
         try:
             yield
         except DataError as error:
-            raise error.at(row=None if error.row is None else self.row_of(error.row)) from None
+            if error.row is None:
+                raise
+            elements = error.bad_rows
+            bad_rows = None if elements is None else lambda: self.rows_of(elements())
+            raise error.at(row=self.row_of(error.row), bad_rows=bad_rows) from None
 
     def refuse_null_elements(self, field: Field) -> None:
         if self.values.null_count:
-            first = self.values.is_null().index(True).as_py()
-            raise NO_NULL_ELEMENTS.error(field, row=self.row_of(first))
+            nulls = np.flatnonzero(self.values.is_null().to_numpy(zero_copy_only=False))
+            raise NO_NULL_ELEMENTS.error(field, row=self.row_of(int(nulls[0])), bad_rows=lambda: self.rows_of(nulls))
 
 
 def flatten(array: Array) -> FlatList:

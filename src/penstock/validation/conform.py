@@ -6,8 +6,10 @@ Checks run on whole columns; the first bad row is looked for only when one fails
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +26,7 @@ from penstock.errors import DataError
 from penstock.readers.arrow_values import EXTENSION_NAME, plain
 from penstock.readers.base import RowBatch
 from penstock.readers.unknown_columns import computed_field_error, missing_field
+from penstock.rules.bad_rows import BadRows, Rows, find_bad_rows, take_rows
 from penstock.rules.json_texts import DYNAMIC
 from penstock.rules.rule import Array, WarningSink
 from penstock.rules.table import NOT_NULL
@@ -51,7 +54,8 @@ class Conformer:
         schema: the collection's schema.
         partitions: the number of the partition of all rows, or one number per bucket of the partition key.
         auto_id_start: the first id of the split's reserved range, for a collection with generated ids. Row ``i`` of
-            the split gets ``auto_id_start + i``, so that a retry of the split gives the same ids.
+            the split gets ``auto_id_start + i``, rejected rows counted, so that a retry of the split gives the same
+            ids.
     """
 
     def __init__(self, schema: CollectionSchema, partitions: Sequence[int], auto_id_start: int | None = None) -> None:
@@ -85,6 +89,50 @@ class Conformer:
         arrays.append(pa.array(self._partition_numbers(arrays, rows)))
         return pa.RecordBatch.from_arrays(arrays, schema=self._arrow_schema)
 
+    @contextmanager
+    def undone_on_error(self) -> Iterator[None]:
+        """Forget what is counted inside for :attr:`warnings` if that raises: the rows may be conformed again."""
+        counts = self._counts.copy()
+        try:
+            yield
+        except DataError:
+            self._counts = counts
+            raise
+
+    def bad_rows(self, batch: RowBatch) -> BadRows:
+        """Find rows of a batch that :meth:`conform` refuses, with an error per field.
+
+        Those of each field that break the first rule broken in it: without them others may be refused. Nothing is
+        counted for :attr:`warnings`. Rows of the errors count in the batch.
+
+        Raises:
+            DataError: a column as a whole breaks a rule, or is missing.
+        """
+        bad = BadRows()
+        rows = batch.batch.num_rows
+        if batch.is_checked or not rows:
+            return bad
+        counts = self._counts.copy()
+        try:
+            columns = self._columns(batch.batch)
+            for field in self._schema:
+                find_bad_rows(partial(self._rows_of_column, field, columns, batch), rows, bad)
+            if self._schema.dynamic:
+                find_bad_rows(lambda taken: self._meta(_taken(columns, taken), len(taken)), rows, bad)
+        except DataError as error:
+            raise error if error.row is None else error.at(row=int(batch.row_numbers[error.row])) from None
+        finally:
+            self._counts = counts
+        return bad
+
+    def _rows_of_column(
+        self, field: Field, columns: Mapping[str, _SourceColumn], batch: RowBatch, rows: Rows
+    ) -> Array | None:
+        if self._schema.is_generated(field) and field.name not in columns:
+            return None
+        source = {name: column for name, column in columns.items() if name == field.name}
+        return self._column(field, _taken(source, rows), batch, len(rows))
+
     def _canonical(self, batch: RowBatch) -> list[Array]:
         """The columns of a batch that its reader has checked."""
         arrays: list[Array | None] = [
@@ -102,11 +150,13 @@ class Conformer:
     def _checked(self, batch: RowBatch) -> list[Array]:
         columns = self._columns(batch.batch)
         try:
-            arrays: list[Array | None] = [self._column(field, columns, batch) for field in self._schema]
+            arrays: list[Array | None] = [
+                self._column(field, columns, batch, batch.batch.num_rows) for field in self._schema
+            ]
             if self._schema.dynamic:
                 arrays.append(self._meta(columns, batch.batch.num_rows))
         except DataError as error:
-            raise error if error.row is None else error.at(row=batch.first_row + error.row) from None
+            raise error if error.row is None else error.at(row=int(batch.row_numbers[error.row])) from None
         return self._with_function_outputs(arrays)
 
     def _with_function_outputs(self, arrays: list[Array | None]) -> list[Array]:
@@ -137,13 +187,12 @@ class Conformer:
                 columns[name] = _SourceColumn(array, column)
         return columns
 
-    def _column(self, field: Field, columns: Mapping[str, _SourceColumn], batch: RowBatch) -> Array | None:
-        """The column of a field; None if a function computes it."""
-        rows = batch.batch.num_rows
+    def _column(self, field: Field, columns: Mapping[str, _SourceColumn], batch: RowBatch, rows: int) -> Array | None:
+        """The column of a field, of ``rows``; None if a function computes it."""
         source = columns.get(field.name)
         if self._schema.is_computed(field) and source is not None:
             row = max(source.array.is_valid().index(True).as_py(), 0)
-            raise computed_field_error(field).at(row=row, value=show(source.array, row))
+            raise computed_field_error(field).at(row=row, value=show(source.array, row), is_of_column=True)
         if field.function_output:
             return None
         if self._schema.is_generated(field):
@@ -162,8 +211,7 @@ class Conformer:
 
     def _generated(self, field: Field, batch: RowBatch) -> Array:
         assert self._auto_id_start is not None
-        first = self._auto_id_start + batch.first_row
-        ids = pa.array(np.arange(first, first + batch.batch.num_rows, dtype=np.int64))
+        ids = pa.array(self._auto_id_start + batch.row_numbers.astype(np.int64))
         return ids.cast(canonical_type(field))
 
     def _meta(self, columns: Mapping[str, _SourceColumn], rows: int) -> Array:
@@ -179,6 +227,10 @@ class Conformer:
         assert key is not None
         values = arrays[self._schema.names.index(key.name)]
         return self._partitions[partition_of(values, len(self._partitions))]
+
+
+def _taken(columns: Mapping[str, _SourceColumn], rows: Rows) -> Mapping[str, _SourceColumn]:
+    return {name: _SourceColumn(take_rows(source.array, rows), source.column) for name, source in columns.items()}
 
 
 def conform_column(array: Array, column: pa.Field[Any] | None, field: Field, note: WarningSink) -> Array:
@@ -227,7 +279,8 @@ def _without_nulls(column: Array, field: Field) -> Array:
         return column.fill_null(pa.scalar(field.default, column.type))
     if field.nullable:
         return column
-    raise NOT_NULL.error(field, row=column.is_null().index(True).as_py())
+    nulls = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+    raise NOT_NULL.error(field, row=int(nulls[0]), bad_rows=lambda: nulls)
 
 
 def _absent(field: Field, rows: int) -> Array:

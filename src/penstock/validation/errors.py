@@ -60,4 +60,4 @@ def mismatch(array: Array, field: Field) -> DataError:
         value=show(array, row) if row >= 0 else None,
         remedy=remedy,
         hint=hint,
-    )
+    ).at(is_of_column=True)

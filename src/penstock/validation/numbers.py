@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -13,7 +14,7 @@ import pyarrow.types as pt
 from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import floats_of_decimals
-from penstock.rules.numbers import first_not_finite, float_error, integer_error
+from penstock.rules.numbers import first_not_finite, float_error, integer_error, not_finite
 from penstock.rules.rule import Array, WarningSink
 from penstock.validation.errors import mismatch
 
@@ -55,14 +56,19 @@ def _whole_floats(array: Array, field: Field, target: pa.DataType) -> Array:
     good = (np.trunc(values) == values) & (values >= low) & (values < float(high + 1))
     if not good.all():
         at = int(np.argmin(good))
-        raise _misfit(field, float(values[at]), at)
+        raise _misfit(field, float(values[at]), at).at(bad_rows=lambda: np.flatnonzero(~good))
     return array.cast(pa.float64()).cast(target, safe=False)
 
 
 def _first_misfit(array: Array, is_bad: Callable[[Any], bool], field: Field, target: pa.DataType) -> DataError:
-    for row, value in enumerate(array.to_pylist()):
+    values = array.to_pylist()
+    for row, value in enumerate(values):
         if value is not None and is_bad(value):
-            return _misfit(field, value, row)
+            return _misfit(field, value, row).at(
+                bad_rows=lambda: np.array(
+                    [place for place, other in enumerate(values) if other is not None and is_bad(other)]
+                )
+            )
     raise AssertionError(f"no bad value in {array.type} for {target}")
 
 
@@ -113,7 +119,12 @@ def _refuse_not_finite(result: Array, source: Array, field: Field) -> None:
         at = first_not_finite(result.to_numpy())
     if at is not None:
         value = float(source[at].as_py())
-        raise float_error(field, value, row=at, position=position_of(field, at))
+        error = float_error(field, value, row=at, position=position_of(field, at))
+        raise error.at(bad_rows=lambda: _not_finite(result))
+
+
+def _not_finite(values: Array) -> npt.NDArray[np.int64]:
+    return not_finite((values.fill_null(0) if values.null_count else values).to_numpy())
 
 
 def position_of(field: Field, at: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ from penstock.validation.errors import mismatch
 from penstock.validation.numbers import to_floats, to_integers
 from penstock.validation.text import is_text, utf8
 
+_Pairs: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+
 _EMPTY: Array = pa.nulls(0, pa.int64())  # pa.array() of a list would import pandas
 
 
@@ -46,15 +49,16 @@ def _from_text(text: Array, field: Field) -> Array:
     valid = np.ones(rows, dtype=np.bool_)
     indices = [np.empty(0, np.int64)]
     values = [np.empty(0, np.float64)]
-    for row, raw in enumerate(text.cast(pa.binary()).to_pylist()):
-        parsed = None if raw is None else parse_json(raw, field, row, limit=None)
-        if parsed is None:
+    raws = text.cast(pa.binary()).to_pylist()
+    for row, raw in enumerate(raws):
+        try:
+            pairs = _parsed_pairs(field, raw)
+        except DataError as error:
+            raise error.at(row=row, bad_rows=lambda: _bad_rows(field, raws)) from None
+        if pairs is None:
             valid[row] = False
             continue
-        try:
-            places, weights = _pairs(field, parsed, raw)
-        except DataError as error:
-            raise error.at(row=row, value=raw.decode()) from None
+        places, weights = pairs
         indices.append(places)
         values.append(weights)
         lengths[row] = len(places)
@@ -63,7 +67,28 @@ def _from_text(text: Array, field: Field) -> Array:
     )
 
 
-def _pairs(field: Field, parsed: Any, raw: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _bad_rows(field: Field, raws: list[bytes | None]) -> list[int]:
+    bad = []
+    for row, raw in enumerate(raws):
+        try:
+            _parsed_pairs(field, raw)
+        except DataError:
+            bad.append(row)
+    return bad
+
+
+def _parsed_pairs(field: Field, raw: bytes | None) -> _Pairs | None:
+    """Parse the JSON text of a vector; None for null."""
+    parsed = None if raw is None else parse_json(raw, field, limit=None)
+    if raw is None or parsed is None:
+        return None
+    try:
+        return _pairs(field, parsed, raw)
+    except DataError as error:
+        raise error.at(value=raw.decode()) from None
+
+
+def _pairs(field: Field, parsed: Any, raw: bytes) -> _Pairs:
     """Extract indices and values of one parsed JSON value."""
     if not isinstance(parsed, dict):
         raise type_error(field, type(parsed).__name__, FORMS[field.type].json)
@@ -94,12 +119,17 @@ def _from_struct(array: Array, field: Field, note: WarningSink) -> Array:
         present = np.ones(len(array), dtype=np.bool_) if lists.valid is None else lists.valid
         missing = ~present if valid is None else valid & ~present
         if missing.any():
-            raise NO_NULL_ELEMENTS.error(field, row=int(np.argmax(missing)))
+            raise NO_NULL_ELEMENTS.error(
+                field, row=int(np.argmax(missing)), bad_rows=partial(np.flatnonzero, missing)
+            )
         lists.refuse_null_elements(field)
     unequal = places.lengths != weights.lengths
     if unequal.any():
         row = int(np.argmax(unequal))
-        check_sparse_lengths(field, int(places.lengths[row]), int(weights.lengths[row]), row)
+        try:
+            check_sparse_lengths(field, int(places.lengths[row]), int(weights.lengths[row]), row)
+        except DataError as error:
+            raise error.at(bad_rows=lambda: np.flatnonzero(unequal)) from None
     rows = len(array) - array.null_count
 
     def note_rows(text: str, _: int) -> None:

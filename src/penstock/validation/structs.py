@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import Field
+from penstock.errors import DataError
 from penstock.readers.arrow_values import is_list, plain
 from penstock.rules.rule import Array, WarningSink
 from penstock.rules.structs import check_struct_keys
@@ -47,7 +49,10 @@ def to_structs(array: Array, field: Field, note: WarningSink) -> Array:
 
 def _parts(structs: Array, field: Field) -> dict[str, Array]:
     """Map the names of :attr:`Field.parts` to the structs' columns; raises for missing or unexpected ones."""
-    check_struct_keys(field, [child.name for child in structs.type], row=0)
+    try:
+        check_struct_keys(field, [child.name for child in structs.type], row=0)
+    except DataError as error:
+        raise error.at(is_of_column=True) from None
     # A struct's flatten, unlike field(), puts the struct's offset on its children.
     vectors = {subfield.name for subfield in field.fields if subfield.type.is_dense_vector}
     columns = zip(structs.flatten(), structs.type, strict=True)
@@ -59,7 +64,8 @@ def _parts(structs: Array, field: Field) -> dict[str, Array]:
 def _part(columns: dict[str, Array], part: Field, note: WarningSink) -> Array:
     column = columns[part.name]
     if column.null_count:
-        raise NO_NULL_ELEMENTS.error(part, row=column.is_null().index(True).as_py())
+        nulls = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+        raise NO_NULL_ELEMENTS.error(part, row=int(nulls[0]), bad_rows=lambda: nulls)
     if part.type.is_dense_vector:
         return to_dense(column, part, note)
     return to_scalar(column, part, note)

@@ -24,7 +24,7 @@ def utf8(array: Array, field: Field) -> Array:
         return utf8_texts(array)
     except DataError as error:
         if error.rule == INVALID_UTF8:
-            raise TEXT_ENCODING.error(field, row=error.row, value=error.value) from None
+            raise TEXT_ENCODING.error(field, row=error.row, value=error.value, bad_rows=error.bad_rows) from None
         raise error.at(field=field.name) from None
 
 

@@ -15,7 +15,7 @@ import pyarrow.types as pt
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.readers.arrow_values import is_binary, is_list
-from penstock.rules.numbers import CHUNK, first_not_finite, float_error
+from penstock.rules.numbers import CHUNK, first_not_finite, float_error, not_finite
 from penstock.rules.rule import Array, WarningSink
 from penstock.rules.table import VECTOR_BYTES, VECTOR_DIM
 from penstock.validation.arrow_lists import FlatList, flatten, validity
@@ -90,7 +90,14 @@ def _check_lengths(lists: FlatList, width: int, field: Field, array: Array, *, a
         return
     row = int(np.argmax(wrong))
     rule = VECTOR_BYTES if as_bytes else VECTOR_DIM
-    raise rule.error(field, row=row, value=show(array, row), count=int(lists.lengths[row]), needed=width)
+    raise rule.error(
+        field,
+        row=row,
+        value=show(array, row),
+        count=int(lists.lengths[row]),
+        needed=width,
+        bad_rows=lambda: np.flatnonzero(wrong),
+    )
 
 
 def _chunks(values: npt.NDArray[Any]) -> Iterator[slice]:
@@ -105,7 +112,8 @@ def _halves_of_bytes(values: Array, field: Field) -> Array:
         floats = (words.astype(np.uint32) << 16).view(np.float32)
     at = first_not_finite(floats)
     if at is not None:
-        raise float_error(field, float(floats[at]), row=2 * at, position=position_of(field, at))
+        error = float_error(field, float(floats[at]), row=2 * at, position=position_of(field, at))
+        raise error.at(bad_rows=lambda: 2 * not_finite(floats))
     return pa.array(floats)
 
 
@@ -120,7 +128,8 @@ def _halves_of_numbers(values: Array, field: Field, note: WarningSink) -> Array:
         rounded, name = _round_to_bfloat16(numbers), "bfloat16"
     at = first_not_finite(rounded)
     if at is not None:
-        raise float_error(field, float(numbers[at]), row=at, position=position_of(field, at))
+        error = float_error(field, float(numbers[at]), row=at, position=position_of(field, at))
+        raise error.at(bad_rows=lambda: not_finite(rounded))
     if rounded is not numbers and any((rounded[chunk] != numbers[chunk]).any() for chunk in _chunks(numbers)):
         note(f"{numbers.dtype.name} values were rounded to {name}", len(values))
     return pa.array(rounded)

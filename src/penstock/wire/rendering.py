@@ -22,6 +22,8 @@ def time_text(time: datetime) -> str:
 
 def files_to_show(details: JobDetails) -> Sequence[ImportFile]:
     """The files of a job as shown: of a failed job all are failed, also those that were read completely."""
+    if details.job.is_dry_run and not details.job.has_failed:
+        return [replace(file, rows=0) for file in details.files]
     if not details.job.has_failed:
         return details.files
     return [

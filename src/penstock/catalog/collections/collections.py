@@ -175,7 +175,13 @@ class CollectionRepository:
     def forget(self, collection_id: str) -> None:
         """Delete a dropped collection's rows from the catalog."""
         with self._database.write() as connection:
-            for table in (tables.partition, tables.vector_index, tables.maintenance, tables.job_commit):
+            for table in (
+                tables.partition,
+                tables.vector_index,
+                tables.maintenance,
+                tables.job_commit,
+                tables.loaded_file,
+            ):
                 connection.execute(delete(table).where(table.c.collection_id == collection_id))
             connection.execute(
                 delete(tables.collection).where(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, select
 
 from penstock.catalog.db import tables
+from penstock.catalog.jobs.loaded_files import forget_partition_files
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.errors import PartitionNotFound
@@ -74,4 +75,5 @@ def drop_partition(connection: Connection, collection_id: str, name: str, seen: 
         if now.before or now.committing or now.committed != seen.committed:
             attempt.rollback()
             return False
+    forget_partition_files(connection, collection_id, name)
     return True

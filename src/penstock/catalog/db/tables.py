@@ -242,6 +242,23 @@ job = Table(
     Column("trace", Text),
     # How many fields the collection had when it was created: its rows have no values of later ones. Null is all.
     Column("field_count", Integer),
+    # The result of the option verify, once its rows have been checked after the commit.
+    Column("verification", JSON(none_as_null=True)),
+    # Rows and files that were left out, and the bytes of such rows that are kept beside its table.
+    Column("rejected_rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("skipped_files", BigInteger, nullable=False, server_default=text("0")),
+    Column("reject_bytes", BigInteger, nullable=False, server_default=text("0")),
+    # The job whose rejected rows or files it imports.
+    Column("replay_of", BigInteger),
+    Column("replays_rows", Boolean, nullable=False, server_default=text("false")),
+)
+# For the limit of the bytes of rejected rows.
+Index(
+    "ix_job_reject_bytes",
+    job.c.cluster_id,
+    job.c.reject_bytes,
+    sqlite_where=job.c.reject_bytes > 0,
+    postgresql_where=job.c.reject_bytes > 0,
 )
 # For listing: each filter's jobs by id, and by finish time.
 Index("ix_job_cluster", job.c.cluster_id, job.c.id)
@@ -308,8 +325,28 @@ job_file = Table(
     Column("total_rows", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("reason", Text),
+    # What it is recognized by when it is imported again; null if its version is unknown.
+    Column("identity", Text),
+    Column("rejected_rows", BigInteger, nullable=False, server_default=text("0")),
+    # The facts of its reason, as JSON.
+    Column("error", JSON),
     PrimaryKeyConstraint("job_id", "ordinal"),
 )
+
+# The files whose rows a collection has, by the jobs that loaded them. It outlives the jobs.
+loaded_file = Table(
+    "loaded_file",
+    metadata,
+    Column("collection_id", Text, nullable=False),
+    Column("identity", Text, nullable=False),
+    Column("job_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    # That of the job: files that were loaded into a dropped partition are forgotten.
+    Column("partition", Text, nullable=False),
+    Column("loaded_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("collection_id", "identity", "job_id"),
+)
+Index("ix_loaded_file_job", loaded_file.c.collection_id, loaded_file.c.job_id)
 
 job_split = Table(
     "job_split",
@@ -325,6 +362,8 @@ job_split = Table(
     Column("rows", BigInteger, nullable=False),
     Column("staged", JSON),
     Column("warnings", JSON),
+    # What a dry run has found in it, which stages nothing.
+    Column("report", JSON),
     PrimaryKeyConstraint("job_id", "ordinal"),
 )
 
@@ -354,6 +393,13 @@ upload_use = Table(
     PrimaryKeyConstraint("upload_id", "job_id"),
 )
 Index("ix_upload_use_job_id", upload_use.c.job_id)
+# The report of a dry run.
+job_report = Table(
+    "job_report",
+    metadata,
+    Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("report", JSON, nullable=False),
+)
 
 # The job of each idempotency key. The fingerprint shows whether a repeated call is the same request.
 idempotency_key = Table(
@@ -438,6 +484,71 @@ job_day = Table(
 )
 Index("ix_job_day_cluster", job_day.c.cluster_id, job_day.c.day)
 Index("ix_job_day_collection", job_day.c.collection_id, job_day.c.day)
+
+# Export jobs. As with import jobs, the history outlives the collection; credentials are in job_secret.
+export = Table(
+    "export",
+    metadata,
+    Column("id", _ORDERED_ID, primary_key=True, autoincrement=False),
+    Column("cluster_id", Text, ForeignKey("cluster.id"), nullable=False),
+    Column("database_id", BigInteger, nullable=False),
+    Column("database", Text, nullable=False),
+    Column("collection_id", Text, nullable=False),
+    Column("collection", Text, nullable=False),
+    Column("request", JSON, nullable=False),
+    # The address of the target: two unfinished exports never write into the same one.
+    Column("location", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("snapshot", JSON),
+    # The snapshot's version of the table, kept while the export is unfinished.
+    Column("version", BigInteger),
+    Column("progress", Integer, nullable=False, server_default=text("0")),
+    Column("rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("total_rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("size", BigInteger, nullable=False, server_default=text("0")),
+    Column("reason", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    # The lease, as of import jobs.
+    Column("owner", Text),
+    Column("lease_until", BigInteger),
+    Column("epoch", BigInteger, nullable=False, server_default=text("0")),
+    Column("has_credentials", Boolean, nullable=False, server_default=text("false")),
+    # Whether it was aborted and its files are still to be deleted.
+    Column("has_files", Boolean, nullable=False, server_default=text("false")),
+    Column("roots", JSON, nullable=False, server_default=text("'[]'")),
+)
+Index("ix_export_database", export.c.database_id, export.c.id)
+Index("ix_export_collection", export.c.collection_id, export.c.id)
+Index(
+    "uq_export_live_location",
+    export.c.location,
+    unique=True,
+    sqlite_where=text("finished_at IS NULL"),
+    postgresql_where=text("finished_at IS NULL"),
+)
+Index(
+    "ix_export_has_files",
+    export.c.id,
+    sqlite_where=text("has_files IS 1"),
+    postgresql_where=text("has_files IS true"),
+)
+
+export_part = Table(
+    "export_part",
+    metadata,
+    Column("export_id", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("fragments", JSON, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("partition", BigInteger),
+    Column("folder", Text, nullable=False),
+    # The written files; null until the part is done.
+    Column("files", JSON),
+    PrimaryKeyConstraint("export_id", "ordinal"),
+)
 
 # Maintenance leases of collections' tables, and since when their indexes are due.
 maintenance = Table(

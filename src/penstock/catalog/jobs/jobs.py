@@ -46,7 +46,8 @@ class NewJob:
     ``trace`` is the call's traceparent. ``roots`` restricts what the caller may import from; empty: all roots of the
     server. ``quota`` is the default for orgs without their own, ``limits`` is of the collection and its cluster;
     ``size`` is the bytes of the files, as far as known at creation. ``field_count`` is the number of the collection's
-    fields. ``audit`` is the entry to log with the insert. ``uploads`` are the ids of the uploads that it reads.
+    fields. ``replay_of`` is the job whose rejects it imports, ``replays_rows`` whether from that job's files.
+    ``audit`` is the entry to log with the insert. ``uploads`` are the ids of the uploads that it reads.
     """
 
     cluster_id: str
@@ -67,6 +68,8 @@ class NewJob:
     limits: JobLimits = NO_LIMITS
     size: int = 0
     field_count: int | None = None
+    replay_of: int | None = None
+    replays_rows: bool = False
     audit: AuditEntry | None = None
     uploads: Sequence[str] = ()
 
@@ -167,6 +170,8 @@ class JobRepository:
                 "has_credentials": bool(new.secret),
                 "trace": new.trace,
                 "field_count": new.field_count,
+                "replay_of": new.replay_of,
+                "replays_rows": new.replays_rows,
                 "roots": _added([], new.roots),
             },
         )
@@ -240,6 +245,33 @@ class JobRepository:
                 .order_by(tables.job_split.c.ordinal)
             ).scalars()
             return [[JobWarning(**warning) for warning in row] for row in rows if row]
+
+    def reject_bytes(self, cluster_id: str) -> int:
+        """Bytes of the rejected rows that are kept, of all jobs of a cluster."""
+        job = tables.job.c
+        with self._database.read() as connection:
+            total = connection.execute(
+                select(func.coalesce(func.sum(job.reject_bytes), 0)).where(
+                    job.cluster_id == cluster_id, job.reject_bytes > 0
+                )
+            ).scalar_one()
+        return int(total)
+
+    def report(self, job_id: int) -> Mapping[str, Any] | None:
+        """The report of a dry run; while it runs, what its planning found."""
+        with self._database.read() as connection:
+            report: Mapping[str, Any] | None = connection.execute(
+                select(tables.job_report.c.report).where(tables.job_report.c.job_id == job_id)
+            ).scalar_one_or_none()
+        return report
+
+    def is_live(self, job_id: int) -> bool:
+        """Whether there is such a job, and it is unfinished."""
+        job = tables.job.c
+        live = [state.value for state in sorted(LIVE_STATES)]
+        with self._database.read() as connection:
+            found = select(job.id).where(job.id == job_id, job.state.in_(live))
+            return connection.execute(found).scalar_one_or_none() is not None
 
     def groups(self, job_id: int) -> Sequence[Sequence[str]]:
         """The paths as the request has them."""

@@ -6,7 +6,7 @@ over, the write changes nothing and raises :class:`LeaseLost`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    null,
     select,
     tuple_,
     update,
@@ -21,7 +22,7 @@ from sqlalchemy import (
 
 from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis
+from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis, upsert_insert
 from penstock.catalog.jobs.fair_scheduling import claimable_jobs, free, mark_served
 from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.plans import store_plan
@@ -30,11 +31,12 @@ from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
 from penstock.catalog.jobs.transitions import Guard, JobTransitions
 from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, Split, SplitState
 from penstock.domain.quotas import UNLIMITED, Quota
-from penstock.errors import LeaseLost
+from penstock.errors import LeaseLost, PenstockError
 
 if TYPE_CHECKING:  # the readers' libraries take longer to load than a command takes
     from penstock.readers.base import InputFile
 
+_NO_ERRORS: Mapping[int, PenstockError] = {}
 _CLAIMING = 0x70656E74
 """PostgreSQL advisory lock: one claim at a time."""
 
@@ -158,11 +160,13 @@ class JobLeases:
         quota: Quota = UNLIMITED,
         *,
         auto_id: bool = False,
+        errors: Mapping[int, PenstockError] = _NO_ERRORS,
     ) -> ImportJob:
         """Move a job from Planning to Importing and store its files, splits and id ranges, in one transaction.
 
         The files count towards the org's daily bytes; ``quota`` is the default for orgs without their own. With
-        ``auto_id`` the splits that are not staged get ranges of automatic ids.
+        ``auto_id`` the splits that are not staged get ranges of automatic ids. ``errors`` are those of the files that
+        are left out, by ordinal.
 
         Raises:
             JobStateConflict: the job isn't in Planning.
@@ -176,7 +180,7 @@ class JobLeases:
             pending = [split for split in splits if split.state is SplitState.PENDING]
             ids = sum(split.max_rows for split in pending) if auto_id else 0
             start = self._collections.reserve_auto_ids(connection, job.collection_id, ids) if ids else None
-            store_plan(connection, job.id, files, splits, start)
+            store_plan(connection, job.id, files, splits, start, errors)
             return self._transitions.transition(
                 connection,
                 job,
@@ -189,9 +193,16 @@ class JobLeases:
             )
 
     def save_split(
-        self, job: ImportJob, ordinal: int, *, rows: Sequence[int], staged: Any, warnings: Sequence[JobWarning]
+        self,
+        job: ImportJob,
+        ordinal: int,
+        *,
+        rows: Sequence[int],
+        warnings: Sequence[JobWarning],
+        staged: Any = None,
+        report: Any = None,
     ) -> None:
-        """Store what a split has staged; ``rows`` has the row count of each of its file ranges."""
+        """Store what a split has staged, or the ``report`` of a dry run; ``rows`` are those of its file ranges."""
         with self._database.write() as connection:
             self._check_claim(connection, job)
             connection.execute(
@@ -201,9 +212,32 @@ class JobLeases:
                     state=SplitState.STAGED.value,
                     rows=sum(rows),
                     part_rows=list(rows),
-                    staged=staged,
+                    staged=null() if staged is None else staged,
+                    report=null() if report is None else report,
                     warnings=[warning.to_json() for warning in warnings] or None,
                 )
+            )
+
+    def skip_file(self, job: ImportJob, file: ImportFile, stale: Sequence[int]) -> None:
+        """Store that a file is left out, and that its splits that were staged, ``stale``, are Pending again."""
+        with self._database.write() as connection:
+            self._check_claim(connection, job)
+            _save_files(connection, job.id, [file])
+            _reset_splits(connection, job.id, stale)
+
+    def reset_splits(self, job: ImportJob, ordinals: Sequence[int]) -> None:
+        """Make staged splits Pending again: their staged files are to be deleted."""
+        with self._database.write() as connection:
+            self._check_claim(connection, job)
+            _reset_splits(connection, job.id, ordinals)
+
+    def save_report(self, job: ImportJob, report: Any) -> None:
+        """Store the report of a dry run, in place of an earlier one."""
+        with self._database.write() as connection:
+            self._check_claim(connection, job)
+            statement = upsert_insert(connection.dialect.name, tables.job_report).values(job_id=job.id, report=report)
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["job_id"], set_={"report": statement.excluded.report})
             )
 
     def save_progress(
@@ -267,6 +301,16 @@ def _greatest(column: Any, value: Any) -> Any:
     return case((column < value, value), else_=column)
 
 
+def _reset_splits(connection: Connection, job_id: int, ordinals: Sequence[int]) -> None:
+    split = tables.job_split.c
+    if ordinals:
+        connection.execute(
+            update(tables.job_split)
+            .where(split.job_id == job_id, split.ordinal.in_(ordinals))
+            .values(state=SplitState.PENDING.value, rows=0, part_rows=null(), staged=null(), warnings=null())
+        )
+
+
 def _save_files(connection: Connection, job_id: int, files: Sequence[ImportFile]) -> None:
     if not files:
         return
@@ -281,6 +325,8 @@ def _save_files(connection: Connection, job_id: int, files: Sequence[ImportFile]
             rows=_greatest(column.rows, bindparam("read", type_=column.rows.type)),
             total_rows=_greatest(column.total_rows, bindparam("of", type_=column.total_rows.type)),
             reason=bindparam("why"),
+            rejected_rows=_greatest(column.rejected_rows, bindparam("bad", type_=column.rejected_rows.type)),
+            error=bindparam("facts", type_=column.error.type),
             finished_at=func.coalesce(bindparam("ended", type_=column.finished_at.type), column.finished_at),
         ),
         [
@@ -291,6 +337,8 @@ def _save_files(connection: Connection, job_id: int, files: Sequence[ImportFile]
                 "read": file.rows,
                 "of": file.total_rows,
                 "why": file.reason,
+                "bad": file.rejected_rows,
+                "facts": file.error,
                 "ended": None if file.finished_at is None else to_millis(file.finished_at),
             }
             for file in files

@@ -12,31 +12,44 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, delete, insert, select
 
 from penstock.catalog.db import tables
+from penstock.catalog.db.connection import now_millis
+from penstock.catalog.jobs.loaded_files import identity_of
 from penstock.domain.jobs import FileState, Split, SplitState
+from penstock.errors import PenstockError, facts_of
 
 if TYPE_CHECKING:  # the readers' libraries take longer to load than a command takes
     from penstock.readers.base import InputFile
 
 
 def store_plan(
-    connection: Connection, job_id: int, files: Sequence[InputFile], splits: Sequence[Split], start: int | None
+    connection: Connection,
+    job_id: int,
+    files: Sequence[InputFile],
+    splits: Sequence[Split],
+    start: int | None,
+    errors: Mapping[int, PenstockError],
 ) -> None:
     """Replace a job's plan. Splits that are staged are of the earlier plan, and so are their staged files.
 
     A file that was in the earlier plan too keeps its figures. ``start`` is the first of the ids reserved for the
-    splits that are not staged; None without automatic ids.
+    splits that are not staged; None without automatic ids. ``errors`` are those of the files that are left out, by
+    ordinal.
     """
     old_files = connection.execute(select(tables.job_file).where(tables.job_file.c.job_id == job_id)).all()
     for table in (tables.job_file, tables.job_split):
         connection.execute(delete(table).where(table.c.job_id == job_id))
     if files:
-        connection.execute(insert(tables.job_file), list(_file_rows(job_id, files, splits, old_files)))
+        connection.execute(insert(tables.job_file), list(_file_rows(job_id, files, splits, old_files, errors)))
     if splits:
         connection.execute(insert(tables.job_split), list(_split_rows(job_id, splits, start)))
 
 
 def _file_rows(
-    job_id: int, files: Sequence[InputFile], splits: Sequence[Split], old_files: Sequence[Row[Any]]
+    job_id: int,
+    files: Sequence[InputFile],
+    splits: Sequence[Split],
+    old_files: Sequence[Row[Any]],
+    errors: Mapping[int, PenstockError],
 ) -> Iterator[dict[str, Any]]:
     old_rows: dict[str, list[Row[Any]]] = {}
     for row in sorted(old_files, key=lambda row: row.ordinal, reverse=True):
@@ -56,7 +69,20 @@ def _file_rows(
             "rows": 0,
             "total_rows": file.total_rows,
             "finished_at": None,
+            "identity": identity_of(locations),
+            "reason": None,
+            "error": None,
+            "rejected_rows": 0,
         }
+        if (error := errors.get(ordinal)) is not None:
+            now = now_millis()
+            yield new | {
+                "state": FileState.FAILED.value,
+                "reason": str(error),
+                "error": facts_of(error),
+                "finished_at": now,
+            }
+            continue
         # Each row counts once: a file that is named twice is imported twice.
         if same := old_rows.get(_key(locations)) if old_rows else None:
             old = same.pop()
@@ -64,6 +90,7 @@ def _file_rows(
             new |= {"progress": min(old.progress, 99), "rows": old.rows, "total_rows": total_rows}
             if ordinal not in unstaged and old.state == FileState.COMPLETED.value:
                 new |= {"state": old.state, "progress": 100, "finished_at": old.finished_at}
+                new |= {"rejected_rows": old.rejected_rows}
         yield new
 
 

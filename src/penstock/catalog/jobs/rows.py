@@ -21,7 +21,7 @@ _STATE_POSITION, _WARNINGS_POSITION = _NAMES.index("state"), _NAMES.index("warni
 JOB_COLUMNS = [tables.job.c[name] for name in _NAMES]
 """The columns of :func:`job_of`, in its order: without the paths, of which a job may have very many."""
 
-FILE_COLUMNS = [column for column in tables.job_file.c if column.name not in ("job_id", "locations")]
+FILE_COLUMNS = [column for column in tables.job_file.c if column.name not in ("job_id", "locations", "identity")]
 """The columns of :func:`file_of`: without the locations, which take longer to read than all the rest."""
 
 
@@ -57,17 +57,22 @@ def file_of(row: Row[Any]) -> ImportFile:
         total_rows=row.total_rows,
         finished_at=None if row.finished_at is None else from_millis(row.finished_at),
         reason=row.reason,
+        rejected_rows=row.rejected_rows,
+        error=row.error,
     )
 
 
 def split_of(row: Row[Any]) -> Split:
-    range_rows = row.part_rows or [0] * len(row.parts)
+    none = [0] * len(row.parts)
+    range_rows = row.part_rows or none
+    rejected = (row.staged or {}).get("rejects", {}).get("rows") or none
     return Split(
         ordinal=row.ordinal,
-        ranges=tuple(FileRange.from_json(part, rows) for part, rows in zip(row.parts, range_rows, strict=True)),
+        ranges=tuple(FileRange.from_json(*figures) for figures in zip(row.parts, range_rows, rejected, strict=True)),
         auto_id_start=row.auto_id_start,
         state=SplitState(row.state),
         attempts=row.attempts,
         staged=row.staged,
         warnings=tuple(JobWarning(**warning) for warning in row.warnings or ()),
+        report=row.report,
     )

@@ -51,7 +51,7 @@ class StagedFileRepository:
             connection.execute(
                 update(tables.job_split).where(*where).values(state=SplitState.PENDING.value, staged=null())
             )
-        return staged
+        return _without_dry_runs(staged)
 
     def staged_of(self, collection_id: str) -> Sequence[Any]:
         """Return what the jobs of a collection have staged and not published, ended jobs included."""
@@ -59,7 +59,7 @@ class StagedFileRepository:
         live = job.state.in_([state.value for state in sorted(LIVE_STATES)])
         unpublished = or_(job.has_staged_files.is_(True), live)
         with self._database.read() as connection:
-            return (
+            staged = (
                 connection.execute(
                     select(split.staged)
                     .join(tables.job, job.id == split.job_id)
@@ -68,3 +68,9 @@ class StagedFileRepository:
                 .scalars()
                 .all()
             )
+        return _without_dry_runs(staged)
+
+
+def _without_dry_runs(staged: Sequence[Any]) -> Sequence[Any]:
+    """Leave out the splits of dry runs, which have staged nothing."""
+    return [note for note in staged if note is not None]

@@ -20,6 +20,7 @@ from penstock.catalog.access.audit import note
 from penstock.catalog.collections.partition_drop import lock_partition_for_commit
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
+from penstock.catalog.jobs.loaded_files import record_loaded_files
 from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of, job_to_json
 from penstock.domain.audit import AuditEntry
@@ -121,6 +122,8 @@ class JobTransitions:
         self._outbox.add(connection, updated, job_to_json(row))
         # A rename of its collection into another database may have moved the job since it was read.
         _count_transition(connection, replace(job, database_id=updated.database_id), to)
+        if to is JobState.INDEXING:
+            record_loaded_files(connection, updated)
         if to.is_final:
             _end_job(connection, job.id, to, keep_files=keep_files)
         if audit is not None:

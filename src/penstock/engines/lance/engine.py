@@ -16,6 +16,7 @@ from penstock.engines.base import (
     Published,
     QueryHits,
     SearchRequest,
+    Snapshot,
     Staged,
     Table,
     TableContents,
@@ -31,8 +32,8 @@ from penstock.engines.lance.maintenance import (
     recover_schema,
     repair,
 )
-from penstock.engines.lance.read import query, row_expiry, search
-from penstock.engines.lance.write import add_field, delete_partition, publish, staging
+from penstock.engines.lance.read import query, row_expiry, scan, search
+from penstock.engines.lance.write import add_field, delete_partition, publish, reject_files, staging
 from penstock.errors import StorageError
 from penstock.filters import Filter
 
@@ -126,6 +127,23 @@ class LanceEngine:
     def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
         return publish.withdraw(self._tables, table, job_id, epoch, staged)
 
+    def job_rows(self, table: Table, job_id: int) -> int:
+        return query.job_rows(self._tables, table, job_id)
+
+    def snapshot(self, table: Table, *, by_partition: bool) -> Snapshot:
+        return scan.snapshot(self._tables, table, by_partition=by_partition)
+
+    def scan(
+        self,
+        table: Table,
+        fragments: Sequence[int],
+        *,
+        filter: Filter | None = None,
+        partitions: Sequence[int] | None = None,
+        columns: Sequence[str] = (),
+    ) -> Iterator[pa.RecordBatch]:
+        return scan.scan(self._tables, table, fragments, filter=filter, partitions=partitions, columns=columns)
+
     def refuse_damaged(self, table: Table) -> None:
         damage.refuse_damaged(self._tables, table)
 
@@ -134,6 +152,21 @@ class LanceEngine:
 
     def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
         staging.discard(self._tables, table_id, staged)
+
+    def save_rejects(self, table_id: str, job_id: int, name: str, content: bytes) -> None:
+        reject_files.save(self._tables, table_id, job_id, name, content)
+
+    def reject_names(self, table_id: str, job_id: int) -> list[str]:
+        return reject_files.names(self._tables, table_id, job_id)
+
+    def rejects(self, table_id: str, job_id: int, name: str) -> bytes | None:
+        return reject_files.read(self._tables, table_id, job_id, name)
+
+    def jobs_with_rejects(self, table_id: str) -> list[int]:
+        return reject_files.jobs(self._tables, table_id)
+
+    def delete_rejects(self, table_id: str, job_id: int, names: Sequence[str] | None = None) -> None:
+        reject_files.delete(self._tables, table_id, job_id, names)
 
     def orphans(self, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
         return orphan_files.orphans(self._tables, table, known, age)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from penstock.errors import DataError
 from penstock.readers.columns.json_values import JsonParser, first_duplicate, is_json_object, text_of
-from penstock.readers.columns.scalars import first_bad_row
+from penstock.rules.bad_rows import BadRows, build_column, take_rows
 from penstock.rules.json_texts import DYNAMIC, check_dynamic_texts
 from penstock.rules.rule import WarningSink
 from penstock.rules.table import DYNAMIC_KEYS, DYNAMIC_OBJECT, DYNAMIC_TEXT, JSON_SIZE, MAX_JSON_BYTES
@@ -73,21 +73,31 @@ class DynamicFieldBuilder:
             raise DYNAMIC_KEYS.error(DYNAMIC, key=duplicate).at(field=duplicate)
         return set(keys), text_of(value)[1:-1]
 
-    def take(self) -> pa.Array[Any]:
-        """Return the rows since the last call. Raises DataError with the row among them."""
+    def truncate(self, rows: int) -> None:
+        """Keep the first rows since the last :meth:`take` only."""
+        del self._texts[rows:]
+        while self._unchecked and self._unchecked[-1] >= rows:
+            self._unchecked.pop()
+
+    def take(self, bad: BadRows | None = None) -> pa.Array[Any]:
+        """Return the rows since the last call. Raises DataError with the row among them, or adds it to ``bad``."""
         texts, self._texts = self._texts, []
         rows, self._unchecked = self._unchecked, []
         if rows:
             column = pa.array([texts[row] for row in rows], pa.string())
+            bad_texts = None if bad is None else BadRows()
             try:
-                checked: pa.Array[Any] = first_bad_row(
-                    lambda start, stop: check_dynamic_texts(
-                        column.slice(start, stop - start), self._taken, self._note
-                    ),
+                checked: pa.Array[Any] = build_column(
+                    lambda places: check_dynamic_texts(take_rows(column, places), self._taken, self._note),
                     len(rows),
+                    bad_texts,
                 )
             except DataError as error:
                 raise error.at(row=rows[error.row or 0]) from None
+            if bad is not None and bad_texts:
+                for place in bad_texts.rows.tolist():
+                    for reason in bad_texts.errors(place):
+                        bad.add(rows[place], reason.at(row=rows[place]))
             if len(rows) == len(texts):
                 return checked
             for row, text in zip(rows, checked.to_pylist(), strict=True):

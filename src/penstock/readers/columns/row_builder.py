@@ -29,6 +29,7 @@ from penstock.readers.columns.json_values import (
     json_type,
     text_of,
 )
+from penstock.readers.columns.pending_rows import PendingRows, slices
 from penstock.readers.columns.scalars import ArrayColumn, Column, JsonColumn, ScalarColumn
 from penstock.readers.columns.structs import StructColumn
 from penstock.readers.columns.vectors import DenseColumn, SparseColumn, check_flat
@@ -39,6 +40,7 @@ from penstock.readers.unknown_columns import (
     unknown_column,
     unused_names,
 )
+from penstock.rules.bad_rows import BadRows
 from penstock.rules.json_texts import DYNAMIC
 from penstock.rules.rule import WarningSink
 from penstock.rules.table import DYNAMIC_KEYS
@@ -212,6 +214,7 @@ class RowBuilder:
             field.type.is_dense_vector or field.type is DataType.ARRAY for field in self._fields.values()
         )
         self._structs = [(name, column) for name, column in self._columns.items() if isinstance(column, StructColumn)]
+        self._pending = PendingRows() if request.skips_bad_rows else None
         self._first_row = 0
         self._count = 0
         self._text_bytes = 0
@@ -222,8 +225,8 @@ class RowBuilder:
     def batches(self, groups: Iterable[Iterable[tuple[int, bytes]]]) -> Iterator[RowBatch]:
         """Yield batches of rows of (byte offset in the file, JSON text), a group per block.
 
-        The warnings are added to the request at the end. Raises DataError for the first row that breaks a rule; an
-        error from ``groups`` is raised after all rows before it.
+        The warnings are added to the request at the end. Raises DataError for the first row that breaks a rule,
+        unless the request skips those; an error from ``groups`` is raised after all rows before it.
         """
         pending = iter(groups)
         while True:
@@ -248,7 +251,15 @@ class RowBuilder:
                 try:
                     self._add(text)
                 except DataError as error:
-                    raise self._first_fault(error.at(offset=offset + (error.offset or 0))) from None
+                    error = error.at(offset=offset + (error.offset or 0))
+                    if self._pending is None:
+                        raise self._first_fault(error) from None
+                    self._reject(self._pending, offset, text, error)
+                    if self._pending.is_full:
+                        return True
+                    continue
+                if self._pending is not None:
+                    self._pending.add(offset, text)
                 self._count += 1
                 self._text_bytes += len(text)
                 self._end = offset + len(text)
@@ -256,9 +267,20 @@ class RowBuilder:
                     return True
         return False
 
+    def _reject(self, pending: PendingRows, offset: int, text: bytes, error: DataError) -> None:
+        """Leave out a row that was refused, perhaps after some of its values were added."""
+        pending.reject(offset, text, error.at(file=self._request.sources[0].name))
+        for column in self._columns.values():
+            column.truncate(self._count)
+        self._meta.truncate(self._count)
+        self._end = offset + len(text)
+        self._parser = JsonParser()  # the error may have kept values of this one alive
+
     def _first_fault(self, error: DataError) -> DataError:
         """Return ``error``, or the error of an earlier row, which only the check of the pending columns detects."""
         name = self._request.sources[0].name
+        if self._pending is not None:
+            return error.at(file=name)
         try:
             self._take_columns()
         except DataError as earlier:
@@ -345,7 +367,7 @@ class RowBuilder:
             return self._count >= _FIRST_BATCH_ROWS or self._count * self._fixed + self._text_bytes >= budget
         return self._text_bytes * self._ratio >= budget or self._text_bytes >= 4 * budget
 
-    def _take_columns(self) -> list[pa.Array[Any]]:
+    def _take_columns(self, bad: BadRows | None = None) -> list[pa.Array[Any]]:
         arrays: list[pa.Array[Any]] = []
         errors: list[DataError] = []
         takers = [column.take for column in self._columns.values()]
@@ -353,7 +375,7 @@ class RowBuilder:
             takers.append(self._meta.take)
         for take in takers:
             try:
-                arrays.append(take())
+                arrays.append(take(bad))
             except DataError as error:
                 errors.append(error)
         if errors:
@@ -362,6 +384,9 @@ class RowBuilder:
 
     def _flush(self) -> Iterator[RowBatch]:
         """Yield the pending rows, if any."""
+        if self._pending is not None:
+            yield from self._flush_good_rows(self._pending)
+            return
         if not self._count:
             return
         try:
@@ -371,15 +396,18 @@ class RowBuilder:
             raise error.at(file=self._request.sources[0].name, row=row) from None
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._arrow)
         self._ratio = batch.nbytes / max(1, self._text_bytes)
-        yield from _slices(batch, self._first_row, self._end - self._start, self._request.batch_bytes)
+        read = self._end - self._start
+        whole = RowBatch(batch=batch, first_row=self._first_row, bytes_read=read, is_checked=True)
+        yield from slices(whole, self._request.batch_bytes)
         self._first_row += self._count
         self._count = self._text_bytes = 0
 
-
-def _slices(batch: pa.RecordBatch, first_row: int, bytes_read: int, limit: int) -> Iterator[RowBatch]:
-    """Slice a batch that is larger than ``limit`` into batches that aren't (a single row may be)."""
-    rows = max(1, int(batch.num_rows * limit / batch.nbytes)) if batch.nbytes > limit else batch.num_rows
-    for start in range(0, batch.num_rows, rows):
-        yield RowBatch(
-            batch=batch.slice(start, rows), first_row=first_row + start, bytes_read=bytes_read, is_checked=True
-        )
+    def _flush_good_rows(self, pending: PendingRows) -> Iterator[RowBatch]:
+        bad = BadRows()
+        arrays = self._take_columns(bad)
+        if self._count:
+            self._ratio = sum(array.nbytes for array in arrays) / max(1, self._text_bytes)
+        self._count = self._text_bytes = 0
+        batch = pending.batch(arrays, self._arrow, bad, self._end - self._start)
+        if batch.row_count:
+            yield from slices(batch, self._request.batch_bytes)

@@ -7,7 +7,7 @@ is taken, and the first bad row is looked for only when that fails. Errors carry
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.columns.json_values import is_json_array, is_json_object, json_type, plain_number, text_of
+from penstock.rules.bad_rows import BadRows, Rows, build_column, select, take_rows
 from penstock.rules.forms import FORMS, type_error
 from penstock.rules.geometries import wkt_of_texts
 from penstock.rules.json_texts import check_json_texts
@@ -27,7 +28,7 @@ from penstock.rules.numbers import (
     to_float32,
     whole_number,
 )
-from penstock.rules.rule import WarningSink
+from penstock.rules.rule import WarningSink, rows_of
 from penstock.rules.table import ARRAY_CAPACITY, NO_NULL_ELEMENTS, NOT_NULL
 from penstock.rules.texts import check_lengths
 from penstock.rules.times import micros_of_texts
@@ -41,36 +42,22 @@ class Column(Protocol):
         """Append one JSON value; None means null (or the default). Raises DataError without a row."""
         ...
 
-    def take(self) -> pa.Array[Any]:
-        """Return the rows since the last call, in canonical type. Raises DataError with the row in the batch."""
+    def truncate(self, rows: int) -> None:
+        """Keep the first rows since the last :meth:`take` only: a row that was refused may be there in part."""
+        ...
+
+    def take(self, bad: BadRows | None = None) -> pa.Array[Any]:
+        """Return the rows since the last call, in canonical type.
+
+        Rows that break a rule are added to ``bad``, and hold any value in the column. Raises DataError with the row
+        in the batch if ``bad`` is None.
+        """
         ...
 
 
 def json_type_error(field: Field, value: Any, noun: str = "value") -> DataError:
     """Error for a JSON value of a kind that the field doesn't take."""
     return type_error(field, json_type(value), FORMS[field.type].json, noun=noun, value=text_of(value))
-
-
-Made = TypeVar("Made")
-
-
-def first_bad_row(make: Callable[[int, int], Made], rows: int) -> Made:
-    """Return ``make(0, rows)``; if that raises, raise the error of the first bad row, checked alone.
-
-    Each rule is checked over many rows before the next, so the first error needn't be that of the first bad row.
-    ``make`` takes the rows from its first argument up to its second and raises DataError with a row among these.
-    """
-    try:
-        return make(0, rows)
-    except DataError as error:
-        row = error.row or 0
-        if row:
-            first_bad_row(make, row)
-        try:
-            make(row, row + 1)
-        except DataError as row_error:
-            raise row_error.at(row=row) from None
-        raise
 
 
 def check_floats(field: Field, doubles: np.ndarray[Any, Any], row_of: Callable[[int], int] = int) -> Any:
@@ -80,7 +67,9 @@ def check_floats(field: Field, doubles: np.ndarray[Any, Any], row_of: Callable[[
     numbers: np.ndarray[Any, Any] = to_float32(doubles) if is_float32 else doubles
     position = first_not_finite(numbers)
     if position is not None:
-        raise float_error(field, float(doubles[position]), row=row_of(position))
+        raise float_error(field, float(doubles[position]), row=row_of(position)).at(
+            bad_rows=lambda: rows_of(np.flatnonzero(~np.isfinite(numbers)), row_of)
+        )
     return numbers
 
 
@@ -92,13 +81,17 @@ class ScalarColumn:
         self._values: list[Any] = []
         self.add: Callable[[Any], None] = self._values.append
 
-    def take(self) -> pa.Array[Any]:
+    def truncate(self, rows: int) -> None:
+        del self._values[rows:]
+
+    def take(self, bad: BadRows | None = None) -> pa.Array[Any]:
         # Cleared in place: `add` is bound to this list.
         values = self._values.copy()
         self._values.clear()
-        return first_bad_row(lambda start, stop: self._to_arrow(values[start:stop]), len(values))
+        column: pa.Array[Any] = build_column(lambda rows: self._to_arrow(select(values, rows)), len(values), bad)
+        return column
 
-    def _to_arrow(self, values: list[Any]) -> pa.Array[Any]:
+    def _to_arrow(self, values: Sequence[Any]) -> pa.Array[Any]:
         if self._field.type is DataType.TIMESTAMPTZ and self._field.default is not None:
             # The default is stored, the values are text.
             times: Any = scalars_to_arrow(self._field, values)
@@ -109,12 +102,16 @@ class ScalarColumn:
         return scalars_to_arrow(self._field, values)
 
 
-def _fill_nulls(field: Field, values: list[Any]) -> list[Any]:
+def _fill_nulls(field: Field, values: Sequence[Any]) -> Sequence[Any]:
     if field.default is not None:
         return [field.default if value is None else value for value in values]
     if not field.nullable:
-        raise NOT_NULL.error(field, row=values.index(None))
+        raise NOT_NULL.error(field, row=values.index(None), bad_rows=lambda: _places_of_null(values))
     return values
+
+
+def _places_of_null(values: Sequence[Any]) -> list[int]:
+    return [place for place, value in enumerate(values) if value is None]
 
 
 _JSON_TYPES: dict[DataType, frozenset[type]] = {
@@ -142,7 +139,7 @@ def scalars_to_arrow(field: Field, values: Sequence[Any], row_of: Callable[[int]
     allowed = _JSON_TYPES.get(kind, _INT_TYPES)
     types = set(map(type, values))
     if not types <= allowed | {type(None)}:
-        values = [_checked(field, value, allowed, row_of(at)) for at, value in enumerate(values)]
+        values = _checked_values(field, values, allowed, row_of)
     if kind.is_text:
         strings = pa.array(values, pa.string())
         check_lengths(field, strings, row_of)
@@ -160,17 +157,39 @@ def scalars_to_arrow(field: Field, values: Sequence[Any], row_of: Callable[[int]
     return _floats(field, values, row_of, has_nulls=type(None) in types)
 
 
-def _checked(field: Field, value: Any, allowed: frozenset[type], row: int) -> Any:
+def _checked_values(
+    field: Field, values: Sequence[Any], allowed: frozenset[type], row_of: Callable[[int], int]
+) -> Sequence[Any]:
+    checked = []
+    for at, value in enumerate(values):
+        try:
+            checked.append(_checked(field, value, allowed))
+        except DataError as error:
+            raise error.at(
+                row=row_of(at), bad_rows=lambda: rows_of(np.array(_places_of_wrong(field, values, allowed)), row_of)
+            ) from None
+    return checked
+
+
+def _places_of_wrong(field: Field, values: Sequence[Any], allowed: frozenset[type]) -> list[int]:
+    places = []
+    for at, value in enumerate(values):
+        if value is not None and type(value) not in allowed:
+            try:
+                _checked(field, value, allowed)
+            except DataError:
+                places.append(at)
+    return places
+
+
+def _checked(field: Field, value: Any, allowed: frozenset[type]) -> Any:
     """Convert a value whose JSON type may not be that of the field: ``5.0`` to 5, numbers beyond 64 bits."""
     value = plain_number(value)
     if value is None or type(value) in allowed:
         return value
     if field.type.is_integer and type(value) is float:
-        try:
-            return whole_number(field, value)
-        except DataError as error:
-            raise error.at(row=row) from None
-    raise json_type_error(field, value).at(row=row)
+        return whole_number(field, value)
+    raise json_type_error(field, value)
 
 
 def _integers(field: Field, values: Sequence[Any], row_of: Callable[[int], int]) -> pa.Array[Any]:
@@ -178,8 +197,11 @@ def _integers(field: Field, values: Sequence[Any], row_of: Callable[[int], int])
         return pa.array(values, INTEGER_TYPES[field.type])
     except (pa.ArrowInvalid, OverflowError):
         low, high = WHOLE_RANGES[field.type]
-        position = next(i for i, value in enumerate(values) if value is not None and not low <= value <= high)
-        raise integer_error(field, values[position], row=row_of(position)) from None
+        wrong = np.array([at for at, value in enumerate(values) if value is not None and not low <= value <= high])
+        position = int(wrong[0])
+        raise integer_error(field, values[position], row=row_of(position)).at(
+            bad_rows=lambda: rows_of(wrong, row_of)
+        ) from None
 
 
 def _floats(field: Field, values: Sequence[Any], row_of: Callable[[int], int], *, has_nulls: bool) -> pa.Array[Any]:
@@ -237,26 +259,40 @@ class ArrayColumn:
         self._elements.extend(elements)
         self._lengths.append(count)
 
-    def take(self) -> pa.Array[Any]:
+    def truncate(self, rows: int) -> None:
+        del self._lengths[rows:]
+        del self._elements[sum(count or 0 for count in self._lengths) :]
+
+    def take(self, bad: BadRows | None = None) -> pa.Array[Any]:
         elements, lengths = self._elements, self._lengths
         self._elements, self._lengths = [], []
-        offsets = np.zeros(len(lengths) + 1, np.int32)
-        np.cumsum([count or 0 for count in lengths], out=offsets[1:])
+        offsets = _offsets_of(lengths)
 
-        def flat_of(start: int, stop: int) -> pa.Array[Any]:
-            first, last = offsets[start], offsets[stop]
-            return scalars_to_arrow(
-                self._element,
-                elements[first:last],
-                lambda i: int(np.searchsorted(offsets, i + first, side="right")) - 1 - start,
-            )
+        def column(rows: Rows) -> pa.Array[Any]:
+            if len(rows) == len(lengths):
+                return self._to_arrow(elements, lengths, offsets)
+            picked = [elements[at] for row in rows.tolist() for at in range(offsets[row], offsets[row + 1])]
+            counts = select(lengths, rows)
+            return self._to_arrow(picked, counts, _offsets_of(counts))
 
-        flat = first_bad_row(flat_of, len(lengths))
+        array: pa.Array[Any] = build_column(column, len(lengths), bad)
+        return array
+
+    def _to_arrow(self, elements: Sequence[Any], lengths: Sequence[int | None], offsets: Any) -> pa.Array[Any]:
+        flat = scalars_to_arrow(
+            self._element, elements, lambda place: int(np.searchsorted(offsets, place, side="right")) - 1
+        )
         mask = np.array([count is None for count in lengths], bool)
         starts: Any = pa.array(offsets)
         nulls: Any = pa.array(mask) if mask.any() else None
         array: pa.Array[Any] = pa.ListArray.from_arrays(starts, flat, type=canonical_type(self._field), mask=nulls)
         return array
+
+
+def _offsets_of(lengths: Sequence[int | None]) -> Any:
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum([count or 0 for count in lengths], out=offsets[1:])
+    return offsets
 
 
 class JsonColumn:
@@ -275,11 +311,13 @@ class JsonColumn:
             raise NOT_NULL.error(self._field)
         self._texts.append(value if value is None or type(value) is str else text_of(value))
 
-    def take(self) -> pa.Array[Any]:
+    def truncate(self, rows: int) -> None:
+        del self._texts[rows:]
+
+    def take(self, bad: BadRows | None = None) -> pa.Array[Any]:
         texts, self._texts = self._texts, []
         column = pa.array(texts, pa.string())
-        checked: pa.Array[Any] = first_bad_row(
-            lambda start, stop: check_json_texts(column.slice(start, stop - start), self._field, self._note),
-            len(texts),
+        checked: pa.Array[Any] = build_column(
+            lambda rows: check_json_texts(take_rows(column, rows), self._field, self._note), len(texts), bad
         )
         return checked

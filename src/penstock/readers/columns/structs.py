@@ -6,7 +6,7 @@ row's; this one holds the number of structs per row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from penstock.errors import DataError
 from penstock.readers.columns.json_values import is_json_array, is_json_object
 from penstock.readers.columns.scalars import Column, json_type_error
 from penstock.readers.columns.vectors import check_flat
+from penstock.rules.bad_rows import BadRows
 from penstock.rules.structs import check_struct_keys
 from penstock.rules.table import ARRAY_CAPACITY, NO_NULL_ELEMENTS, NOT_NULL
 
@@ -82,18 +83,30 @@ class StructColumn:
             for key, part in self._vectors:
                 check_flat(part, struct[key])
 
-    def take(self) -> pa.Array[Any]:
+    def truncate(self, rows: int) -> None:
+        del self._lengths[rows:]
+        structs = sum(count or 0 for count in self._lengths)
+        for part in self._parts:
+            part.truncate(structs)
+
+    def take(self, bad: BadRows | None = None) -> pa.Array[Any]:
         lengths, self._lengths = self._lengths, []
         offsets = np.zeros(len(lengths) + 1, np.int32)
         np.cumsum([count or 0 for count in lengths], out=offsets[1:])
         columns: list[Any] = []
         errors: list[DataError] = []
+
+        def row_of(struct: int) -> int:
+            return int(np.searchsorted(offsets, struct, side="right")) - 1
+
         for part in self._parts:
+            bad_structs = None if bad is None else BadRows()
             try:
-                columns.append(part.take())
+                columns.append(part.take(bad_structs))
             except DataError as error:
-                row = None if error.row is None else int(np.searchsorted(offsets, error.row, side="right")) - 1
-                errors.append(error.at(row=row))
+                errors.append(error.at(row=None if error.row is None else row_of(error.row)))
+            if bad is not None and bad_structs:
+                self._add_bad_rows(bad, bad_structs, row_of)
         if errors:
             raise min(errors, key=lambda error: error.row or 0)
         kind = cast(Any, canonical_type(self._field))
@@ -105,3 +118,12 @@ class StructColumn:
         starts: Any = pa.array(offsets)
         lists: pa.Array[Any] = pa.ListArray.from_arrays(starts, structs, type=kind, mask=nulls)
         return lists
+
+    def _add_bad_rows(self, bad: BadRows, bad_structs: BadRows, row_of: Callable[[int], int]) -> None:
+        """Add the first bad struct of each row."""
+        seen = set()
+        for struct in bad_structs.rows.tolist():
+            row = row_of(struct)
+            if row not in seen:
+                seen.add(row)
+                bad.add(row, bad_structs.errors(struct)[0].at(row=row))

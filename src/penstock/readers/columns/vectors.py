@@ -18,7 +18,8 @@ from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.columns.json_values import is_json_array, is_json_object, json_type, plain_number, text_of
-from penstock.readers.columns.scalars import first_bad_row, json_type_error, to_double
+from penstock.readers.columns.scalars import json_type_error, to_double
+from penstock.rules.bad_rows import BadRows, Rows, build_column, select
 from penstock.rules.numbers import EXACT_IN_DOUBLE, WHOLE_RANGES, first_not_finite, float_error, integer_error
 from penstock.rules.sparse import (
     check_sparse_lengths,
@@ -151,14 +152,18 @@ class DenseColumn:
             return VECTOR_BYTES.error(field, count=len(value), needed=field.width)
         return VECTOR_DIM.error(field, count=len(value))
 
-    def take(self) -> pa.Array[Any]:
+    def truncate(self, rows: int) -> None:
+        self._count = min(self._count, rows)
+        self._nulls = [row for row in self._nulls if row < rows]
+
+    def take(self, bad: BadRows | None = None) -> pa.Array[Any]:
         matrix = self._matrix[: self._count]
         mask = np.zeros(self._count, bool)
         mask[self._nulls] = True
         self._count, self._nulls = 0, []
         self._matrix = self._allocate(self._capacity)
         if matrix.dtype.kind == "f":
-            matrix = self._rounded(matrix)
+            matrix = self._rounded(matrix, bad)
         vectors: pa.Array[Any] = pa.FixedSizeListArray.from_arrays(
             pa.array(matrix.reshape(-1)),
             type=cast(Any, canonical_type(self._field)),
@@ -166,13 +171,20 @@ class DenseColumn:
         )
         return vectors
 
-    def _rounded(self, matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _rounded(self, matrix: npt.NDArray[Any], bad: BadRows | None) -> npt.NDArray[Any]:
         if self._field.type is DataType.BFLOAT16_VECTOR:
             matrix = matrix.astype(ml_dtypes.bfloat16).astype(np.float32)
         at = first_not_finite(matrix.reshape(-1))
-        if at is not None:
+        if at is None:
+            return matrix
+        if bad is None:
             row, position = divmod(at, self._width)
             raise float_error(self._field, None, row=row, position=position)
+        finite = np.isfinite(matrix)
+        for row in np.flatnonzero(~finite.all(axis=1)).tolist():
+            position = int(np.argmin(finite[row]))
+            bad.add(row, float_error(self._field, None, row=row, position=position))
+            matrix[row] = 0
         return matrix
 
 
@@ -212,23 +224,29 @@ class SparseColumn:
             return indices, values
         return indices_of_keys(field, keys), weights_of_numbers(field, _json_numbers(value.values()))
 
-    def take(self) -> pa.Array[Any]:
+    def truncate(self, rows: int) -> None:
+        del self._indices[rows:], self._values[rows:]
+        self._nulls = [row for row in self._nulls if row < rows]
+
+    def take(self, bad: BadRows | None = None) -> pa.Array[Any]:
         indices, values, nulls = self._indices, self._values, self._nulls
         self._indices, self._values, self._nulls = [], [], []
         valid = np.ones(len(indices), np.bool_)
         valid[nulls] = False
 
-        def column(start: int, stop: int) -> pa.Array[Any]:
+        def column(rows: Rows) -> pa.Array[Any]:
+            places = select(indices, rows)
             built: pa.Array[Any] = sparse_column(
                 self._field,
-                np.concatenate([np.empty(0, np.int64), *indices[start:stop]]),
-                np.concatenate([np.empty(0), *values[start:stop]]),
-                np.fromiter(map(len, indices[start:stop]), np.int64),
-                valid[start:stop] if nulls else None,
+                np.concatenate([np.empty(0, np.int64), *places]),
+                np.concatenate([np.empty(0), *select(values, rows)]),
+                np.fromiter(map(len, places), np.int64),
+                valid[rows] if nulls else None,
             )
             return built
 
-        return first_bad_row(column, len(indices))
+        array: pa.Array[Any] = build_column(column, len(indices), bad)
+        return array
 
 
 def _json_numbers(elements: Iterable[Any]) -> list[Any]:

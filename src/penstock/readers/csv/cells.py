@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from functools import partial
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from penstock.readers.columns.row_builder import make_column
 from penstock.readers.columns.scalars import INTEGER_TYPES, check_floats
 from penstock.readers.columns.structs import StructColumn
 from penstock.readers.columns.vectors import check_flat
+from penstock.rules.bad_rows import BadRows, aligned, build_column, take_rows
 from penstock.rules.forms import FORMS, type_error
 from penstock.rules.geometries import wkt_of_texts
 from penstock.rules.json_texts import check_json_texts
@@ -30,9 +32,14 @@ from penstock.rules.table import NOT_NULL, TEXT_ENCODING
 from penstock.rules.texts import check_lengths
 from penstock.rules.times import micros_of_texts
 
-CellColumn: TypeAlias = "Callable[[pa.Array[Any]], pa.Array[Any]]"
-"""Converts the cells of some rows (binary, null where the null key is unquoted) to the field's column. Raises
-DataError with the row in the batch."""
+
+class CellColumn(Protocol):
+    """Converts the cells of some rows (binary, null where the null key is unquoted) to the field's column."""
+
+    def __call__(self, cells: pa.Array[Any], bad: BadRows | None = None) -> pa.Array[Any]:
+        """Raises DataError with the row among ``cells``, or adds it to ``bad``; its value is arbitrary then."""
+        ...
+
 
 _TRUE = ["1", "t", "T", "TRUE", "true", "True"]
 _FALSE = ["0", "f", "F", "FALSE", "false", "False"]
@@ -48,14 +55,24 @@ _PARSED = {DataType.TIMESTAMPTZ: micros_of_texts, DataType.GEOMETRY: wkt_of_text
 
 def cell_column(field: Field, null_key: str, note: WarningSink) -> CellColumn:
     """Return the converter for a field's cells; ``note`` is called for values that the store rounds."""
-    if field.type.is_text:
-        return lambda cells: _varchar(field, null_key, cells)
     null_bytes = null_key.encode()
-    if field.type is DataType.JSON:
-        return lambda cells: _json(field, null_bytes, cells, note)
     if field.type.is_vector or field.type in (DataType.ARRAY, DataType.ARRAY_OF_STRUCT):
-        return lambda cells: _nested(field, null_bytes, cells, note)
-    return lambda cells: _scalar(field, null_bytes, cells)
+        return lambda cells, bad=None: _nested(field, null_bytes, cells, note, bad)
+    if field.type.is_text:
+        return _by_columns(lambda cells: _varchar(field, null_key, cells))
+    if field.type is DataType.JSON:
+        return _by_columns(lambda cells: _json(field, null_bytes, cells, note))
+    return _by_columns(lambda cells: _scalar(field, null_bytes, cells))
+
+
+def _by_columns(convert: Callable[[pa.Array[Any]], pa.Array[Any]]) -> CellColumn:
+    def column(cells: pa.Array[Any], bad: BadRows | None = None) -> pa.Array[Any]:
+        if bad is None:
+            return convert(cells)
+        converted: pa.Array[Any] = build_column(lambda rows: convert(take_rows(cells, rows)), len(cells), bad)
+        return converted
+
+    return column
 
 
 def decode_text(field: Field, cells: pa.Array[Any]) -> pa.Array[Any]:
@@ -63,14 +80,18 @@ def decode_text(field: Field, cells: pa.Array[Any]) -> pa.Array[Any]:
     try:
         return cells.cast(pa.string())
     except pa.ArrowInvalid:
-        for row, cell in enumerate(cells):
-            value = cell.as_py()
-            try:
-                if value is not None:
-                    value.decode()
-            except UnicodeDecodeError:
-                raise TEXT_ENCODING.error(field, row=row, value=value) from None
-        raise
+        bad = [row for row, value in enumerate(cells.to_pylist()) if value is not None and not _is_utf8(value)]
+        if not bad:
+            raise
+        raise TEXT_ENCODING.error(field, row=bad[0], value=cells[bad[0]].as_py(), bad_rows=lambda: bad) from None
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _type_error(field: Field, text: str) -> DataError:
@@ -105,10 +126,15 @@ def mark_nulls(cells: pa.Array[Any], null_key: bytes) -> pa.Array[Any]:
     return cast("pa.Array[Any]", pc.if_else(pc.fill_null(same, False), pa.scalar(None, cells.type), cells))
 
 
+def _null_error(field: Field, texts: Any) -> DataError:
+    nulls = np.flatnonzero(pc.is_null(texts).to_numpy(zero_copy_only=False))
+    return NOT_NULL.error(field, row=int(nulls[0]), bad_rows=lambda: nulls)
+
+
 def _scalar(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
     texts: Any = pc.utf8_trim_whitespace(decode_text(field, mark_nulls(cells, null_key)))
     if texts.null_count and field.default is None and not field.nullable:
-        raise NOT_NULL.error(field, row=pc.index(pc.is_null(texts), True).as_py())
+        raise _null_error(field, texts)
     values: Any = _values(field, texts)
     if field.default is not None:
         values = pc.fill_null(values, pa.scalar(field.default, values.type))
@@ -136,7 +162,8 @@ def _bools(field: Field, texts: Any) -> pa.Array[Any]:
     valid = pc.or_(true, pc.or_(pc.is_in(texts, pa.array(_FALSE)), pc.is_null(texts)))
     if not pc.all(valid, min_count=0).as_py():
         row = pc.index(valid, False).as_py()
-        raise _type_error(field, texts[row].as_py()).at(row=row)
+        wrong = ~valid.to_numpy(zero_copy_only=False)
+        raise _type_error(field, texts[row].as_py()).at(row=row, bad_rows=lambda: np.flatnonzero(wrong))
     return cast("pa.Array[Any]", pc.if_else(pc.is_null(texts), pa.scalar(None, pa.bool_()), true))
 
 
@@ -147,7 +174,9 @@ def _numbers(field: Field, texts: Any) -> pa.Array[Any]:
         doubles: Any = texts.cast(pa.float64())
     except pa.ArrowInvalid:
         row = _first_failing(texts, pa.float64())
-        raise _type_error(field, texts[row].as_py()).at(row=row) from None
+        raise _type_error(field, texts[row].as_py()).at(
+            row=row, bad_rows=lambda: _uncastable(texts, row, pa.float64())
+        ) from None
     filled: Any = pc.fill_null(doubles, 0.0)
     try:
         numbers = check_floats(field, filled.to_numpy())
@@ -174,6 +203,26 @@ def _first_failing(texts: pa.Array[Any], target: pa.DataType) -> int:
     return low
 
 
+def _uncastable(texts: Any, first: int, target: pa.DataType) -> list[int]:
+    """The cells that can't be cast, among those of an unusual spelling and the ``first``."""
+    return [row for row in {first, *_unusual(texts, _DECIMAL.pattern).tolist()} if not _casts(texts[row], target)]
+
+
+def _unusual(texts: Any, pattern: str) -> Any:
+    """The rows of the texts that don't have the form of a pattern."""
+    return np.flatnonzero(
+        pc.invert(pc.match_substring_regex(texts, f"^(?:{pattern})$")).fill_null(False).to_numpy(False)
+    )
+
+
+def _casts(text: Any, target: pa.DataType) -> bool:
+    try:
+        text.cast(target)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
 def _integers(field: Field, texts: Any) -> pa.Array[Any]:
     target = INTEGER_TYPES[field.type]
     # Arrow accepts hexadecimal digits too, and nothing but digits.
@@ -187,8 +236,20 @@ def _integers(field: Field, texts: Any) -> pa.Array[Any]:
         try:
             numbers.append(None if text is None else _integer(field, text))
         except DataError as error:
-            raise error.at(row=row) from None
+            raise error.at(row=row, bad_rows=partial(_bad_integers, field, texts, row)) from None
     return pa.array(numbers, target)
+
+
+def _bad_integers(field: Field, texts: Any, first: int) -> list[int]:
+    """The cells that are no integers of the type, among those that aren't a few digits and the ``first``."""
+    digits = len(str(WHOLE_RANGES[field.type][1])) - 1
+    bad = []
+    for row in {first, *_unusual(texts, rf"[+-]?[0-9]{{1,{digits}}}").tolist()}:
+        try:
+            _integer(field, texts[row].as_py())
+        except DataError:
+            bad.append(row)
+    return bad
 
 
 def _integer(field: Field, text: str) -> int:
@@ -207,30 +268,45 @@ def _integer(field: Field, text: str) -> int:
     return whole_number(field, float(text), shown=text)
 
 
-def _nested(field: Field, null_key: bytes, cells: pa.Array[Any], note: WarningSink) -> pa.Array[Any]:
+def _nested(
+    field: Field, null_key: bytes, cells: pa.Array[Any], note: WarningSink, bad: BadRows | None = None
+) -> pa.Array[Any]:
     cells = mark_nulls(cells, null_key)
     column = make_column(field, len(cells), note)
     # A new parser per call: one that failed can't be reused, since the error keeps what was parsed alive.
     parser = JsonParser()
     flat = field.type.is_dense_vector
+    kept: list[int] = []
     with np.errstate(over="ignore"):
         for row, text in enumerate(cells.to_pylist()):
             try:
                 value = None if text is None else parser.parse(text)
                 column.add(value)
-                if text is None or value is None:
-                    continue
                 # The parser flattens nested lists silently.
-                if flat:
-                    if not holds(text, b"[", 1):
-                        check_flat(field, value)
-                elif isinstance(column, StructColumn) and not holds(text, b"[", column.brackets):
-                    column.check_flat(value)
+                if text is not None and value is not None:
+                    if flat:
+                        if not holds(text, b"[", 1):
+                            check_flat(field, value)
+                    elif isinstance(column, StructColumn) and not holds(text, b"[", column.brackets):
+                        column.check_flat(value)
+                kept.append(row)
             except DataError as error:
-                raise _cell_error(error, field, row, text) from None
+                cell_error = _cell_error(error, field, row, text)
+                if bad is None:
+                    raise cell_error from None
+                bad.add(row, cell_error)
+                column.truncate(len(kept))
+                value, parser = None, JsonParser()
             # The parser can't be reused while a proxy of its last text is alive.
             value = None
-    return column.take()
+    if bad is None:
+        return column.take()
+    bad_kept = BadRows()
+    taken: pa.Array[Any] = column.take(bad_kept)
+    for place in bad_kept.rows.tolist():
+        for reason in bad_kept.errors(place):
+            bad.add(kept[place], reason.at(row=kept[place]))
+    return cast("pa.Array[Any]", aligned(taken, np.array(kept, np.int64), len(cells)))
 
 
 def _json(field: Field, null_key: bytes, cells: pa.Array[Any], note: WarningSink) -> pa.Array[Any]:
@@ -240,12 +316,13 @@ def _json(field: Field, null_key: bytes, cells: pa.Array[Any], note: WarningSink
     if pc.any(is_null).as_py():
         texts = pc.if_else(is_null, pa.scalar(None, pa.string()), texts)
     if texts.null_count and not field.nullable:
-        raise NOT_NULL.error(field, row=pc.index(pc.is_null(texts), True).as_py())
+        raise _null_error(field, texts)
     try:
         return cast("pa.Array[Any]", check_json_texts(texts, field, note))
     except DataError as error:
         row = error.row or 0
-        raise _cell_error(error, field, row, cells[row].as_py()) from None
+        cell_error = _cell_error(error, field, row, cells[row].as_py())
+        raise cell_error.at(bad_rows=error.bad_rows) from None
 
 
 def _cell_error(error: DataError, field: Field, row: int, text: bytes | None) -> DataError:

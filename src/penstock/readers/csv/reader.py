@@ -17,6 +17,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
+import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.csv
 
@@ -24,7 +26,16 @@ from penstock.domain.import_options import parse_separator
 from penstock.domain.jobs import FileRange
 from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, ImportRefused
-from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch, Sample, SampleRequest
+from penstock.readers.base import (
+    BoundaryScan,
+    FormatSpec,
+    Origin,
+    ReadRequest,
+    RejectedRow,
+    RowBatch,
+    Sample,
+    SampleRequest,
+)
 from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, SAMPLE_BLOCK_BYTES, check_is_text
 from penstock.readers.columns.dynamic_field import DynamicFieldBuilder
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES, first_duplicate, is_valid_text
@@ -37,11 +48,11 @@ from penstock.readers.columns.row_builder import (
     note_for,
     rounding_warnings,
 )
-from penstock.readers.columns.scalars import first_bad_row
 from penstock.readers.compression import CompressibleText, with_compressed
 from penstock.readers.csv.boundary_scan import CsvBoundaryScan
 from penstock.readers.csv.cells import CellColumn, cell_column, decode_text, mark_nulls
-from penstock.readers.csv.records import check_quotes, row_start, whole_rows
+from penstock.readers.csv.records import check_quotes, row_start, row_widths, whole_rows
+from penstock.readers.origins import text_origin
 from penstock.readers.unknown_columns import (
     UnknownColumns,
     computed_field_error,
@@ -50,6 +61,7 @@ from penstock.readers.unknown_columns import (
     unknown_column,
     unused_names,
 )
+from penstock.rules.bad_rows import BadRows, Rows, build_column, first_bad_row, take_rows
 from penstock.rules.json_texts import DYNAMIC
 from penstock.sources.base import Source
 
@@ -114,12 +126,17 @@ class CsvReader:
         table = _Table(request, header)
         row = 0
         try:
-            for cells, position in self._cells(request, table, spec):
-                for start, count in _slices(cells, request):
-                    batch = table.convert(cells.slice(start, count))
-                    read = position - spec["start"]
-                    yield RowBatch(batch=batch, first_row=row, bytes_read=read, is_checked=True)
-                    row += count
+            if request.skips_bad_rows:
+                for batch in self._good_rows(request, table, spec):
+                    yield batch
+                    row += batch.row_count
+            else:
+                for cells, position in self._cells(request, table, spec):
+                    for start, count in _slices(cells, request):
+                        converted = table.convert(cells.slice(start, count))
+                        read = position - spec["start"]
+                        yield RowBatch(batch=converted, first_row=row, bytes_read=read, is_checked=True)
+                        row += count
         except DataError as error:
             raise error.at(file=name, row=row + (error.row or 0)) from None
         for column in table.unknown if not table.keeps_unknown else ():
@@ -156,11 +173,27 @@ class CsvReader:
             has_all_columns=len(names) == len(header.names),
         )
 
-    def _cells(
-        self, request: ReadRequest, table: _Table, spec: Mapping[str, Any]
-    ) -> Generator[tuple[pa.RecordBatch, int]]:
-        """Yield batches of binary cells of the selected columns, with the byte offset behind them."""
-        texts = whole_rows(
+    def _good_rows(self, request: ReadRequest, table: _Table, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        """Yield the rows that break no rule, with the others as rejects.
+
+        Raises:
+            DataError: of the file as a whole: a quote is misplaced, for example.
+        """
+        row = 0
+        for offset, text in self._texts(request, spec):
+            block = CellBlock.parse(table, text, offset, row)
+            read = offset + len(text) - spec["start"]
+            rejects = block.rejects
+            for start, count in _slices(block.cells, request):
+                batch = block.convert(table, start, count, read)
+                rejects, batch = block.with_rejects(batch, rejects)
+                yield batch
+            if rejects:
+                yield block.empty(table, rejects, read)
+            row += block.row_count
+
+    def _texts(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[tuple[int, bytes]]:
+        return whole_rows(
             request.sources[0],
             spec["start"],
             spec["end"],
@@ -168,7 +201,12 @@ class CsvReader:
             size=self.block_bytes,
             max_row=self.max_row_bytes,
         )
-        for offset, text in texts:
+
+    def _cells(
+        self, request: ReadRequest, table: _Table, spec: Mapping[str, Any]
+    ) -> Generator[tuple[pa.RecordBatch, int]]:
+        """Yield batches of binary cells of the selected columns, with the byte offset behind them."""
+        for offset, text in self._texts(request, spec):
             data_error = None
             try:
                 batches = table.parse(text)
@@ -304,12 +342,16 @@ def _parsing_error(error: pa.ArrowInvalid, text: bytes) -> tuple[DataError, int]
     if match is None:
         return DataError(f"the CSV can't be read: {error}"), 0
     number, expected, actual, value_text = match.groups()
-    data_error = DataError(
+    return _width_error(int(actual), int(expected), value_text), row_start(text, int(number) - 1)
+
+
+def _width_error(actual: int, expected: int, row: str) -> DataError:
+    return DataError(
         f"the number of fields in the row is not equal to the header: {actual} fields, the header has {expected}",
-        value=value_text,
+        value=row,
         remedy="Quote cells that hold the separator or a line break",
+        rule_id="row_width",
     )
-    return data_error, row_start(text, int(number) - 1)
 
 
 @dataclass(slots=True)
@@ -378,8 +420,11 @@ class _Table:
         batches: list[pa.RecordBatch] = table.combine_chunks().to_batches()
         return batches
 
-    def convert(self, cells: pa.RecordBatch) -> pa.RecordBatch:
-        """Convert cells to a batch of :func:`batch_schema`; raises DataError with the row in ``cells``."""
+    def convert(self, cells: pa.RecordBatch, bad: BadRows | None = None) -> pa.RecordBatch:
+        """Convert cells to a batch of :func:`batch_schema`; raises DataError with the row in ``cells``.
+
+        With ``bad`` such rows are added to it instead, and hold any values.
+        """
         arrays: list[pa.Array[Any]] = []
         errors: list[DataError] = []
         absent = pa.nulls(cells.num_rows, pa.binary())
@@ -387,32 +432,36 @@ class _Table:
         for name, convert in self._columns.items():
             try:
                 column = cells.column(name) if name in present else absent
-                arrays.append(_convert_column(convert, column))
+                arrays.append(_convert_column(convert, column, bad))
             except DataError as error:
                 errors.append(error)
         if self.request.schema.dynamic:
             try:
-                arrays.append(self._meta_column(cells))
+                arrays.append(self._meta_column(cells, bad))
             except DataError as error:
                 errors.append(error)
         if errors:
             raise min(errors, key=lambda error: error.row or 0)
         return pa.RecordBatch.from_arrays(arrays, schema=batch_schema(self.request.schema))
 
-    def _meta_column(self, cells: pa.RecordBatch) -> pa.Array[Any]:
+    def _meta_column(self, cells: pa.RecordBatch, bad: BadRows | None) -> pa.Array[Any]:
         builder = DynamicFieldBuilder(self.request.reserved_keys, note_for(META_FIELD, self.roundings))
         inner: list[str | None] = [None] * cells.num_rows
         if META_FIELD in self.header.names:
             null_key = _null_key(self.request).encode()
-            inner = decode_text(DYNAMIC, mark_nulls(cells.column(META_FIELD), null_key)).to_pylist()
-        for row, (values, meta) in enumerate(zip(self._extras(cells), inner, strict=True)):
+            inner = _texts_of(DYNAMIC, mark_nulls(cells.column(META_FIELD), null_key), bad).to_pylist()
+        for row, (values, meta) in enumerate(zip(self._extras(cells, bad), inner, strict=True)):
             try:
                 builder.add(values, meta or None)
             except DataError as error:
-                raise error.at(row=row) from None
-        return builder.take()
+                if bad is None:
+                    raise error.at(row=row) from None
+                bad.add(row, error.at(row=row))
+                builder.truncate(row)
+                builder.add({}, None)
+        return builder.take(bad)
 
-    def _extras(self, cells: pa.RecordBatch) -> list[dict[str, str]]:
+    def _extras(self, cells: pa.RecordBatch, bad: BadRows | None) -> list[dict[str, str]]:
         """Collect names and texts of each row's non-null cells in unknown columns."""
         extras: list[dict[str, str]] = [{} for _ in range(cells.num_rows)]
         unknown = set(self.unknown) if self.keeps_unknown else set()
@@ -425,13 +474,150 @@ class _Table:
                     if cell is not None:
                         values[name] = cell.decode()
             except UnicodeDecodeError:
-                decode_text(replace(DYNAMIC, name=name), column)
-                raise
+                texts = _texts_of(replace(DYNAMIC, name=name), column, bad)
+                for values, text in zip(extras, texts.to_pylist(), strict=True):
+                    if text is not None:
+                        values[name] = text
         return extras
 
 
-def _convert_column(convert: CellColumn, cells: pa.Array[Any]) -> pa.Array[Any]:
-    return first_bad_row(lambda start, stop: convert(cells.slice(start, stop - start)), len(cells))
+def _convert_column(convert: CellColumn, cells: pa.Array[Any], bad: BadRows | None) -> pa.Array[Any]:
+    if bad is not None:
+        return convert(cells, bad)
+    return first_bad_row(lambda rows: convert(take_rows(cells, rows)), len(cells))
+
+
+def _texts_of(field: Field, cells: pa.Array[Any], bad: BadRows | None) -> pa.Array[Any]:
+    """Decode cells; those that are no UTF-8 are null, if they may be added to ``bad``."""
+    if bad is None:
+        return decode_text(field, cells)
+    texts: pa.Array[Any] = build_column(lambda rows: decode_text(field, take_rows(cells, rows)), len(cells), bad)
+    return texts
+
+
+@dataclass(frozen=True, slots=True)
+class CellBlock:
+    """The cells of a block of rows, without those that have too many or too few.
+
+    ``offset`` is that of the block's ``text`` in the file, ``first_row`` the number of its first row in the range,
+    and ``rows`` the places of the cells' rows among those of the text. ``rejects`` are the other rows.
+    """
+
+    cells: pa.RecordBatch
+    text: bytes
+    offset: int
+    first_row: int
+    rows: Rows
+    rejects: Sequence[RejectedRow]
+    names: Sequence[str]
+    separator: str
+    starts: list[Rows] = field(default_factory=list)
+
+    @classmethod
+    def parse(cls, table: _Table, text: bytes, offset: int, first_row: int) -> CellBlock:
+        """Parse a text of complete rows."""
+        separator = _separator(table.request)
+        try:
+            (cells,) = table.parse(text) or [_no_cells(table)]
+            rows = np.arange(cells.num_rows)
+            return cls(cells, text, offset, first_row, rows, (), table.header.names, separator)
+        except pa.ArrowInvalid as error:
+            parse_error = error
+        starts, widths = row_widths(text, separator)
+        wrong = np.flatnonzero(widths != len(table.header.names))
+        try:
+            (cells,) = table.parse(_without_rows(text, starts, wrong)) or [_no_cells(table)]
+        except pa.ArrowInvalid:
+            raise _parsing_error(parse_error, text)[0] from None
+        rows = np.delete(np.arange(len(widths)), wrong)
+        if cells.num_rows != len(rows):
+            raise _parsing_error(parse_error, text)[0]
+        block = cls(cells, text, offset, first_row, rows, [], table.header.names, separator, [starts])
+        for place in wrong.tolist():
+            line = block._line(place)
+            width_error = _width_error(int(widths[place]), len(table.header.names), line)
+            row = first_row + place
+            at = offset + int(starts[place])
+            file_error = width_error.at(file=table.request.sources[0].name, row=row, offset=at)
+            cast("list[RejectedRow]", block.rejects).append(RejectedRow(row, [file_error], text_origin(line, at)))
+        return block
+
+    @property
+    def row_count(self) -> int:
+        return len(self.rows) + len(self.rejects)
+
+    def convert(self, table: _Table, start: int, count: int, bytes_read: int) -> RowBatch:
+        """Convert some of the cells' rows."""
+        bad = BadRows()
+        name = table.request.sources[0].name
+        batch = table.convert(self.cells.slice(start, count), bad)
+        numbers = self.first_row + self.rows[start : start + count]
+        rejects = [
+            RejectedRow(
+                int(numbers[place]),
+                [error.at(file=name, row=int(numbers[place])) for error in bad.errors(place)],
+                self.origin(int(numbers[place])),
+            )
+            for place in bad.rows.tolist()
+        ]
+        if rejects:
+            kept = bad.kept(count)
+            batch, numbers = take_rows(batch, kept), numbers[kept]
+        return RowBatch(
+            batch=batch,
+            first_row=int(numbers[0]) if len(numbers) else self.first_row,
+            bytes_read=bytes_read,
+            is_checked=True,
+            rows=numbers,
+            rejects=rejects,
+            origin=self.origin,
+        )
+
+    def with_rejects(self, batch: RowBatch, rejects: Sequence[RejectedRow]) -> tuple[Sequence[RejectedRow], RowBatch]:
+        """Add the block's own rejects to its first batch; return those that are left, which are none then."""
+        if not rejects:
+            return (), batch
+        merged = sorted([*rejects, *batch.rejects], key=lambda reject: reject.row)
+        return (), replace(batch, rejects=merged)
+
+    def empty(self, table: _Table, rejects: Sequence[RejectedRow], bytes_read: int) -> RowBatch:
+        """A batch of rejected rows only."""
+        batch = pa.RecordBatch.from_pylist([], schema=batch_schema(table.request.schema))
+        return RowBatch(
+            batch=batch, first_row=self.first_row, bytes_read=bytes_read, is_checked=True, rejects=rejects
+        )
+
+    def origin(self, row: int) -> Origin:
+        """A row as an object of the texts of its cells."""
+        place = row - self.first_row
+        line = self._line(place)
+        offset = self.offset + int(self.starts[0][place])
+        try:
+            cells = next(csv.reader(io.StringIO(line, newline=""), delimiter=self.separator, strict=True))
+        except (csv.Error, StopIteration):
+            return text_origin(line, offset)
+        return text_origin(orjson.dumps(dict(zip(self.names, cells, strict=False))).decode(), offset)
+
+    def _line(self, place: int) -> str:
+        if not self.starts:
+            self.starts.append(row_widths(self.text, self.separator)[0])
+        starts = self.starts[0]
+        end = int(starts[place + 1]) if place + 1 < len(starts) else len(self.text)
+        return self.text[int(starts[place]) : end].decode("utf-8", errors="replace").strip("\r\n")
+
+
+def _no_cells(table: _Table) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=pa.schema([(name, pa.binary()) for name in table.selected]))
+
+
+def _without_rows(text: bytes, starts: Rows, wrong: Rows) -> bytes:
+    """The text without some of its rows."""
+    ends = np.append(starts[1:], len(text))
+    pieces, at = [], 0
+    for place in wrong.tolist():
+        pieces.append(text[at : int(starts[place])])
+        at = int(ends[place])
+    return b"".join([*pieces, text[at:]])
 
 
 CSV = FormatSpec(

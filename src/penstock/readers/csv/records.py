@@ -85,6 +85,22 @@ def row_start(text: bytes, number: int) -> int:
     return int(rows[number])
 
 
+def row_widths(text: bytes, separator: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find where the rows in a text of complete rows begin, blank lines not counted, and how many cells each has."""
+    data = np.frombuffer(text, np.uint8)
+    quotes = _quotes(text)
+    ends = np.flatnonzero((data == _LF) | (data == _CR))
+    ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
+    separators = np.flatnonzero(data == ord(separator))
+    if len(quotes):
+        separators = separators[np.searchsorted(quotes, separators) % 2 == 0]
+    starts = np.concatenate([[0], ends + 1])
+    stops = np.append(ends, len(text))
+    is_row = starts != stops
+    starts, stops = starts[is_row], stops[is_row]
+    return starts, np.searchsorted(separators, stops) - np.searchsorted(separators, starts) + 1
+
+
 def _quotes(text: bytes) -> npt.NDArray[np.int64]:
     data = np.frombuffer(text, np.uint8)
     starts = range(0, len(data), _CHUNK)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from penstock.domain.jobs import FileRange
 from penstock.errors import DataError
 from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch, Sample, SampleRequest
@@ -53,7 +55,9 @@ class JsonLinesReader:
         try:
             by_lines = size == 0 or _has_line_per_row(source, min(self.block_bytes, _PEEK_BYTES))
         except DataError as error:
-            raise error.at(file=source.name) from None
+            by_lines = request.skips_bad_rows and _has_object_line(source)
+            if not by_lines:
+                raise error.at(file=source.name) from None
         count = max(1, round(size / split_bytes))
         if count > 1 and not by_lines:
             return JsonBoundaryScan(start=0, size=size, count=count, min_row_bytes=min_bytes, spec={"lines": False})
@@ -119,6 +123,19 @@ def _has_line_per_row(source: Source, block_bytes: int) -> bool:
     if scanner is not None and not records:
         scanner.finish()
     return not records or b"\n" not in records[0][1]
+
+
+def _has_object_line(source: Source) -> bool:
+    """Whether a line at the beginning of the file is an object: the first row may be a bad one."""
+    with source.open_stream(0, min(source.size, _PEEK_BYTES)) as stream:
+        head = stream.read()
+    for line in head.split(b"\n"):
+        try:
+            if isinstance(orjson.loads(line), dict):
+                return True
+        except orjson.JSONDecodeError:
+            continue
+    return False
 
 
 def _rows_of_lines(group: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:

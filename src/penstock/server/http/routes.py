@@ -10,6 +10,7 @@ from penstock.wire.milvus_v2 import (
     collections,
     databases,
     entities,
+    exports,
     indexes,
     partitions,
     text_analysis,
@@ -31,9 +32,15 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
     return (
         *zilliz_v1_imports.routes(services.imports, v1, region=settings.region),
         *milvus_v2_imports.routes(
-            services.imports, services.job_events, services.inference, v2, region=settings.region
+            services.imports,
+            services.job_events,
+            services.inference,
+            services.rejections,
+            v2,
+            region=settings.region,
         ),
         *milvus_v2_uploads.routes(services.uploads, v2),
+        *exports.routes(services.exports, v2),
         *databases.routes(services.databases, v2),
         *collections.routes(services.collections, services.partitions, services.indexes, v2),
         *aliases.routes(services.aliases, v2),

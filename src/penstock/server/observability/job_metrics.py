@@ -40,7 +40,7 @@ class JobMetrics:
         )
         self._rows = Counter(
             "penstock_import_rows",
-            "Rows: staged are read, validated and written; published are visible.",
+            "Rows: staged are read, validated and written; rejected are bad and left out; published are visible.",
             ["step"],
             registry=registry,
         )
@@ -63,6 +63,7 @@ class JobMetrics:
         )
         for step in _STEPS:
             self._steps.labels(step)
+        self._rows.labels("rejected")
         for step in ("staged", "published"):
             self._rows.labels(step)
             self._bytes.labels(step)
@@ -84,8 +85,9 @@ class JobMetrics:
     def retrying(self, step: str, error: BaseException) -> None:
         self._retries.labels(step, error.code if isinstance(error, PenstockError) else "internal").inc()
 
-    def staged(self, rows: int, size: int) -> None:
+    def staged(self, rows: int, size: int, rejected: int = 0) -> None:
         self._rows.labels("staged").inc(rows)
+        self._rows.labels("rejected").inc(rejected)
         self._bytes.labels("staged").inc(size)
 
     def published(self, rows: int, size: int) -> None:

@@ -70,8 +70,8 @@ class TracingObserver:
         code = error.code if isinstance(error, PenstockError) else "internal"
         trace.get_current_span().add_event("retry", {"step": step, "code": code, "message": str(error)})
 
-    def staged(self, rows: int, size: int) -> None:
-        trace.get_current_span().set_attribute("penstock.rows", rows)
+    def staged(self, rows: int, size: int, rejected: int = 0) -> None:
+        trace.get_current_span().set_attributes({"penstock.rows": rows, "penstock.rejected_rows": rejected})
 
     def published(self, rows: int, size: int) -> None:
         trace.get_current_span().set_attributes({"penstock.rows": rows, "penstock.bytes": size})

@@ -115,7 +115,7 @@ def _state(job: ImportJob, files: Sequence[ImportFile] = ()) -> Any:
     return milvus_pb2.GetImportStateResponse(
         id=job.id,
         state=STATES[job.state],
-        row_count=0 if job.has_failed else job.rows,
+        row_count=job.imported_rows,
         infos=key_values({key: value for key, value in infos.items() if value}),
         create_ts=int(job.created_at.timestamp()),
     )

@@ -71,6 +71,26 @@ CREATE = Operation(
     data=_object({"jobId": _TEXT}),
 )
 
+LOADED = Operation(
+    summary="Find the files that a collection has loaded before",
+    tag="import jobs (v2)",
+    description="By address, size and version (a local file's inode and times, an object's ETag). Creates nothing; "
+    "the option if_loaded of create skips or refuses such files.",
+    body={name: schema for name, schema in CREATE.body.items() if name not in ("partitionName", "options")},
+    required=["collectionName"],
+    data=_object(
+        {
+            "total": _COUNT,
+            "loaded": _COUNT,
+            "files": {
+                "type": "array",
+                "items": _object({"fileName": _TEXT, "jobId": _TEXT, "loadTime": _TEXT}),
+                "description": "The first 1,000 of them, with the last job that loaded each.",
+            },
+        }
+    ),
+)
+
 INFER = Operation(
     summary="Infer the schema of a collection from import files",
     tag="import jobs (v2)",
@@ -171,6 +191,10 @@ _PROGRESS: dict[str, Schema] = {
         "failed or was aborted.",
     },
     "totalRows": _COUNT,
+    "rejectedRows": {
+        **_COUNT,
+        "description": "Rows that were left out (on_error=skip_row); absent if there are none.",
+    },
     "completeTime": {"type": "string", "description": "RFC 3339; empty until finished."},
     "reason": {"type": "string", "description": "Reason of the failure."},
 }
@@ -194,7 +218,13 @@ DESCRIBE = Operation(
             "state": _STATE,
             "createTime": _TEXT,
             "stage": {"type": "string", "description": "Current stage of the job, if known."},
+            "skippedFiles": {**_COUNT, "description": "Files that were left out (on_error=skip_file), if any."},
+            "replayOf": {**_TEXT, "description": "The job whose rejected rows or files it imports, if any."},
             "warnings": {"type": "array", "items": _object(_WARNING)},
+            "verification": {
+                "type": "object",
+                "description": "Of option verify: ok, problems, readRows, countedRows, files, searches.",
+            },
             "details": {"type": "array", "items": _object(_FILE)},
         }
     ),
@@ -236,4 +266,83 @@ RETRY = replace(
     description="The job keeps its id and the finished splits of unchanged files. Credentials of an object store are "
     "deleted when a job ends: a job that was created with credentials needs them again.",
     body=_TARGET | {"jobId": _JOB_ID, "accessKey": _TEXT, "secretKey": _TEXT, "token": _TEXT},
+)
+
+_REASON: dict[str, Schema] = {
+    "field": {**_TEXT, "description": "The field or column; null where the row as a whole is wrong."},
+    "rule": {**_TEXT, "description": "The name of the rule that is broken; stable."},
+    "value": {**_TEXT, "description": "The value, cut."},
+    "message": _TEXT,
+}
+_ERROR: dict[str, Schema] = {
+    "file": _TEXT,
+    "row": {**_COUNT, "description": "Counted from 0 in the file; null where that isn't known."},
+    "offset": {**_COUNT, "description": "The byte where the row begins, in files of text."},
+    "key": {**_TEXT, "description": "The row's primary key."},
+    "wholeFile": {"type": "boolean", "description": "The file failed, or was left out, as a whole."},
+    "reasons": {"type": "array", "items": _object(_REASON)},
+    "source": {**_TEXT, "description": "The row as JSON, or as its text."},
+}
+
+ERRORS = Operation(
+    summary="List the rows and files that an import job rejected, and why",
+    tag="import jobs (v2)",
+    description="Also of a failed job: why it failed. With groupBy, groups with counts and three examples.",
+    body=_TARGET
+    | {
+        "jobId": _JOB_ID,
+        "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+        "cursor": {**_TEXT, "description": "That of the page before; empty for the first one."},
+        "file": _TEXT,
+        "field": _TEXT,
+        "rule": _TEXT,
+        "groupBy": {"type": "array", "items": {"type": "string", "enum": ["rule", "field", "file"]}},
+    },
+    required=["jobId"],
+    data=_object(
+        {
+            "jobId": _TEXT,
+            "rejectedRows": _COUNT,
+            "keptRows": {**_COUNT, "description": "Rejected rows whose errors are kept."},
+            "skippedFiles": _COUNT,
+            "errors": {"type": "array", "items": _object(_ERROR)},
+            "cursor": {**_TEXT, "description": "That of the next page; empty after the last one."},
+            "groups": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "rule": _TEXT,
+                        "field": _TEXT,
+                        "file": _TEXT,
+                        "rows": _COUNT,
+                        "examples": {"type": "array", "items": _object(_ERROR)},
+                    }
+                ),
+            },
+        }
+    ),
+)
+
+DOWNLOAD_ERRORS = Operation(
+    summary="Download the rejected rows of an import job as a file",
+    tag="import jobs (v2)",
+    description="The reply is the file: the columns of the rows, and those that begin with _error.",
+    body=_TARGET | {"jobId": _JOB_ID, "format": {"type": "string", "enum": ["jsonl", "parquet"], "default": "jsonl"}},
+    required=["jobId"],
+)
+
+REPLAY = Operation(
+    summary="Import what a job has left out: its rejected rows, or its bad files",
+    tag="import jobs (v2)",
+    description="From the job's own files, or from corrected ones, with the job's options.",
+    body=_TARGET
+    | {
+        "jobId": _JOB_ID,
+        "files": {"type": "array", "items": {"type": "array", "items": _TEXT}},
+        "accessKey": _TEXT,
+        "secretKey": _TEXT,
+        "token": _TEXT,
+    },
+    required=["jobId"],
+    data=_object({"jobId": _TEXT}),
 )

@@ -11,7 +11,8 @@
 
 ``importedRows`` counts rows read while a job runs, and visible rows once it is Completed. Of a job that has failed or
 was aborted none are: ``importedRows`` and ``totalRows`` are 0 as in Milvus, and so is
-``importedRows`` of each of its files, which are all Failed.
+``importedRows`` of each of its files, which are all Failed. A dry run imports nothing: its ``importedRows`` are 0,
+and ``totalRows`` those that it has read.
 """
 
 from __future__ import annotations
@@ -86,6 +87,12 @@ class Profile:
             view["fileName"] = ",".join(self.file_name(file.name) for file in details.files)
         if job.stage:
             view["stage"] = job.stage
+        if job.verification is not None:
+            view["verification"] = job.verification
+        if job.is_dry_run:
+            view["dryRun"] = True
+        if details.report is not None:
+            view["report"] = details.report
         if job.warnings:
             view["warnings"] = [warning.to_json() for warning in job.warnings]
         return view | self._reason(reason_of(job))
@@ -108,6 +115,7 @@ class Profile:
                 "progress": progress_of(job),
                 "state": _state(job),
             }
+            | ({"dryRun": True} if job.is_dry_run else {})
             | (_figures(job) | {"fileSize": job.size, "stage": job.stage} if verbose else {})
             | self._reason(reason_of(job))
             for job in page.jobs
@@ -130,6 +138,7 @@ class Profile:
             "state": self.file_words[file.state],
             "importedRows": file.rows,
             "totalRows": file.total_rows,
+            **({"rejectedRows": file.rejected_rows} if file.rejected_rows else {}),
         } | self._reason(file.reason)
 
     def _reason(self, reason: str | None) -> dict[str, str]:
@@ -156,10 +165,13 @@ ZILLIZ = Profile(
 
 def _figures(job: ImportJob) -> dict[str, Any]:
     return {
-        "importedRows": 0 if job.has_failed else job.rows,
+        "importedRows": job.imported_rows,
         "totalRows": 0 if job.has_failed else job.total_rows,
         "createTime": time_text(job.created_at),
         "completeTime": _time(job.finished_at),
+        **({"rejectedRows": job.rejected_rows} if job.rejected_rows else {}),
+        **({"skippedFiles": job.skipped_files} if job.skipped_files else {}),
+        **({} if job.replay_of is None else {"replayOf": str(job.replay_of)}),
     }
 
 

@@ -3,8 +3,8 @@
 A call with a non-empty ``clusterId`` or ``projectId`` gets the Zilliz profile (paging, its error numbers), any other
 the Milvus profile. Keys that neither of the two has: ``state``, ``before``, ``createdAfter`` and ``createdBefore``
 filter a list, and ``verbose`` adds rows, bytes, stage and times to it; ``createTime``, ``stage`` and ``warnings`` are
-further details of a job. ``infer``, ``retry`` and the header ``Idempotency-Key`` of create are this server's
-own, too.
+further details of a job. ``infer``, ``retry``, ``errors``, ``replay`` and the header ``Idempotency-Key``
+of create are this server's own, too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from penstock.errors import (
 from penstock.imports.api import Imports
 from penstock.imports.change_feed import Scope
 from penstock.imports.job_events import JobEvents
-from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
+from penstock.imports.rejections import Rejections
+from penstock.imports.requests import CreateImport, JobQuery, ReplayImport, StoreCredentials
 from penstock.imports.schema_inference import InferSchema, SchemaInference
 from penstock.inference.infer import InferOptions
 from penstock.wire.call_names import call_names
@@ -44,12 +45,15 @@ from penstock.wire.decoding import Fields, MalformedBody, parse_object
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.milvus.errors import Refused
 from penstock.wire.milvus_v2 import import_docs as docs
+from penstock.wire.milvus_v2 import import_errors
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request
 from penstock.wire.milvus_v2.import_events import NOTHING_MORE, is_after_end, open_stream, resumed_at
 from penstock.wire.milvus_v2.import_views import MILVUS, STATE_FILTER, ZILLIZ, Profile
 from penstock.wire.milvus_v2.inference_views import inferred_to_rest
+from penstock.wire.rendering import time_text
 
 MAX_PAGE_SIZE = 100
+_MAX_LOADED = 1000
 _CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
 _PROJECT_ID = re.compile(r"proj-[0-9A-Za-z_-]+\Z")
 _NUMBER = re.compile(r"[+-]?[0-9]+\Z")
@@ -79,7 +83,13 @@ _Action = Callable[[_ImportCall], object]
 
 
 def routes(
-    imports: Imports, job_events: JobEvents, inference: SchemaInference, v2: MilvusV2, *, region: str
+    imports: Imports,
+    job_events: JobEvents,
+    inference: SchemaInference,
+    rejections: Rejections,
+    v2: MilvusV2,
+    *,
+    region: str,
 ) -> tuple[Route, ...]:
     """The routes of import jobs and inferences. ``region`` is the server's, checked for calls that name one."""
 
@@ -89,6 +99,17 @@ def routes(
 
     def infer(call: _ImportCall) -> object:
         return inferred_to_rest(inference.infer(_infer_request(call)))
+
+    def loaded(call: _ImportCall) -> object:
+        answer = imports.loaded(_create_request(call))
+        return {
+            "total": answer.total,
+            "loaded": len(answer.loaded),
+            "files": [
+                {"fileName": name, "jobId": str(match.job_id), "loadTime": time_text(match.loaded_at)}
+                for name, match in answer.loaded[:_MAX_LOADED]
+            ],
+        }
 
     def list_jobs(call: _ImportCall) -> object:
         query = _query(call)
@@ -137,13 +158,29 @@ def routes(
         _change(call, lambda cluster_id, job_id, caller: imports.retry(cluster_id, job_id, credentials, caller))
         return None
 
+    def errors(call: _ImportCall) -> object:
+        return import_errors.errors(rejections, call.fields, call.cluster_id, _job_id(call)[1], call.caller)
+
+    def download(call: _ImportCall) -> object:
+        return import_errors.download(rejections, call.fields, call.cluster_id, _job_id(call)[1], call.caller)
+
+    def replay(call: _ImportCall) -> object:
+        request = ReplayImport(
+            cluster_id=call.cluster_id,
+            job_id=_job_id(call)[1],
+            groups=_path_lists(call.fields, "files") or (),
+            keys=_credentials(call.fields),
+            caller=call.caller,
+        )
+        return {"jobId": str(imports.replay(request).id)}
+
     def route(method: str, action: str, do: _Action, struct: str, operation: Operation) -> Route:
         def handle(call: Call) -> Reply:
             profile = MILVUS
             try:
                 try:
                     with v2.admission.call(
-                        f"import.{action}",
+                        f"import.{action.replace('/', '_')}",
                         authorization=call.authorization,
                         address=call.address,
                         stores_entry=True,
@@ -153,7 +190,8 @@ def routes(
                         profile = _profile(fields)
                         cluster = _cluster(fields, admitted, region)
                         request = Request(call=call, fields=fields, cluster=cluster, caller=admitted.caller)
-                        return v2.success(do(_ImportCall(request, profile)))
+                        data = do(_ImportCall(request, profile))
+                        return data if isinstance(data, Reply) else v2.success(data)
                 except (Unauthenticated, TooManyAttempts):
                     # They get the error of their profile, which only the body determines.
                     profile = _profile(_decode(call, struct))
@@ -175,6 +213,7 @@ def routes(
     return (
         route("POST", "create", create, "ImportReq", docs.CREATE),
         route("POST", "infer", infer, "ImportReq", docs.INFER),
+        route("POST", "get_loaded", loaded, "ImportReq", docs.LOADED),
         route("POST", "list", list_jobs, "OptionalCollectionNameReq", docs.LIST),
         route("POST", "describe", describe, "JobIDReq", docs.DESCRIBE),
         route("POST", "get_progress", describe, "JobIDReq", docs.DESCRIBE),
@@ -184,6 +223,9 @@ def routes(
         route("POST", "commit", commit, "JobIDReq", docs.COMMIT),
         route("POST", "abort", abort, "JobIDReq", docs.ABORT),
         route("POST", "retry", retry, "JobIDReq", docs.RETRY),
+        route("POST", "errors", errors, "JobIDReq", docs.ERRORS),
+        route("POST", "errors/download", download, "JobIDReq", docs.DOWNLOAD_ERRORS),
+        route("POST", "replay", replay, "JobIDReq", docs.REPLAY),
     )
 
 

@@ -139,6 +139,7 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.UploadNotFound: ErrorRow(83001),
     errors.UploadConflict: ErrorRow(UNAVAILABLE),
     errors.UploadCorrupt: ErrorRow(83001),
+    errors.TargetNotEmpty: ErrorRow(UNAVAILABLE),
     errors.AccountNotFound: ErrorRow(80000),
     errors.OrgNotFound: ErrorRow(80000),
     errors.WebhookNotFound: ErrorRow(80000),

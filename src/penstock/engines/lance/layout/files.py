@@ -107,7 +107,10 @@ class LocalFiles:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.folder)
+        folder = (self.folder / name).parent
+        if not folder.exists():
+            self._make(folder)
+        handle, temporary = tempfile.mkstemp(prefix=f".{Path(name).name}.", dir=folder)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -117,7 +120,17 @@ class LocalFiles:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        _sync(self.folder)
+        _sync(folder)
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder within the table's, which must exist, durably."""
+        missing = []
+        while folder != self.folder and not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            _sync(path.parent)
 
     def delete(self, names: Iterable[str]) -> None:
         emptied: set[Path] = set()

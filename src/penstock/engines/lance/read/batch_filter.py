@@ -7,7 +7,7 @@ checked: a scan whose reader is dropped stops at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from lance.dataset import LanceDataset
+from lance.fragment import LanceFragment
 
 from penstock.domain.deadline import check_deadline
 from penstock.domain.schema import DataType
@@ -98,9 +99,15 @@ class _Plan:
 
 
 def matching(
-    dataset: LanceDataset, where: str | None, rest: Filter, columns: Mapping[str, str]
+    dataset: LanceDataset,
+    where: str | None,
+    rest: Filter,
+    columns: Mapping[str, str],
+    fragments: Iterable[LanceFragment] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Scan for rows for which ``where`` and ``rest`` are true: ``columns`` (SQL by name) and ``_rowaddr``.
+
+    ``fragments`` are those to scan; None: all.
 
     Raises:
         DeadlineExceeded
@@ -110,6 +117,7 @@ def matching(
     scanner = dataset.scanner(
         columns={**columns, **plan.projection},
         filter=where,
+        fragments=fragments,
         with_row_address=True,
         batch_size=max(16, min(_BATCH_ROWS, _BATCH_ROWS * _BATCH_WEIGHT // max(weight(rest), 1))),
         batch_size_bytes=_BATCH_BYTES,

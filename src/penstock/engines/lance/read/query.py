@@ -13,7 +13,7 @@ from penstock.domain.arrow_schema import PARTITION_COLUMN
 from penstock.domain.deadline import check_deadline
 from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.engines.base import Table
-from penstock.engines.lance.layout.encoding import decode
+from penstock.engines.lance.layout.encoding import JOB_COLUMN, decode
 from penstock.engines.lance.layout.names import quoted, stored_name
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.read.batch_filter import matching
@@ -69,6 +69,11 @@ def count(store: TableRoot, table: Table, filter: Filter | None, partitions: Seq
         return int(dataset.count_rows(where))
 
     return store.read(table, doing, read)
+
+
+def job_rows(store: TableRoot, table: Table, job_id: int) -> int:
+    doing = f"counting rows of job {job_id} in the table {table.id}"
+    return store.read(table, doing, lambda dataset: int(dataset.count_rows(f"`{JOB_COLUMN}` = {job_id}")))
 
 
 def query(

@@ -10,9 +10,9 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from penstock.bulk_writer.file_type import BulkFileType
-from penstock.bulk_writer.formats.background_encoder import BackgroundEncoder
 from penstock.domain.schema import META_FIELD, DataType, Field
+from penstock.writers.background_encoder import BackgroundEncoder
+from penstock.writers.file_type import BulkFileType
 
 __all__ = ["META", "ChunkFile", "Layout", "PartFile", "sync_folder"]
 

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from penstock.bulk_writer.columns import file_bytes, sparse_texts, valid_mask, vector_matrix
-from penstock.bulk_writer.formats.background_encoder import BackgroundEncoder
-from penstock.bulk_writer.formats.base import Layout, PartFile
-from penstock.bulk_writer.row_size import TEXT_TYPES
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.rules.rule import Array
 from penstock.validation.arrow_lists import offsets_of
+from penstock.writers.background_encoder import BackgroundEncoder
+from penstock.writers.base import Layout, PartFile
+from penstock.writers.columns import file_bytes, sparse_texts, valid_mask, vector_matrix
+from penstock.writers.file_schema import TEXT_TYPES
 
 __all__ = ["GROUP_BYTES", "ParquetChunk", "parquet_column", "parquet_schema"]
 
@@ -106,10 +106,10 @@ def _vectors_to_lists(column: Array, field: Field) -> Array:
 class ParquetChunk:
     """One ``<n>.parquet``. A full row group is encoded and written in the background while the next one fills."""
 
-    def __init__(self, layout: Layout, folder: Path, number: int) -> None:
+    def __init__(self, layout: Layout, folder: Path, name: str) -> None:
         self._columns = layout.columns
         self._schema = parquet_schema(layout)
-        self._file = PartFile(folder / f"{number}.parquet")
+        self._file = PartFile(folder / f"{name}.parquet")
         vectors = {column.name for column in layout.columns if column.type.is_dense_vector}
         # Vectors neither repeat nor compress, and their minimum is never queried: dictionaries, codecs and statistics
         # cost two thirds of the writing time there.

@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from penstock.bulk_writer.columns import file_bytes, vector_matrix
-from penstock.bulk_writer.formats.base import Layout, sync_folder
-from penstock.bulk_writer.row_size import TEXT_TYPES
 from penstock.domain.schema import DataType, Field
 from penstock.rules.rule import Array
+from penstock.writers.base import Layout, sync_folder
+from penstock.writers.columns import file_bytes, vector_matrix
+from penstock.writers.file_schema import TEXT_TYPES
 
 __all__ = ["NumpyChunk"]
 
@@ -39,10 +39,10 @@ _SCALARS: dict[DataType, str] = {
 class NumpyChunk:
     """A folder that is written under a temporary name. A field without any value has no file."""
 
-    def __init__(self, layout: Layout, folder: Path, number: int) -> None:
+    def __init__(self, layout: Layout, folder: Path, name: str) -> None:
         self._columns = layout.columns
-        self._folder = folder / str(number)
-        self._temporary = folder / f".{number}.part"
+        self._folder = folder / name
+        self._temporary = folder / f".{name}.part"
         self._temporary.mkdir()
         self._arrays: dict[str, _NumberFile | _TextFile] = {}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 
-from penstock.bulk_writer.columns import json_values
-from penstock.bulk_writer.file_type import BulkFileType
-from penstock.bulk_writer.formats.base import Layout, PartFile
+from penstock.writers.base import Layout, PartFile
+from penstock.writers.columns import json_values
+from penstock.writers.file_type import BulkFileType
 
 __all__ = ["JsonChunk"]
 
@@ -20,11 +20,11 @@ _TEXT_BYTES = 1 << 20
 class JsonChunk:
     """One ``<n>.json`` or ``<n>.jsonl``, streamed to disk."""
 
-    def __init__(self, layout: Layout, folder: Path, number: int) -> None:
+    def __init__(self, layout: Layout, folder: Path, name: str) -> None:
         self._columns = layout.columns
         self._names = [column.name for column in layout.columns]
         self._lines = layout.file_type is BulkFileType.JSONL
-        self._file = PartFile(folder / f"{number}.{'jsonl' if self._lines else 'json'}")
+        self._file = PartFile(folder / f"{name}.{'jsonl' if self._lines else 'json'}")
         self._started = False
 
     def add(self, batch: pa.RecordBatch) -> None:

@@ -12,11 +12,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from penstock.bulk_writer.columns import json_values, sparse_texts
-from penstock.bulk_writer.formats.base import Layout, PartFile
-from penstock.bulk_writer.row_size import TEXT_TYPES
 from penstock.domain.schema import DataType, Field
 from penstock.rules.rule import Array
+from penstock.writers.base import Layout, PartFile
+from penstock.writers.columns import json_values, sparse_texts
+from penstock.writers.file_schema import TEXT_TYPES
 
 __all__ = ["CsvChunk"]
 
@@ -30,9 +30,9 @@ _NUMBERS = frozenset(data_type for data_type in DataType if data_type.is_dense_v
 class CsvChunk:
     """One ``<n>.csv`` in UTF-8, streamed to disk."""
 
-    def __init__(self, layout: Layout, folder: Path, number: int) -> None:
+    def __init__(self, layout: Layout, folder: Path, name: str) -> None:
         self._layout = layout
-        self._file = PartFile(folder / f"{number}.csv")
+        self._file = PartFile(folder / f"{name}.csv")
         header = layout.separator.join(column.name for column in layout.columns)
         self._file.write(header.encode() + b"\n")
 

@@ -1,0 +1,1 @@
+"""Export jobs: the rows of a collection, written as import files."""

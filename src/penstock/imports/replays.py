@@ -1,0 +1,130 @@
+"""Replays: jobs of only the rejected rows, or the files that were left out, of an earlier job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import orjson
+
+from penstock.catalog import Catalog
+from penstock.domain.jobs import FileRange, FileState, ImportJob, JobState
+from penstock.domain.rejects import ERROR_COLUMNS
+from penstock.engines.base import Engine
+from penstock.errors import DataError, JobNotFound, JobStateConflict
+from penstock.imports.context import rejects_of
+from penstock.imports.planner import Plan
+from penstock.imports.reject_files import decode, range_identity
+from penstock.imports.requests import StoreCredentials
+from penstock.readers.base import InputFile
+from penstock.sources.roots import ImportRoots
+
+
+def check_replay(job: ImportJob) -> None:
+    """Raises JobStateConflict unless a job has left out rows or files."""
+    if job.state is not JobState.COMPLETED:
+        raise JobStateConflict(
+            f"job {job.id} is in state {job.state}: only what a Completed job has left out can be replayed"
+            + (". Correct its files, and retry it" if job.state is JobState.FAILED else ""),
+            job_id=job.id,
+            state=job.state.value,
+        )
+    if not (job.rejected_rows or job.skipped_files):
+        raise JobStateConflict(
+            f"job {job.id} has rejected no rows and left out no files: there is nothing to replay", job_id=job.id
+        )
+
+
+def replayed_options(job: ImportJob, *, corrected: bool) -> dict[str, str]:
+    """The options of a replay: the job's own. Of a corrected file the columns of the download are dropped."""
+    if not corrected:
+        return dict(job.options)
+    dropped = orjson.loads(job.options.get("drop_columns") or "[]")
+    columns = [*dropped, *(name for name in ERROR_COLUMNS if name not in dropped)]
+    return {**job.options, "drop_columns": orjson.dumps(columns).decode()}
+
+
+def skipped_groups(catalog: Catalog, job: ImportJob) -> Sequence[Sequence[str]]:
+    """The paths of the files that a job left out."""
+    locations = catalog.jobs.locations(job.id)
+    return [
+        [location["name"] for location in locations[file.ordinal]]
+        for file in catalog.jobs.files(job.id)
+        if file.state is FileState.FAILED
+    ]
+
+
+def check_kept(catalog: Catalog, job: ImportJob) -> None:
+    """Raises JobStateConflict where not all of the rejected rows are kept: a replay would lose some."""
+    kept = sum(rejects.kept for split in catalog.jobs.splits(job.id) if (rejects := rejects_of(split.staged)))
+    if kept < job.rejected_rows:
+        raise JobStateConflict(
+            f"job {job.id} has kept {kept:,} of its {job.rejected_rows:,} rejected rows (max_kept_rejects, "
+            "max_kept_reject_bytes, max_reject_bytes), so they can't be replayed from the source. Import corrected "
+            "files, by files",
+            job_id=job.id,
+            kept=kept,
+        )
+
+
+def plan_of_rows(
+    catalog: Catalog, engine: Engine, job: ImportJob, roots: ImportRoots, keys: StoreCredentials
+) -> Plan:
+    """The plan of a replay of rows: the file ranges of the earlier job that have rejects, of which only these rows.
+
+    Raises:
+        JobNotFound: the earlier job is gone.
+        DataError: its rejected rows are.
+    """
+    earlier = job.replay_of
+    if earlier is None or catalog.jobs.cluster_of(earlier) != job.cluster_id:
+        raise JobNotFound(f"the job {earlier} that is to be replayed does not exist any more", job_id=earlier)
+    rows = _rejected_rows(catalog, engine, job.collection_id, earlier)
+    ends: dict[int, int] = {}
+    ranges: list[FileRange] = []
+    for split in catalog.jobs.splits(earlier):
+        for file_range in split.ranges:
+            first = ends.get(file_range.file, 0) if file_range.first_row is None else file_range.first_row
+            ends[file_range.file] = first + file_range.read_rows
+            if only := rows.get((file_range.file, range_identity(file_range))):
+                ranges.append(
+                    replace(file_range, rows=0, rejected=0, only=tuple(only), first_row=first, max_rows=only[-1] + 1)
+                )
+    numbers = sorted({file_range.file for file_range in ranges})
+    locations = catalog.jobs.locations(earlier)
+    files = [
+        InputFile(
+            locations=[
+                roots.restore(location, keys.access_key, keys.secret_key, keys.token)
+                for location in locations[number]
+            ],
+            format=next(file_range.format for file_range in ranges if file_range.file == number),
+            total_rows=sum(len(file_range.only or ()) for file_range in ranges if file_range.file == number),
+        )
+        for number in numbers
+    ]
+    ordinals = {number: ordinal for ordinal, number in enumerate(numbers)}
+    return Plan(
+        files=files,
+        ranges=[replace(file_range, file=ordinals[file_range.file]) for file_range in ranges],
+        warnings=(),
+    )
+
+
+def _rejected_rows(
+    catalog: Catalog, engine: Engine, collection_id: str, job_id: int
+) -> Mapping[tuple[int, str], Sequence[int]]:
+    """The rows that a job rejected, by file and range identity, ascending."""
+    rows: dict[tuple[int, str], list[int]] = {}
+    for split in catalog.jobs.splits(job_id):
+        rejects = rejects_of(split.staged)
+        if rejects is None or rejects.name is None:
+            continue
+        content = engine.rejects(collection_id, job_id, rejects.name)
+        if content is None:
+            raise DataError(
+                f"the rejected rows of job {job_id} are not there any more", remedy="Import its files again"
+            )
+        for reject in decode(content):
+            rows.setdefault((reject.file, reject.range), []).append(reject.row)
+    return rows
