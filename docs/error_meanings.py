@@ -45,7 +45,9 @@ MEANINGS: Mapping[str, str] = {
     "cluster_not_empty": "The cluster has collections, or files of dropped ones; drop them first.",
     "collection_loaded": "The property can only be changed while the collection is released; release it first.",
     "collection_not_loaded": "The collection is released; load it to search and query it.",
-    "job_state_conflict": "The job cannot be committed, aborted or retried in its current state.",
+    "job_state_conflict": "The job cannot be committed, aborted, retried or reverted in its current state.",
+    "revert_impossible": "The completed job can no longer be reverted: a later job replaced rows of it (revert that "
+    "one first), or the rows that it replaced are no longer kept (setting `replaced_row_retention`).",
     "upload_not_found": "The org has no upload of this id, or not any more: uploads are deleted when the job that "
     "reads them has completed, and after `upload_retention`.",
     "upload_conflict": "The upload ends at another offset than the call begins at, or another call or job uses it.",

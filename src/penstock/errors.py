@@ -20,8 +20,9 @@
     │   ├── AliasExists, AliasNameConflict
     │   ├── ClusterExists, ClusterNotEmpty
     │   ├── CollectionNotLoaded, CollectionLoaded
-    │   ├── JobStateConflict        commit, abort or retry in a state that forbids it
     │   ├── TargetNotEmpty          an export never changes files
+    │   ├── JobStateConflict        commit, abort, retry or revert in a state that forbids it
+    │   │   └── RevertImpossible    what a completed job replaced can't come back, or a later job stands
     │   └── UploadConflict          another offset than sent, or another call is writing
     ├── AccessDenied
     │   ├── Unauthenticated         no credentials, or wrong ones
@@ -259,6 +260,12 @@ class CollectionNotLoaded(Conflict):
 
 class JobStateConflict(Conflict):
     code = "job_state_conflict"
+
+
+class RevertImpossible(JobStateConflict):
+    """A completed job can no longer be reverted. ``details``: ``job_id``."""
+
+    code = "revert_impossible"
 
 
 class UploadConflict(Conflict):

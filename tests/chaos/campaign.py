@@ -7,7 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -26,11 +26,21 @@ from tests.chaos.takeovers import Takeovers
 __all__ = ["Campaign"]
 
 ROWS = 1_200
+SHARED = range(-500, 0)
+"""The ids of rows that each upsert replaces."""
 BAD_ROW = 1_111
 FLAGS = ["--split-bytes", "16KiB", "--workers", "1", "--max-running-jobs", "64", "--log-level", "warning"]
 TAKEOVER_SECONDS = 30.0
 _REACHED_SECONDS = 15.0
 _SETTLED_SECONDS = 300.0
+
+
+_OPTIONS = {
+    "two-phase": {"auto_commit": "false"},
+    "upsert": {"write_mode": "upsert"},
+    "reverted": {"write_mode": "upsert"},
+}
+"""By kind of job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,11 @@ class Fate:
 
 @dataclass(slots=True)
 class Wanted:
-    """A job as it was asked for. ``first`` is its first row's id; ``id`` is "" until a server has told it."""
+    """A job as it was asked for. ``first`` is its first row's id; ``id`` is "" until a server has told it.
+
+    An "upsert" replaces the rows of :data:`SHARED`, beside rows of its own; a "reverted" one, too, and is reverted
+    once it is completed. Each is of a collection of its kind, where nothing else is.
+    """
 
     number: int
     kind: str
@@ -61,7 +75,7 @@ class Wanted:
 
     @property
     def collection(self) -> str:
-        return "bad" if self.kind == "bad" else "good"
+        return self.kind if self.kind in ("bad", "upsert", "reverted") else "good"
 
     @property
     def first(self) -> int:
@@ -208,23 +222,29 @@ class Campaign:
             {"fieldName": "number", "indexName": "number"},
         ]
         with penstock.Client(url) as client:
-            for name in ("good", "bad"):
+            for name in ("good", "bad", "upsert", "reverted"):
                 client.collections.create(name, schema={"fields": fields}, indexes=indexes)
             # Enough for a real index, so that the jobs to come extend it.
             self._write("base.jsonl", -10_000, 10_000)
             client.imports.wait(client.imports.create("good", ["base.jsonl"]))
+            self._write("shared.jsonl", SHARED.start, len(SHARED))
+            for name in ("upsert", "reverted"):
+                client.imports.wait(client.imports.create(name, ["shared.jsonl"]))
         server.kill()
 
     def _ask(self, url: str) -> None:
         """A new job, and one more of another kind now and then. A call without an answer is made again later."""
         kinds = ["good"]
-        if self._chance.random() < 0.3:
-            kinds.append(self._chance.choice(["bad", "two-phase", "aborted"]))
+        if self._chance.random() < 0.6:
+            kinds.append(self._chance.choice(["bad", "two-phase", "aborted", "upsert", "reverted", "reverted"]))
         for kind in kinds:
             wanted = Wanted(len(self._jobs), kind)
             self._write(f"{wanted.number}.jsonl", wanted.first, ROWS, BAD_ROW if kind == "bad" else None)
+            if kind in ("upsert", "reverted"):
+                self._write(f"{wanted.number}.jsonl", wanted.first, ROWS, shared=wanted.number)
             self._jobs.append(wanted)
         self._create_missing(url)
+        self._revert_completed(url)
         for job in self._jobs:
             if job.kind == "aborted" and job.number >= len(self._jobs) - 2 and job.id:
                 self._abort(url, job.id)
@@ -234,7 +254,7 @@ class Campaign:
         for job in self._jobs:
             if not job.id:
                 body = {"collectionName": job.collection, "files": [[f"{job.number}.jsonl"]]}
-                options = {"options": {"auto_commit": "false"}} if job.kind == "two-phase" else {}
+                options = {"options": _OPTIONS[job.kind]} if job.kind in _OPTIONS else {}
                 try:
                     reply = requests.post(
                         f"{url}/v2/vectordb/jobs/import/create",
@@ -247,6 +267,15 @@ class Campaign:
                 assert reply["code"] == 0, reply
                 job.id = reply["data"]["jobId"]
 
+    def _revert_completed(self, url: str) -> None:
+        """Begin the revert of jobs of this kind that are completed; only the last call of those that died counts."""
+        for job in self._jobs:
+            if job.kind == "reverted" and job.id:
+                try:
+                    requests.post(f"{url}/v2/vectordb/jobs/import/revert", json={"jobId": job.id}, timeout=20)
+                except requests.RequestException:
+                    return
+
     def _abort(self, url: str, job_id: str) -> None:
         time.sleep(self._chance.uniform(0, 0.3))
         try:
@@ -255,11 +284,14 @@ class Campaign:
         except SdkError:
             return  # too late, or the server is dead: then the job goes its way
 
-    def _write(self, name: str, first: int, rows: int, bad: int | None = None) -> None:
+    def _write(self, name: str, first: int, rows: int, bad: int | None = None, shared: int | None = None) -> None:
+        """``shared``: also the rows of :data:`SHARED`, with this number."""
         with (self._folder / "files" / name).open("w") as file:
             for row in range(rows):
                 vector = [row, 1.0] if row == bad else [row, 1.0, 2.0, 3.0]
                 file.write(json.dumps({"id": first + row, "number": row, "vector": vector}) + "\n")
+            for key in SHARED if shared is not None else ():
+                file.write(json.dumps({"id": key, "number": shared, "vector": [0.0, 1.0, 2.0, 3.0]}) + "\n")
 
     # What must be true
 
@@ -267,45 +299,72 @@ class Campaign:
         """Let the jobs end in peace, and look at every row."""
         server, url = self._listening()
         self._create_missing(url)
-        expected = set(range(-10_000, 0))
+        expected = {"good": set(range(-10_000, 0)), "bad": set(), "upsert": set(SHARED), "reverted": set(SHARED)}
         with penstock.Client(url) as client:
             for each in self._jobs:
                 job = self._ended(client, each)
-                self.outcomes[f"{each.kind}: {job.state}"] += 1
+                self.outcomes[f"{each.kind}: {job.revert or job.state}"] += 1
                 if each.kind == "bad":
                     assert job.state == "Failed", job
                     assert f"row {BAD_ROW}," in (job.reason or ""), job
                 elif each.kind == "aborted" and job.state != "Completed":
                     assert job.reason == "aborted by user", job
+                elif each.kind == "reverted":
+                    assert job.revert == "Reverted", job
+                    assert (job.replaced_rows, job.restored_rows) == (len(SHARED), len(SHARED)), job
                 else:
                     assert job.state == "Completed", (each, job)
-                    assert job.rows == ROWS
-                    expected |= set(range(each.first, each.first + ROWS))
-            assert client.count("good") == len(expected)
-            assert client.count("bad") == 0
+                    assert job.rows == ROWS + (len(SHARED) if each.kind == "upsert" else 0)
+                    assert job.replaced_rows in (None, len(SHARED))
+                    expected[each.collection] |= set(range(each.first, each.first + ROWS))
+            for name, ids in expected.items():
+                assert client.count(name) == len(ids), name
+            shared = {
+                name: client.query(name, filter=f"id in {list(SHARED)}", output_fields=["number"], limit=1000)
+                for name in ("upsert", "reverted")
+            }
             if self._watch is not None:
                 assert self._watch.waiting == []
                 self.takeovers = self._watch.seconds
                 assert max(self.takeovers, default=0.0) < TAKEOVER_SECONDS
+        # The rows of one upsert, or of the first import; the reverted ones have left no trace.
+        numbers = {row["number"] for row in shared["upsert"]}
+        upserts = {each.number for each in self._jobs if each.kind == "upsert"}
+        assert len(numbers) == 1 and numbers <= upserts if upserts else len(numbers) == len(SHARED)
+        assert {row["id"]: row["number"] for row in shared["reverted"]} == {
+            key: number for number, key in enumerate(SHARED)
+        }
         server.kill()
-        assert self._stored_ids() == sorted(expected)
-        self.rows = len(expected)
+        assert self._stored_ids() == sorted(id for ids in expected.values() for id in ids)
+        self.rows = sum(map(len, expected.values()))
 
     def _ended(self, client: penstock.Client, wanted: Wanted) -> penstock.ImportJob:
         until = time.monotonic() + _SETTLED_SECONDS
-        while (job := client.imports.get(wanted.id)).state not in ("Completed", "Failed"):
+        while (job := client.imports.get(wanted.id)).state not in ("Completed", "Failed") or (
+            wanted.kind == "reverted" and job.revert != "Reverted"
+        ):
             if job.state == "Uncommitted":
                 client.imports.commit(job)
+            if job.state == "Completed":
+                self._revert_newest_first(client)
             assert time.monotonic() < until, job
             time.sleep(0.05)
         return job
+
+    def _revert_newest_first(self, client: penstock.Client) -> None:
+        """Each of these jobs has replaced rows of the ones before it, if they aren't reverted."""
+        kind = [job for job in self._jobs if job.kind == "reverted"]
+        for job in client.imports.list("reverted", state="Completed"):
+            if job.id in {wanted.id for wanted in kind} and job.revert is None:
+                with suppress(SdkError):  # a later one has to be reverted first, or to be completed
+                    client.imports.revert(job)
 
     def _stored_ids(self) -> list[int]:
         """Every row of both tables as the engine has it, whatever the server says."""
         tables = [
             lance.dataset(str(path)) for path in sorted((self._folder / "data" / "collections").glob("*.lance"))
         ]
-        assert len(tables) == 2
+        assert len(tables) == 4
         return sorted(
             id for table in tables for id in cast("list[int]", table.to_table(columns=["id"])["id"].to_pylist())
         )

@@ -70,6 +70,13 @@ STEPS = {
         phase="indexing", place="penstock.engines.lance.index.build:durable_indexes", process="worker"
     ),
     "completed": Step(phase="ending", place=f"{_CLAIMS}.move", then=JobState.COMPLETED),
+    "replace": Step(phase="replacing", place="penstock.engines.lance.write.publish:with_new_rows"),
+    "deletions": Step(phase="replacing", place="penstock.engines.lance.write.deletions:DeletionWriter.sync"),
+    "begin revert": Step(phase="reverting", place="penstock.catalog.jobs.reversals:ReversalRepository.begin"),
+    "restore": Step(phase="reverting", place="penstock.engines.lance.write.revert:_restored_fragments"),
+    "revert commit": Step(phase="reverting", place="penstock.engines.lance.write.revert:commit_fragments"),
+    "revert": Step(phase="reverting", place="penstock.engines.lance.engine:LanceEngine.revert"),
+    "reverted": Step(phase="reverting", place=f"{_CLAIMS}.move", then=JobState.REVERTED),
 }
 
 _EXPORTS = "penstock.catalog.exports:ExportRepository"

@@ -317,6 +317,27 @@ def test_two_phase_import(run: Run, collection: str, make_file: MakeFile) -> Non
     assert run("query", collection, "--count").stdout == "3\n"
 
 
+def test_revert(run: Run, collection: str, make_file: MakeFile) -> None:
+    assert run("import", str(make_file("a.jsonl")), "--collection", collection).exit_code == 0
+    done = run("import", str(make_file("b.jsonl")), "--collection", collection, "--write-mode", "upsert")
+    assert "They replaced 3 rows." in done.stdout
+    (job_id, *_) = [job["jobId"] for job in json.loads(run("jobs", "list", "--json").stdout)]
+    for _ in range(2):
+        reverted = run("jobs", "revert", job_id)
+        text = (
+            f"Job {job_id} is reverted: its rows are gone from {collection}. 3 rows that it had replaced are back.\n"
+        )
+        assert (reverted.exit_code, reverted.stdout) == (0, text)
+    assert run("query", collection, "--count").stdout == "3\n"
+    described = run("jobs", "describe", job_id).stdout
+    assert "Revert         Reverted" in described
+    assert "jobs retry" not in described
+    again = run("jobs", "retry", job_id)
+    assert again.exit_code == 1
+    assert "is in state Reverted" in again.stderr
+    assert run("jobs", "wait", job_id).stdout == f"Job {job_id} was reverted: its rows are gone from {collection}.\n"
+
+
 def test_abort(run: Run, collection: str, make_file: MakeFile) -> None:
     done = run("import", str(make_file("a.jsonl")), "--collection", collection, "--option", "auto_commit=false")
     job_id = done.stdout.split()[1]

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from penstock.domain.ids import new_id
+from penstock.domain.write_modes import APPEND, WriteOptions
 from penstock.engines.base import Engine, Published, Staged, Table
 from tests.support.racers import Racers
 from tests.support.tables import import_rows, new_table, plain_batch, vectors
@@ -52,11 +53,17 @@ def race(racers: Racers, engine: Engine, table: Table, work: list[tuple[int, lis
 
 
 def publish_with_a_warm_engine(
-    ready: Callable[[], object], engine: Engine, table: Table, job: int, epoch: int, staged: list[Staged]
+    ready: Callable[[], object],
+    engine: Engine,
+    table: Table,
+    job: int,
+    epoch: int,
+    staged: list[Staged],
+    options: WriteOptions = APPEND,
 ) -> Published:
     engine.count(table)
     ready()
-    return engine.publish(table, job, epoch, staged)
+    return engine.publish(table, job, epoch, staged, options)
 
 
 def test_processes_that_publish_the_same_job_publish_it_once(stored_engine: Engine, racers: Racers) -> None:

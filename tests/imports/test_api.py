@@ -301,7 +301,7 @@ def test_options_that_mean_nothing_are_told_by_the_job(world: World) -> None:
     texts = [warning.message for warning in job.warnings if warning.code == "option_ignored"]
     assert texts[0] == "option 'Nullkey' is unknown. Did you mean 'nullkey'? It was ignored"
     assert len(texts) == 11
-    assert max(map(len, texts)) < 300
+    assert max(map(len, texts)) < 500
     missing = world.imported(["none.csv"], Nullkey="NULL")
     assert missing.state is JobState.FAILED
     assert [warning.code for warning in missing.warnings] == ["option_ignored"]

@@ -26,7 +26,7 @@ from penstock.catalog import Catalog, open_catalog
 from penstock.collections.collections import CollectionService
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import CollectionSettings
-from penstock.domain.jobs import RETRIES, TRANSITIONS, JobState
+from penstock.domain.jobs import REOPENINGS, TRANSITIONS, JobState
 from penstock.engines.base import Engine
 from penstock.errors import CollectionNotFound, InvalidParameter, JobStateConflict, StorageFull, StorageUnavailable
 from penstock.imports.cleanup import delete_staged_files
@@ -45,7 +45,8 @@ from tests.support.worlds import job_settings
 
 SETTINGS = job_settings(split_bytes=60, max_attempts=2, retry_pause=0.0)
 FILES = ("a", "b", "bad")
-STEPS = ("stage", "staged", "publish", "published", "index")
+STEPS = ("stage", "staged", "publish", "published", "index", "revert", "reverted")
+MODES = ("append", "append", "upsert", "overwrite")
 EVENTS = ("nothing", "crash", "hiccup", "outage", "full", "abort", "takeover")
 
 
@@ -85,15 +86,18 @@ class Known:
     collection_id: str
     file: str
     auto_commit: bool
+    mode: str = "append"
     state: JobState = JobState.PENDING
     progress: int = 0
 
 
 def reachable(start: JobState) -> set[JobState]:
-    """All states that a job may come to by itself or by commit and abort."""
+    """All states that a job may come to by itself or by commit, abort and revert."""
     found, ahead = {start}, [start]
     while ahead:
-        for each in TRANSITIONS[ahead.pop()] - found:
+        state = ahead.pop()
+        ways = TRANSITIONS[state] | (REOPENINGS[state] if state is JobState.COMPLETED else frozenset())
+        for each in ways - found:
             found.add(each)
             ahead.append(each)
     return found
@@ -110,10 +114,12 @@ class LifeCycle(RuleBasedStateMachine):
         self.catalog.clusters.ensure(CLUSTER, "local")
         self.engine = MemoryEngine()
         self.roots = ImportRoots([str(self.folder / "files")])
-        self.imports = ImportService(self.catalog, self.roots, SETTINGS, lambda: None)
-        self.collections = CollectionService(self.catalog, only(cast(Engine, self.engine)), lambda: None)
+        engines = only(cast(Engine, self.engine))
+        self.imports = ImportService(self.catalog, engines, self.roots, SETTINGS, lambda: None)
+        self.collections = CollectionService(self.catalog, engines, lambda: None)
         self.known: dict[int, Known] = {}
-        self.keys: dict[tuple[str, str], tuple[int, str, bool]] = {}
+        self.keys: dict[tuple[str, str], tuple[int, str, bool, str]] = {}
+        self.replaced: dict[int, list[tuple[int, int]]] = {}
         self.troubled: set[int] = set()
         self.mended = False
         self.died = False
@@ -137,19 +143,20 @@ class LifeCycle(RuleBasedStateMachine):
         target=jobs,
         file=st.sampled_from(FILES),
         auto_commit=st.booleans(),
+        mode=st.sampled_from(MODES),
         key=st.sampled_from([None, None, "one", "two"]),
     )
-    def create(self, file: str, auto_commit: bool, key: str | None) -> int:
+    def create(self, file: str, auto_commit: bool, mode: str, key: str | None) -> int:
         request = CreateImport(
             caller=ANONYMOUS,
             cluster_id=CLUSTER,
             collection="docs",
             groups=[[f"{file}.jsonl"]],
-            options={"auto_commit": str(auto_commit).lower()},
+            options={"auto_commit": str(auto_commit).lower(), "write_mode": mode},
             idempotency_key=key,
         )
         earlier = self.keys.get((self.collection_id, key)) if key else None
-        if earlier and earlier[1:] != (file, auto_commit):
+        if earlier and earlier[1:] != (file, auto_commit, mode):
             try:
                 self.imports.create(request)
             except InvalidParameter:
@@ -160,9 +167,9 @@ class LifeCycle(RuleBasedStateMachine):
             assert job.id == earlier[0], "one key made two jobs"
             return job.id
         assert job.id not in self.known
-        self.known[job.id] = Known(self.collection_id, file, auto_commit)
+        self.known[job.id] = Known(self.collection_id, file, auto_commit, mode)
         if key:
-            self.keys[self.collection_id, key] = (job.id, file, auto_commit)
+            self.keys[self.collection_id, key] = (job.id, file, auto_commit, mode)
         return job.id
 
     @rule(job_id=jobs)
@@ -175,7 +182,7 @@ class LifeCycle(RuleBasedStateMachine):
     def abort(self, job_id: int) -> None:
         before = self.catalog.jobs.get(CLUSTER, job_id)
         assert self.is_allowed(lambda: self.imports.abort(CLUSTER, job_id, ANONYMOUS)) == (
-            not before.state.is_committed
+            not before.state.is_committed and before.state is not JobState.REVERTED
         )
         after = self.catalog.jobs.get(CLUSTER, job_id)
         if not before.state.is_final:
@@ -190,6 +197,20 @@ class LifeCycle(RuleBasedStateMachine):
             self.known[job_id].state = JobState.PENDING
         else:
             assert not allowed
+
+    @rule(job_id=jobs)
+    def revert(self, job_id: int) -> None:
+        """Refused where a later job that stands has replaced rows of it; its rows are told by the engine."""
+        before = self.catalog.jobs.get(CLUSTER, job_id)
+        known = self.known[job_id]
+        is_there = known.collection_id == self.collection_id
+        whole = sorted(self.engine.rows(known.collection_id, job_id)) == self.ids(known.file)
+        allowed = before.state in (JobState.REVERTING, JobState.REVERTED) or (
+            before.state is JobState.COMPLETED and is_there and whole
+        )
+        assert self.is_allowed(lambda: self.imports.revert(CLUSTER, job_id, ANONYMOUS)) == allowed
+        if before.state is JobState.COMPLETED and allowed:
+            assert self.catalog.jobs.get(CLUSTER, job_id).state is JobState.REVERTING
 
     @rule()
     def mend_the_bad_file(self) -> None:
@@ -286,22 +307,42 @@ class LifeCycle(RuleBasedStateMachine):
             assert job.state in reachable(known.state), f"{known.state} became {job.state}"
             assert job.progress >= known.progress
             assert (job.finished_at is not None) == job.state.is_final
-            assert (job.reason is not None) == (job.state in (JobState.FAILED, JobState.ABORTED))
+            assert (job.reason is not None) == job.has_failed or job.state is JobState.REVERTING
             assert not (job.reason or "").startswith("internal error"), job.reason
-            assert (job.progress == 100) == (job.state is JobState.COMPLETED)
+            ended_well = (JobState.COMPLETED, JobState.REVERTING, JobState.REVERTED)
+            assert (job.progress == 100) == (job.state in ended_well)
             if job.state is JobState.UNCOMMITTED:
                 assert not job.auto_commit
             known.state, known.progress = job.state, job.progress
 
     def rows_are_visible_once_and_only_of_committed_jobs(self) -> None:
+        """The visible rows are those that the commits and reverts leave, in the order in which they came."""
+        expected: list[tuple[int, int]] = []
+        of_collection = self.engine.log.get(self.collection_id, [])
+        for action, job_id in of_collection:
+            known = self.known[job_id]
+            ids = self.ids(known.file)
+            if action == "publish":
+                replaced = [
+                    row for row in expected if known.mode == "overwrite" or (known.mode == "upsert" and row[1] in ids)
+                ]
+                self.replaced[job_id] = replaced
+                expected = [row for row in expected if row not in replaced] + [(job_id, key) for key in ids]
+            else:
+                expected = [row for row in expected if row[0] != job_id] + self.replaced[job_id]
         for job_id, known in self.known.items():
             if known.collection_id != self.collection_id:
                 continue
             rows = self.engine.rows(known.collection_id, job_id)
-            if not known.state.is_committed:
+            assert sorted(rows) == sorted(key for owner, key in expected if owner == job_id)
+            actions = [action for action, owner in of_collection if owner == job_id]
+            if known.state in (JobState.INDEXING, JobState.COMPLETED):
+                assert actions == ["publish"]
+            elif known.state is JobState.REVERTED:
+                assert actions == ["publish", "revert"]
                 assert rows == []
-            elif known.state is not JobState.COMMITTING or rows:
-                assert sorted(rows) == self.ids(known.file)
+            elif not known.state.is_committed:
+                assert actions == []
 
     def counters_are_right(self) -> None:
         found = Counter(known.state for known in self.known.values())
@@ -336,7 +377,7 @@ class LifeCycle(RuleBasedStateMachine):
         needed = {
             name
             for job_id, known in self.known.items()
-            if known.state in (JobState.UNCOMMITTED, JobState.COMPLETED)
+            if known.state in (JobState.UNCOMMITTED, JobState.COMPLETED, JobState.REVERTED)
             for split in self.catalog.jobs.splits(job_id)
             for name in split.staged["note"]["files"]
         }
@@ -366,7 +407,8 @@ class LifeCycle(RuleBasedStateMachine):
         return True
 
 
-assert {JobState.FAILED: {JobState.PENDING}} == RETRIES, "the model knows one way back"
+WAYS_BACK = {JobState.FAILED: {JobState.PENDING}, JobState.COMPLETED: {JobState.REVERTING}}
+assert WAYS_BACK == REOPENINGS, "the model knows two ways out of a final state"
 
 TestLifeCycle = LifeCycle.TestCase
 TestLifeCycle.settings = settings(max_examples=examples(12, 100), stateful_step_count=30, deadline=None)

@@ -79,3 +79,21 @@ def test_another_value_is_refused(world: World, value: str) -> None:
     write(world.files, "a.jsonl", 0)
     with pytest.raises(ImportRefused, match=r"options\.if_loaded must be one of load, skip, error"):
         world.create(["a.jsonl"], if_loaded=value)
+
+
+def test_only_files_whose_rows_are_there_count_as_loaded(world: World) -> None:
+    world.collection()
+    write(world.files, "a.jsonl", 0)
+    write(world.files, "b.jsonl", 10)
+    (world.files / "bad.jsonl").write_text('{"id": 1}\n')
+    world.imported(["a.jsonl"], dry_run="true")
+    first = world.imported(["a.jsonl"], ["bad.jsonl"], if_loaded="error", on_error="skip_file")
+    assert (first.state, first.rows) == (JobState.COMPLETED, 3)
+    assert "was loaded" not in str(world.imported(["bad.jsonl"], if_loaded="error").reason)
+
+    world.imported(["b.jsonl"], write_mode="overwrite")
+    again = world.imported(["a.jsonl"], if_loaded="error")
+    assert again.state is JobState.COMPLETED
+    world.imports.revert(CLUSTER, again.id, ANONYMOUS)
+    world.until(lambda: world.job(again.id).state is JobState.REVERTED)
+    assert world.imported(["a.jsonl"], if_loaded="error").state is JobState.COMPLETED

@@ -93,8 +93,11 @@ def test_options_go_out_as_strings(server: RecordingServer) -> None:
     assert server.last.body["partitionName"] == "p"
 
 
-@pytest.mark.parametrize(("call", "path"), [(v2_calls.commit_import, "commit"), (v2_calls.abort_import, "abort")])
-def test_commit_and_abort(server: RecordingServer, call: Callable[..., Any], path: str) -> None:
+@pytest.mark.parametrize(
+    ("call", "path"),
+    [(v2_calls.commit_import, "commit"), (v2_calls.abort_import, "abort"), (v2_calls.revert_import, "revert")],
+)
+def test_commit_abort_and_revert(server: RecordingServer, call: Callable[..., Any], path: str) -> None:
     server.answer(f"{V2}/{path}", {"code": 0, "data": {}})
 
     call(server.url, "7", cluster_id="in01", api_key="key", db_name="sales")

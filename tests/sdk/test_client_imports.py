@@ -287,6 +287,13 @@ def test_a_retry_names_the_job_and_the_keys(server: RecordingServer, client: pen
     assert server.last.body == {"jobId": "7", "accessKey": "a", "secretKey": "s"}
 
 
+def test_a_revert_is_waited_for(server: RecordingServer, client: penstock.Client) -> None:
+    server.answer("/v2/vectordb/jobs/import/revert", {"code": 0, "data": {}})
+    server.answer(DESCRIBE, state("Failed", 99, revert="Reverted", restoredRows=2, reason="reverted by user"))
+    job = client.imports.revert("7")
+    assert (job.revert, job.restored_rows, job.has_succeeded) == ("Reverted", 2, False)
+
+
 def test_wait_raises_why_a_job_failed(server: RecordingServer, client: penstock.Client) -> None:
     reason = "file 'a.json', row 3, field 'v': the vector has 7 dimensions, the field has 8"
     server.answer(DESCRIBE, state("Failed", 40, reason=reason))

@@ -21,16 +21,26 @@ import pyarrow.compute as pc
 from penstock.domain.arrow_schema import PARTITION_COLUMN, canonical_schema
 from penstock.domain.index import Metric
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.domain.write_modes import APPEND, Duplicates, WriteMode, WriteOptions
 from penstock.engines.base import (
+    DuplicateKey,
     Engine,
     EngineCapabilities,
     Published,
     QueryHits,
+    Reversal,
+    Reverted,
     SearchRequest,
     Staged,
     Table,
 )
-from penstock.errors import FieldNotFound, InvalidParameter, JobWithdrawn, StorageConflict, StorageError
+from penstock.errors import (
+    FieldNotFound,
+    InvalidParameter,
+    JobWithdrawn,
+    StorageConflict,
+    StorageError,
+)
 from penstock.filters import Filter
 from tests.support.filter_oracle import evaluate
 
@@ -41,14 +51,31 @@ _ATTEMPTS = 100
 
 @dataclass(frozen=True)
 class _Version:
-    """What readers see: ``files`` by job, without the rows of ``removed`` partitions, by file."""
+    """What readers see: ``files`` by job, without the rows of ``removed`` partitions, and without the numbers of
+    ``gone`` rows, both by file.
+
+    ``rows`` and ``replaced`` are those of each job's publish, the latter by file; ``reverted`` has how many rows went
+    and came back.
+    """
 
     number: int = 1
     files: Mapping[str, Sequence[str]] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     removed: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    gone: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    replaced: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)
+    reverted: Mapping[str, Sequence[int]] = field(default_factory=dict)
     withdrawn: Sequence[str] = ()
     added: Sequence[str] = ()
+
+    def hiding(self, rows: Mapping[str, Sequence[int]]) -> _Version:
+        names = [*self.gone, *(name for name in rows if name not in self.gone)]
+        return replace(self, gone={name: sorted({*self.gone.get(name, ()), *rows.get(name, ())}) for name in names})
+
+    def showing(self, rows: Mapping[str, Sequence[int]]) -> _Version:
+        return replace(
+            self, gone={name: sorted({*numbers} - {*rows.get(name, ())}) for name, numbers in self.gone.items()}
+        )
 
 
 class ArrowEngine:
@@ -112,22 +139,119 @@ class ArrowEngine:
             unfinished.unlink(missing_ok=True)
         return Staged(rows=rows, size=(folder / name).stat().st_size, note={"files": [name]})
 
-    def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
-        job, rows = str(job_id), sum(split.rows for split in staged)
+    def find_duplicate(self, table: Table, staged: Sequence[Staged]) -> DuplicateKey | None:
+        first: dict[Any, int] = {}
+        keys = self._staged_keys(table, staged)
+        for row, key in enumerate(keys):
+            if key in first:
+                return DuplicateKey(key=key, rows=(first[key], row))
+            first[key] = row
+        return None
+
+    def publish(
+        self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], options: WriteOptions = APPEND
+    ) -> Published:
+        job = str(job_id)
         names = [name for split in staged for name in split.note["files"]]
 
         def add(version: _Version) -> _Version:
             if job in version.withdrawn:
                 raise JobWithdrawn(f"the commit of job {job} was taken back", job_id=job_id)
-            if job in version.files or not rows:
+            if job in version.files or not names:
                 return version
             for name in names:
                 if not (self._root / table.id / "data" / name).exists():
                     raise StorageError(f"The staged file {name} is missing", file=name)
-            return replace(version, files={**version.files, job: names}, rows={**version.rows, job: rows})
+            replaced = self._replaced(table, version, set(self._staged_keys(table, staged)), options)
+            superfluous = self._superfluous(table, names, options.duplicates)
+            rows = sum(split.rows for split in staged) - _total(superfluous)
+            return replace(
+                version.hiding(replaced).hiding(superfluous),
+                files={**version.files, job: names},
+                rows={**version.rows, job: rows},
+                replaced={**version.replaced, job: replaced},
+            )
 
         version = self._commit(table.id, add)
-        return Published(version=version.number, rows=version.rows.get(job, 0))
+        replaced = _total(version.replaced.get(job, {}))
+        return Published(version=version.number, rows=version.rows.get(job, 0), replaced=replaced)
+
+    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> int:
+        return reversal.published.rows - _total(self._rows_of_job(self._newest(table.id), table, job_id))
+
+    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted | int:
+        job = str(job_id)
+
+        def revert(version: _Version) -> _Version:
+            if job in version.reverted:
+                return version
+            own = self._rows_of_job(version, table, job_id)
+            if reversal.published.rows - _total(own) != reversal.missing:
+                return version
+            restored = {
+                name: [row for row in rows if self._column(table, name, PARTITION_COLUMN)[row] in reversal.partitions]
+                for name, rows in version.replaced[job].items()
+            }
+            counts = [_total(own), _total(restored)]
+            return replace(version.hiding(own).showing(restored), reverted={**version.reverted, job: counts})
+
+        version = self._commit(table.id, revert)
+        if job not in version.reverted:
+            return self.check_revert(table, job_id, reversal)
+        removed, restored = version.reverted[job]
+        return Reverted(version=version.number, removed=removed, restored=restored)
+
+    def _rows_of_job(self, version: _Version, table: Table, job_id: int) -> Mapping[str, Sequence[int]]:
+        """The visible rows of a job, by file."""
+        return {name: self._visible(table, version, name) for name in version.files[str(job_id)]}
+
+    def _replaced(
+        self, table: Table, version: _Version, keys: set[Any], options: WriteOptions
+    ) -> dict[str, list[int]]:
+        replaced = {}
+        for name in (name for names in version.files.values() for name in names):
+            rows = self._visible(table, version, name)
+            if options.mode is WriteMode.UPSERT:
+                present = self._column(table, name, table.schema.primary.name)
+                rows = [row for row in rows if present[row] in keys]
+            elif options.mode is WriteMode.OVERWRITE and options.partition is not None:
+                parts = self._column(table, name, PARTITION_COLUMN)
+                rows = [row for row in rows if parts[row] == options.partition]
+            elif options.mode is WriteMode.APPEND:
+                rows = []
+            if rows:
+                replaced[name] = rows
+        return replaced
+
+    def _superfluous(self, table: Table, names: Sequence[str], duplicates: Duplicates) -> dict[str, list[int]]:
+        if duplicates not in (Duplicates.FIRST, Duplicates.LAST):
+            return {}
+        rows = [
+            (name, row, key)
+            for name in names
+            for row, key in enumerate(self._column(table, name, table.schema.primary.name))
+        ]
+        kept: set[Any] = set()
+        superfluous: dict[str, list[int]] = {}
+        for name, row, key in rows if duplicates is Duplicates.FIRST else reversed(rows):
+            if key in kept:
+                superfluous.setdefault(name, []).append(row)
+            kept.add(key)
+        return superfluous
+
+    def _visible(self, table: Table, version: _Version, name: str) -> list[int]:
+        """The numbers of the rows of a published file that readers see."""
+        gone, removed = set(version.gone.get(name, ())), set(version.removed.get(name, ()))
+        parts = self._column(table, name, PARTITION_COLUMN)
+        return [row for row, part in enumerate(parts) if row not in gone and part not in removed]
+
+    def _staged_keys(self, table: Table, staged: Sequence[Staged]) -> list[Any]:
+        names = [name for split in staged for name in split.note["files"]]
+        return [key for name in names for key in self._column(table, name, table.schema.primary.name)]
+
+    def _column(self, table: Table, name: str, column: str) -> list[Any]:
+        with pa.OSFile(str(self._root / table.id / "data" / name), "rb") as source:
+            return pa.ipc.open_file(source).read_all()[column].to_pylist()
 
     def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
         job = str(job_id)
@@ -137,7 +261,8 @@ class ArrowEngine:
 
         version = self._commit(table.id, withdraw)
         if job in version.files:
-            return Published(version=version.number, rows=version.rows[job])
+            replaced = _total(version.replaced[job])
+            return Published(version=version.number, rows=version.rows[job], replaced=replaced)
         return version.number
 
     def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
@@ -249,14 +374,17 @@ class ArrowEngine:
         for name in (name for names in version.files.values() for name in names):
             with pa.OSFile(str(self._root / table.id / "data" / name), "rb") as source:
                 rows = _completed(pa.ipc.open_file(source).read_all(), table.schema)
-            removed = pa.array(version.removed.get(name, ()), pa.int64())
-            parts.append(rows.filter(pc.invert(pc.is_in(rows[PARTITION_COLUMN], removed))))
+            parts.append(rows.take(pa.array(self._visible(table, version, name), pa.int64())))
         rows = pa.concat_tables(parts)
         if partitions is not None:
             rows = rows.filter(pc.is_in(rows[PARTITION_COLUMN], pa.array(partitions, pa.int64())))
         if filter is not None:
             rows = rows.filter(pa.array(_matches(rows, table.schema, filter), pa.bool_()))
         return rows.take(pc.sort_indices(rows[table.schema.primary.name]))
+
+
+def _total(rows: Mapping[str, Sequence[int]]) -> int:
+    return sum(map(len, rows.values()))
 
 
 def _completed(rows: pa.Table, schema: CollectionSchema) -> pa.Table:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
 from penstock.domain.index import IndexSpec, Metric
+from penstock.domain.write_modes import APPEND, WriteMode, WriteOptions
 from penstock.engines.base import (
+    DuplicateKey,
     EngineCapabilities,
     MaintainableEngine,
     MaintenanceNeeds,
     Published,
+    Reversal,
+    Reverted,
     Staged,
     Table,
 )
@@ -23,6 +27,8 @@ from penstock.errors import StorageError
 __all__ = ["InlineRunner", "MemoryEngine", "NullContext"]
 
 Hook = Callable[[str], None]
+_Row = tuple[str, int]
+"""A file, and the number of a row in it."""
 
 
 class _Handle:
@@ -63,12 +69,19 @@ class InlineRunner:
 
 class MemoryEngine:
     """Tables of ids. ``files`` are staged and published ones, ``visible`` the names of the latter, by table and job;
-    ``hook`` is told each step before and after it.
+    ``gone`` are rows that readers don't see any more and ``log`` the publishes and reverts, both by table; ``hook``
+    is told each step before and after it.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, list[int]] = {}
         self.visible: dict[str, dict[int, list[str]]] = {}
+        self.gone: dict[str, set[_Row]] = {}
+        self.replaced: dict[int, set[_Row]] = {}
+        self.reverted: dict[int, Reverted] = {}
+        self.versions: dict[str, int] = {}
+        self.results: dict[int, Published] = {}
+        self.log: dict[str, list[tuple[str, int]]] = {}
         self.notes: dict[str, bytes] = {}
         self.hook: Hook = lambda step: None
         self._names = itertools.count()
@@ -82,8 +95,14 @@ class MemoryEngine:
         return cast(MaintainableEngine, self)  # of maintenance it has what jobs need
 
     def rows(self, table_id: str, job_id: int) -> list[int]:
-        """The ids that a job has made visible."""
-        return [row for file in self.visible.get(table_id, {}).get(job_id, []) for row in self.files[file]]
+        """The ids of a job that are visible."""
+        return [self.files[file][number] for file, number in self._rows(table_id, [job_id])]
+
+    def _rows(self, table_id: str, jobs: Iterable[int]) -> list[_Row]:
+        published, gone = self.visible.get(table_id, {}), self.gone.get(table_id, set())
+        names = [name for job_id in jobs for name in published.get(job_id, [])]
+        rows = [(name, number) for name in names for number in range(len(self.files[name]))]
+        return [row for row in rows if row not in gone]
 
     def note(self, table_id: str = "") -> bytes | None:
         return self.notes.get(table_id)
@@ -93,6 +112,8 @@ class MemoryEngine:
 
     def create(self, table: Table) -> int:
         self.visible.setdefault(table.id, {})
+        self.gone.setdefault(table.id, set())
+        self.versions.setdefault(table.id, 1)
         return 1
 
     def drop(self, table_id: str) -> None:
@@ -112,7 +133,16 @@ class MemoryEngine:
             raise
         return Staged(rows=len(rows), size=len(rows), note={"files": {name: len(rows)}})
 
-    def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
+    def find_duplicate(self, table: Table, staged: Sequence[Staged]) -> DuplicateKey | None:
+        keys = [key for each in staged for name in each.note["files"] for key in self.files[name]]
+        for row, key in enumerate(keys):
+            if key in keys[:row]:
+                return DuplicateKey(key=key, rows=(keys.index(key), row))
+        return None
+
+    def publish(
+        self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], options: WriteOptions = APPEND
+    ) -> Published:
         self.hook("publish")
         names = [name for each in staged for name in each.note["files"]]
         published = self.visible[table.id]
@@ -120,15 +150,42 @@ class MemoryEngine:
             for name in names:
                 if name not in self.files:
                     raise StorageError(f"the staged file {name} is missing")
+            keys = {key for name in names for key in self.files[name]}
+            replaced = {
+                (name, number)
+                for name, number in self._rows(table.id, published)
+                if options.mode is WriteMode.OVERWRITE
+                or (options.mode is WriteMode.UPSERT and self.files[name][number] in keys)
+            }
+            self.gone[table.id] |= replaced
+            self.replaced[job_id] = replaced
             published[job_id] = names
+            self.log.setdefault(table.id, []).append(("publish", job_id))
+            self.versions[table.id] += 1
+            self.results[job_id] = Published(
+                version=self.versions[table.id], rows=sum(each.rows for each in staged), replaced=len(replaced)
+            )
         self.hook("published")
-        return Published(version=1 + len(published), rows=sum(each.rows for each in staged))
+        return self.results[job_id]
 
     def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
-        published = self.visible[table.id]
-        if job_id in published:
-            return Published(version=1 + len(published), rows=sum(each.rows for each in staged))
-        return 1 + len(published)
+        return self.results[job_id] if job_id in self.visible[table.id] else self.versions[table.id]
+
+    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> int:
+        return reversal.published.rows - len(self._rows(table.id, [job_id]))
+
+    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted | int:
+        self.hook("revert")
+        if job_id not in self.reverted:
+            if (missing := self.check_revert(table, job_id, reversal)) != reversal.missing:
+                return missing
+            own, back = set(self._rows(table.id, [job_id])), self.replaced[job_id]
+            self.gone[table.id] = (self.gone[table.id] | own) - back
+            self.versions[table.id] += 1
+            self.log[table.id].append(("revert", job_id))
+            self.reverted[job_id] = Reverted(version=self.versions[table.id], removed=len(own), restored=len(back))
+        self.hook("reverted")
+        return self.reverted[job_id]
 
     def refuse_damaged(self, table: Table) -> None:
         """Its tables are always whole."""
@@ -147,7 +204,7 @@ class MemoryEngine:
         self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = lambda share: None
     ) -> int:
         self.hook("index")
-        return 1 + len(self.visible.get(table.id, {}))
+        return self.versions.get(table.id, 1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("this engine lives in one process")

@@ -146,6 +146,9 @@ class MemoryImports:
             raise JobStateConflict(f"job {earlier.id} has left out nothing")
         return self.add(make_job(id=FIRST_ID + len(self._details), replay_of=earlier.id))
 
+    def revert(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        return self._change(cluster_id, job_id, caller, JobState.REVERTING, {JobState.COMPLETED})
+
     def _change(
         self, cluster_id: str, job_id: int, caller: Caller, then: JobState, allowed: set[JobState]
     ) -> ImportJob:

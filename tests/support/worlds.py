@@ -71,7 +71,7 @@ class World:
                 self.catalog, self.engines, self.runner, roots, self.settings, spool=self.folder / "dry-runs"
             )
         )
-        self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
+        self.imports = ImportService(self.catalog, self.engines, roots, self.settings, self.scheduler.wake)
         self.collections = CollectionService(self.catalog, self.engines, self.scheduler.wake)
         self.partitions = PartitionService(self.catalog, self.engines)
         self.indexes = IndexService(self.catalog, self.engines, self.scheduler.maintenance.request)

@@ -291,6 +291,21 @@ def test_a_failed_job_is_retried_with_fresh_keys(server: Server) -> None:
     assert server.v2("describe", {"jobId": FIRST_ID})["data"]["state"] == "Pending"
 
 
+def test_a_completed_job_is_reverted(server: Server) -> None:
+    """Its state is Completed while its rows are there, then Failed; the keys that tell the two apart are ours."""
+    server.imports.add(make_job(JobState.COMPLETED, options={"write_mode": "upsert"}, replaced_rows=3, rows=5))
+    assert server.v2("revert", {"jobId": str(FIRST_ID)}) == {"code": server.success_code, "data": {}}
+    data = server.v2("describe", {"jobId": FIRST_ID})["data"]
+    assert (data["state"], data["progress"], data["revert"]) == ("Completed", 100, "Reverting")
+    assert (data["writeMode"], data["replacedRows"], data["importedRows"]) == ("upsert", 3, 5)
+    server.imports.add(make_job(JobState.REVERTED, progress=100, restored_rows=3, rows=5, reason="reverted by user"))
+    data = server.v2("describe", {"jobId": FIRST_ID})["data"]
+    assert (data["state"], data["progress"], data["revert"]) == ("Failed", 99, "Reverted")
+    assert (data["restoredRows"], data["importedRows"], data["reason"]) == (3, 0, "reverted by user")
+    (record,) = server.v2("list", {"state": "Failed"})["data"]["records"]
+    assert record["revert"] == "Reverted"
+
+
 def test_the_idempotency_key_is_taken_from_the_header(server: Server) -> None:
     server.v2("create", {"collectionName": "docs", "files": [["a.json"]]}, {"Idempotency-Key": "night 7"})
     server.v2("create", {"collectionName": "docs", "files": [["a.json"]]})

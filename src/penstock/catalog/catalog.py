@@ -29,6 +29,7 @@ from penstock.catalog.jobs.loaded_files import LoadedFileRepository
 from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.quotas import QuotaRepository
 from penstock.catalog.jobs.retention import RetentionRepository
+from penstock.catalog.jobs.reversals import ReversalRepository
 from penstock.catalog.jobs.staged_files import StagedFileRepository
 from penstock.catalog.jobs.uploads import UploadRepository
 from penstock.catalog.jobs.webhooks import WebhookRepository
@@ -57,6 +58,7 @@ class Catalog:
     descriptions: DescriptionRepository
     jobs: JobRepository
     job_list: JobList
+    reversals: ReversalRepository
     staged_files: StagedFileRepository
     claims: JobLeases
     maintenance: MaintenanceLeases
@@ -130,6 +132,7 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         descriptions=DescriptionRepository(database),
         jobs=JobRepository(database, encryptor, outbox),
         job_list=JobList(database),
+        reversals=ReversalRepository(database),
         staged_files=StagedFileRepository(database),
         claims=JobLeases(database, collections, outbox),
         maintenance=MaintenanceLeases(database),

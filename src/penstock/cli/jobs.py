@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
+from penstock.cli.errors import Failure
 from penstock.cli.groups import Group
 from penstock.cli.job_list import list_jobs
 from penstock.cli.output import duration_text, moment
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def jobs() -> None:
-    """List, describe, wait for, commit, abort, retry and replay import jobs; show their errors."""
+    """List, describe, wait for, commit, abort, retry, replay and revert import jobs; show their errors."""
 
 
 jobs.add_command(list_jobs)
@@ -173,6 +174,24 @@ def replay(client: Client, job_id: str, files: tuple[str, ...]) -> None:
     click.echo(f"Job {job.id} imports what job {job_id} left out. To follow it: penstock jobs wait {job.id}")
 
 
+@jobs.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@cluster_option
+@with_client
+def revert(client: Client, job_ids: tuple[str, ...]) -> None:
+    """Remove the rows of completed jobs, and bring back those that they replaced.
+
+    Jobs whose rows a later job has replaced are refused: revert the later ones first, the newest one first. Replaced
+    rows are kept for the server's setting replaced_row_retention.
+    """
+    for job_id in job_ids:
+        job = client.imports.revert(job_id)
+        if job.revert != "Reverted":
+            raise Failure("\n".join([f"Job {job_id} was not reverted.", *(note.message for note in job.warnings)]))
+        restored = f" {job.restored_rows:,} rows that it had replaced are back." if job.restored_rows else ""
+        click.echo(f"Job {job_id} is reverted: its rows are gone from {job.collection}.{restored}")
+
+
 def _print_job(job: ImportJob) -> None:
     from penstock.cli.output import print_facts, print_table
 
@@ -182,10 +201,13 @@ def _print_job(job: ImportJob) -> None:
             "Collection": job.collection,
             "State": f"{job.state}, {job.progress} %",
             "Stage": None if job.is_finished else job.stage,
+            "Revert": job.revert,
             "Rows": job.rows if job.is_finished or not job.total_rows else f"{job.rows or 0:,} of {job.total_rows:,}",
             "Rejected rows": job.rejected_rows or None,
             "Skipped files": job.skipped_files or None,
             "Replay of": job.replay_of,
+            "Replaced rows": job.replaced_rows,
+            "Restored rows": job.restored_rows,
             "Size": _size(job.size),
             "Created": moment(job.created_at),
             "Finished": moment(job.completed_at),

@@ -153,7 +153,13 @@ class _Lines:
 
 def can_retry(job: ImportJob) -> bool:
     """Whether a retry can help: the job failed by itself, and not because its collection was dropped."""
-    return job.is_finished and not job.has_succeeded and job.reason != ABORTED and not _lost_collection(job)
+    return (
+        job.is_finished
+        and not job.has_succeeded
+        and job.revert is None
+        and job.reason != ABORTED
+        and not _lost_collection(job)
+    )
 
 
 def _lost_collection(job: ImportJob) -> bool:
@@ -196,10 +202,13 @@ def _success(job: ImportJob, seconds: float) -> str:
     size = f", {size_text(job.size)}" if job.size else ""
     files = f"{len(job.files):,} file{'' if len(job.files) == 1 else 's'}{size}"
     rate = f": {rows / seconds:,.0f} rows/s" if seconds >= 0.1 and rows else ""
-    return f"Imported {rows:,} rows from {files} into {job.collection} in {seconds:.1f} s{rate}."
+    replaced = f" They replaced {job.replaced_rows:,} rows." if job.replaced_rows else ""
+    return f"Imported {rows:,} rows from {files} into {job.collection} in {seconds:.1f} s{rate}.{replaced}"
 
 
 def _failure(job: ImportJob) -> list[str]:
+    if job.revert is not None:
+        return [f"Job {job.id} was reverted: its rows are gone from {job.collection}."]
     lines = [
         f"Job {job.id} failed, and none of its rows are visible in {job.collection}.",
         f"Reason: {job.reason or 'none given by the server'}",

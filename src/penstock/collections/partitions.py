@@ -127,7 +127,7 @@ class PartitionService:
         while (jobs := self._catalog.collections.jobs_of_partition(collection.id, name)).committing is not None:
             if time.monotonic() > until:
                 raise JobStateConflict(
-                    f"job {jobs.committing} is publishing rows into the partition {name}. "
+                    f"job {jobs.committing} is publishing rows into the partition {name}, or is being reverted. "
                     "Drop the partition after that",
                     partition=name,
                     job_id=jobs.committing,

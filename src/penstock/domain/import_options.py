@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from penstock.domain.write_modes import Duplicates, WriteMode
+
 BOOLEAN = ("true", "false")
 
 
@@ -125,6 +127,22 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
         help="Most bad rows of one file before the job fails: 100, or 1% of its rows",
         default="no limit",
         metavar="COUNT",
+        has_flag=True,
+        is_of_job=True,
+    ),
+    ImportOption(
+        name="write_mode",
+        help="Rows that are there: all stay, those with the same keys are replaced, or all are replaced",
+        values=tuple(mode.value for mode in WriteMode),
+        default="append",
+        has_flag=True,
+        is_of_job=True,
+    ),
+    ImportOption(
+        name="duplicates",
+        help="Rows of the job with the same key: keep all, fail, or keep the first or the last",
+        values=tuple(duplicates.value for duplicates in Duplicates),
+        default="keep; last with write_mode upsert",
         has_flag=True,
         is_of_job=True,
     ),

@@ -9,7 +9,9 @@ From Committing on a job can't be aborted: the intent is written, and recovery f
 table is damaged and the engine has withdrawn the intent (docs/decisions/0012-withdrawing-an-intent.md).
 
 A job never leaves a final state by itself. Only a user's ``retry`` takes a Failed job back to Pending, from where it
-takes the same steps again and keeps its staged files.
+takes the same steps again and keeps its staged files; and only a user's ``revert`` takes a Completed job on::
+
+    Completed → Reverting → Reverted, or Completed again if that turned out to be impossible
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ class JobState(StrEnum):
     COMPLETED = "Completed"
     FAILED = "Failed"
     ABORTED = "Aborted"
+    REVERTING = "Reverting"
+    REVERTED = "Reverted"
 
     @property
     def is_final(self) -> bool:
@@ -39,10 +43,12 @@ class JobState(StrEnum):
     @property
     def is_committed(self) -> bool:
         """Whether the commit's intent is written: the rows will be (or are) visible, unless the table is damaged."""
-        return self in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED)
+        return self in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED, JobState.REVERTING)
 
 
-FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.ABORTED})
+FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.ABORTED, JobState.REVERTED})
+IN_TRANSACTION = frozenset({JobState.COMMITTING, JobState.REVERTING})
+"""An intent is written; the transaction of the engine follows it, or is there already."""
 LIVE_STATES = frozenset(JobState) - FINAL_STATES
 
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
@@ -55,17 +61,21 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.COMPLETED: frozenset(),
     JobState.FAILED: frozenset(),
     JobState.ABORTED: frozenset(),
+    JobState.REVERTING: frozenset({JobState.REVERTED, JobState.COMPLETED}),
+    JobState.REVERTED: frozenset(),
 }
 
 
-# By users only, never by a worker. An aborted job stays aborted: a user decided that; a completed one has published
-# its rows.
-RETRIES: Mapping[JobState, frozenset[JobState]] = {JobState.FAILED: frozenset({JobState.PENDING})}
+# By users only, never by a worker. An aborted job stays aborted: a user decided that; and so does a reverted one.
+REOPENINGS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.FAILED: frozenset({JobState.PENDING}),
+    JobState.COMPLETED: frozenset({JobState.REVERTING}),
+}
 
 
-def can_retry_as(now: JobState, then: JobState) -> bool:
-    """Whether a retry may take a job from ``now`` to ``then``."""
-    return then in RETRIES.get(now, ())
+def can_reopen_as(now: JobState, then: JobState) -> bool:
+    """Whether a retry or a revert may take a job from the final state ``now`` to ``then``."""
+    return then in REOPENINGS.get(now, ())
 
 
 def can_transition(now: JobState, then: JobState) -> bool:
@@ -241,6 +251,9 @@ class ImportJob:
     ``rejected_rows`` and ``skipped_files`` were left out by its option on_error; ``reject_bytes`` is the size of the
     rejected rows that are kept. ``replay_of`` is the job whose rejected rows or files it imports; ``replays_rows``:
     those rows, from the files of that job.
+
+    ``published_version`` is the version of the table that made its rows visible, ``replaced_rows`` how many rows went
+    for them (None: unknown), ``restored_rows`` how many of these came back when it was reverted.
     """
 
     id: int
@@ -265,6 +278,9 @@ class ImportJob:
     warnings: tuple[JobWarning, ...] = ()
     epoch: int = 0
     intent_version: int | None = None
+    published_version: int | None = None
+    replaced_rows: int | None = 0
+    restored_rows: int = 0
     deadline: datetime | None = None
     has_credentials: bool = False
     trace: str | None = None
@@ -288,5 +304,5 @@ class ImportJob:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it ended without its rows, by itself or by a user: its staged rows were never visible."""
-        return self.state in (JobState.FAILED, JobState.ABORTED)
+        """Whether it ended without its rows, by itself or by a user: they never were visible, or no longer are."""
+        return self.state in (JobState.FAILED, JobState.ABORTED, JobState.REVERTED)

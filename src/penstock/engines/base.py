@@ -23,6 +23,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.expiry import Expiry
 from penstock.domain.index import Bm25Params, IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema, Field
+from penstock.domain.write_modes import APPEND, WriteOptions
 from penstock.filters import Filter
 
 
@@ -54,10 +55,44 @@ class Staged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """The version of the table that shows the job's rows, and the number of these rows."""
+    """The version of the table that shows the job's rows, the number of these, and of the rows that they replaced.
+
+    ``replaced`` is None where the history of the table that recorded it is gone.
+    """
 
     version: int
     rows: int
+    replaced: int | None = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reverted:
+    """The version of the table without the job's rows, the number of these, and of the rows that came back."""
+
+    version: int
+    removed: int
+    restored: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reversal:
+    """What the revert of a job needs to know.
+
+    ``published`` is what its publish returned. ``partitions`` are the numbers of the collection's partitions: rows
+    of others don't come back. ``missing`` of its rows may be missing: they expired, or went with their partition.
+    """
+
+    published: Published
+    partitions: Sequence[int]
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateKey:
+    """A key that two staged rows of a job have; ``rows`` are their numbers among all of its rows, from 0."""
+
+    key: int | str
+    rows: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,10 +255,17 @@ class Engine(Protocol):
         """
         ...
 
-    def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
-        """Make all staged rows of a job visible at once, exactly once, durably.
+    def find_duplicate(self, table: Table, staged: Sequence[Staged]) -> DuplicateKey | None:
+        """Find the first row whose key an earlier row of the job has, in the order of ``staged``."""
+        ...
 
-        Calling it again after success finds the job in the table and changes nothing.
+    def publish(
+        self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], options: WriteOptions = APPEND
+    ) -> Published:
+        """Make all staged rows of a job visible at once, exactly once, durably; rows that they replace go with it.
+
+        ``options`` say which rows are replaced, and which of the job's rows with the same key are published, in
+        the order of ``staged``. Calling it again after success finds the job in the table and changes nothing.
 
         Raises:
             StorageConflict: other publishers kept committing first; try again.
@@ -243,6 +285,27 @@ class Engine(Protocol):
         Raises:
             TableDamaged: no version can be opened, so it is unknown whether the job is published.
             StorageError, StorageUnavailable
+        """
+        ...
+
+    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> int:
+        """Check whether what a job replaced can come back; returns how many of its own rows are missing.
+
+        Raises RevertImpossible as :meth:`revert`.
+        """
+        ...
+
+    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted | int:
+        """Remove a job's rows, and bring back those that it replaced, at once, exactly once, durably.
+
+        If not ``reversal.missing`` of its rows are missing, their number is returned instead, and nothing changes.
+        ``table.version`` is from before the first attempt. Calling it again after success finds the revert in the
+        table and changes nothing.
+
+        Raises:
+            RevertImpossible: the version before it is gone.
+            StorageConflict: other publishers kept committing first; try again.
+            StorageError, TableDamaged
         """
         ...
 

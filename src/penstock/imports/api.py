@@ -77,6 +77,17 @@ class Imports(Protocol):
         """
         ...
 
+    def revert(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        """Begin to remove the rows of a Completed job, and to bring back those that it replaced; idempotent.
+
+        Raises:
+            JobNotFound, PermissionDenied.
+            JobStateConflict: it isn't completed; RevertImpossible: a later job replaced rows of it, or what it
+                replaced is no longer kept.
+            StorageError, StorageUnavailable: the table can't be read.
+        """
+        ...
+
     def retry(self, cluster_id: str, job_id: int, keys: StoreCredentials, caller: Caller) -> ImportJob:
         """Retry a Failed job, reusing its staged splits.
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from penstock.domain.durations import parse_duration
 from penstock.domain.error_budget import ErrorPolicy
 from penstock.domain.import_options import IMPORT_OPTIONS
+from penstock.domain.schema import CollectionSchema
+from penstock.domain.write_modes import Duplicates, WriteMode, WriteOptions
 from penstock.errors import ImportRefused, InvalidParameter, MissingParameter, Unsupported, shorten
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.settings import JobSettings
@@ -60,6 +62,24 @@ def check_paths(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: Store
     for group in groups:
         for path in group:
             roots.check(path, bool(keys))
+
+
+def check_write_options(options: Mapping[str, str], schema: CollectionSchema) -> None:
+    """Raises ImportRefused for write options that contradict each other or the collection."""
+    write = WriteOptions.of(options)
+    if write.mode is WriteMode.UPSERT and write.duplicates is Duplicates.KEEP:
+        raise ImportRefused(
+            "options.duplicates=keep contradicts write_mode=upsert, after which each key is there once. Choose last, "
+            "first or error",
+            option="duplicates",
+        )
+    if write.reads_keys and schema.auto_id:
+        option = "write_mode" if write.mode is WriteMode.UPSERT else "duplicates"
+        raise ImportRefused(
+            f"options.{option}={options[option]} needs keys in the files, but the collection generates them "
+            f"(autoId of field {schema.primary.name}). Leave the option out, or create the collection without autoId",
+            option=option,
+        )
 
 
 def check_options(options: Mapping[str, str], partition: str | None = None) -> None:

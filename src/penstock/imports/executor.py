@@ -17,23 +17,28 @@ import structlog
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
-from penstock.engines.base import Engine, Published, Table
+from penstock.domain.write_modes import Duplicates, WriteMode, WriteOptions
+from penstock.engines.base import Engine, Published, Reverted, Table
 from penstock.errors import (
     CatalogError,
     CatalogUnavailable,
     CollectionNotFound,
+    DataError,
     JobWithdrawn,
     LeaseLost,
     MemoryExceeded,
     PenstockError,
+    RevertImpossible,
     StorageError,
     StorageFull,
+    TableDamaged,
     TaskCancelled,
     Transient,
 )
 from penstock.imports.checksums import ChecksumTask, ExpectedContent, verify_checksums
 from penstock.imports.context import ImportContext, staged_of
 from penstock.imports.dry_run.job import CheckingRun, plan_problems, spool_of
+from penstock.imports.duplicate_keys import duplicate_key_error
 from penstock.imports.leased_job import LeasedJob
 from penstock.imports.loaded_files import without_loaded
 from penstock.imports.maintenance import MaintenanceWorker
@@ -44,6 +49,7 @@ from penstock.imports.reject_files import SplitRejects
 from penstock.imports.replays import plan_of_rows
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.retry import MAX_BACKOFF_SECONDS, RetriesExhausted
+from penstock.imports.reversal import REVERTED_REASON, revert_once
 from penstock.imports.split_packing import pack_splits
 from penstock.imports.staging import SplitFailed, StagingRun
 from penstock.imports.tasks import file_at
@@ -109,6 +115,7 @@ class JobRun:
             JobState.IMPORTING: self._stage,
             JobState.COMMITTING: self._commit,
             JobState.INDEXING: self._index,
+            JobState.REVERTING: self._revert,
         }
         while (step := steps.get(self.job.state)) is not None:
             try:
@@ -217,7 +224,9 @@ class JobRun:
             self._leased.retry(
                 partial(engine.refuse_damaged, Table.of(current)), "commit", "checking the table before the commit"
             )
-        rows = sum(split.rows for split in self._catalog.jobs.splits(self.job.id))
+        splits = self._catalog.jobs.splits(self.job.id)
+        rows = sum(split.rows for split in splits)
+        self._check_rows(collection, splits, rows)
         rejected = sum(sum(split.rows) for split in rejects)
         snapshot: dict[str, Any] = {
             "rows": rows,
@@ -239,6 +248,29 @@ class JobRun:
             JobState.COMMITTING, progress=COMMITTED, stage="committing", intent_version=current.version, **snapshot
         )
 
+    def _check_rows(self, collection: Collection, splits: Sequence[Split], rows: int) -> None:
+        """Check what a publish can no longer refuse. Raises DataError."""
+        options = self._write_options(collection)
+        if options.mode is WriteMode.OVERWRITE and rows == 0:
+            what = "the collection" if options.partition is None else f"the partition {self.job.partition}"
+            raise DataError(
+                f"the files have no rows, so that an overwrite would only empty {what}",
+                remedy="Nothing was changed. To delete rows, drop the collection or the partition",
+            )
+        if options.duplicates is Duplicates.ERROR:
+            engine, table = self._engines.for_collection(collection), Table.of(collection)
+            duplicate = self._leased.retry(
+                lambda: engine.find_duplicate(table, self._leased.staged()),
+                "commit",
+                "comparing the rows' keys",
+            )
+            if duplicate is not None:
+                files = self._catalog.jobs.files(self.job.id)
+                raise duplicate_key_error(duplicate, collection.schema.primary.name, files, splits)
+
+    def _write_options(self, collection: Collection) -> WriteOptions:
+        return WriteOptions.of(self.job.options, self._partition(collection) if self.job.partition else None)
+
     def _commit(self) -> None:
         if self.job.is_dry_run:
             self._leased.move(JobState.INDEXING)
@@ -249,14 +281,15 @@ class JobRun:
             return
         intent = self.job.intent_version or collection.version
         engine = self._engines.for_collection(collection)
-        table = replace(Table.of(collection), version=intent)
+        table = replace(Table.of(collection, self._catalog.row_expiry.of(collection)), version=intent)
+        options = self._write_options(collection)
         expires = collection.settings.ttl_seconds is not None
         if expires:
             self._catalog.row_expiry.begin(collection.id, self.job.id)
         try:
             with self._observer.step("commit", {"rows": self.job.rows}):
                 result = self._leased.retry(
-                    lambda: self._publish(engine, table),
+                    lambda: self._publish(engine, table, options),
                     "commit",
                     "making the rows visible",
                     "None of the job's rows are visible. Retry the job when the cause is fixed",
@@ -275,15 +308,21 @@ class JobRun:
         self._catalog.collections.raise_version(collection.id, result.version)
         if expires:
             self._catalog.row_expiry.committed(collection.id, self.job.id)
-        # A job with two-phase commit has been at 99 % since it began to wait for the commit.
-        progress = max(self.job.progress, COMMITTED)
-        self._leased.move(JobState.INDEXING, stage="indexing", progress=progress)
+        self._leased.move(
+            JobState.INDEXING,
+            stage="indexing",
+            # A job with two-phase commit has been at 99 % since it began to wait for the commit.
+            progress=max(self.job.progress, COMMITTED),
+            rows=result.rows,
+            published_version=result.version,
+            replaced_rows=0 if options.mode is WriteMode.APPEND else result.replaced,
+        )
 
-    def _publish(self, engine: Engine, table: Table) -> Published:
+    def _publish(self, engine: Engine, table: Table, options: WriteOptions) -> Published:
         if self._leased.stop.is_set():
             raise TaskCancelled("the server is stopping; the rows become visible after its restart")
         self._leased.collection()
-        return engine.publish(table, self.job.id, self.job.epoch, self._leased.staged())
+        return engine.publish(table, self.job.id, self.job.epoch, self._leased.staged(), options)
 
     def _end_dropped(self) -> None:
         """End a job whose collection was dropped after the intent: failed, or completed if it may have committed."""
@@ -353,6 +392,37 @@ class JobRun:
             JobWarning(code="verification_failed", message=f"VERIFICATION FAILED, the rows are committed: {problem}")
             for problem in result["problems"]
         ]
+
+    def _revert(self) -> None:
+        collection = self._catalog.collections.by_id(self.job.collection_id)
+        if collection is None:
+            self._end_revert(0)  # its rows are gone, with the collection
+            return
+        engine = self._engines.for_collection(collection)
+        table = replace(Table.of(collection), version=self.job.intent_version or collection.version)
+        try:
+            with self._observer.step("revert", {"rows": self.job.rows}):
+                result = self._leased.retry(
+                    lambda: self._revert_once(engine, table), "revert", "reverting the job", "It will be tried again"
+                )
+        except (RevertImpossible, TableDamaged) as error:
+            # Nothing has changed; a later job may have been published since the call.
+            warning = JobWarning(code="not_reverted", message=str(error))
+            warnings = merge_warnings([list(self.job.warnings), [warning]])
+            self._leased.move(JobState.COMPLETED, progress=100, warnings=warnings)
+            return
+        self._catalog.collections.raise_version(collection.id, result.version)
+        self._leased.log.info("job.reverted", removed=result.removed, restored=result.restored)
+        self._end_revert(result.restored)
+        self._maintenance.request(collection.id)
+
+    def _revert_once(self, engine: Engine, table: Table) -> Reverted:
+        if self._leased.stop.is_set():
+            raise TaskCancelled("the server is stopping; the job is reverted after its restart")
+        return revert_once(self._catalog, engine, table, self.job)
+
+    def _end_revert(self, restored: int) -> None:
+        self._leased.move(JobState.REVERTED, reason=REVERTED_REASON, restored_rows=restored)
 
     def _release_for_retry(self, error: Exception) -> None:
         """Show the error as the job's reason and release the lease for a later retry: no failure after the intent.

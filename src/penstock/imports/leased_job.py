@@ -97,7 +97,13 @@ class LeasedJob:
         of_files = [no_rows(name) for name in empty[:_MAX_EMPTY_FILES]]
         if more := len(empty) - len(of_files):
             of_files.append(JobWarning(code="no_rows", message=f"{more:,} more files have no rows"))
-        return merge_warnings([of_plan, *jobs.split_warnings(self.job.id), of_files])
+        return merge_warnings([of_plan, *jobs.split_warnings(self.job.id), of_files, self._left_out()])
+
+    def _left_out(self) -> list[JobWarning]:
+        """The warning about rows that were left out for another one of the job with the same key."""
+        count = self.job.total_rows - self.job.rows if self.job.published_version is not None else 0
+        message = "rows were left out, since another row of the job has the same key"
+        return [JobWarning(code="duplicate_keys", message=message, count=count)] if count > 0 else []
 
     def option_warnings(self) -> list[JobWarning]:
         texts = [*option_warnings(self.job.options), *check_options(self.job.options)]

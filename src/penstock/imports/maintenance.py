@@ -14,6 +14,7 @@ import structlog
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import describe
 from penstock.catalog.collections.maintenance_leases import Maintenance
+from penstock.catalog.db.connection import now_millis
 from penstock.domain.collections import Collection
 from penstock.engines.base import MaintainableEngine, MaintenanceNeeds, Table
 from penstock.engines.registry import EngineRegistry
@@ -38,6 +39,8 @@ _TICK = 0.2
 _POLL_SECONDS = 5.0
 """Seconds between polls without a wake-up: a failed build may be due again, or a lease may have expired."""
 _RETRY_MILLIS = 60_000
+_CLOCK_SECONDS = 60.0
+"""The clocks of two servers may differ by this much."""
 _CONFLICT_PAUSE_MILLIS = 5_000
 """Pause of a compaction while jobs are committing."""
 _ROUND_SECONDS = 3600.0
@@ -178,7 +181,7 @@ class MaintenanceWorker:
         task = MaintenanceTask(
             engine=engine,
             table=Table.of(collection, expiry),
-            kept_version=self._catalog.exports.pinned_version(collection.id),
+            kept_version=self._kept_version(collection),
             old_version_retention=self._settings.old_version_retention,
             old_version_share=self._settings.old_version_share,
             old_version_min_age=self._settings.old_version_min_age,
@@ -194,6 +197,18 @@ class MaintenanceWorker:
             self._enqueue_in(collection.id, self._settings.old_version_min_age + 1)
         if result.freed_bytes:
             log.info("versions.expired", collection_id=collection.id, size=result.freed_bytes)
+
+    def _kept_version(self, collection: Collection) -> int:
+        """The first version of a table that may not expire: the newest, or one that a revert or an export needs.
+
+        A revert that begins later needs no older one, since fewer rows can be restored by then.
+        """
+        since = now_millis() - int((self._settings.replaced_row_retention + _CLOCK_SECONDS) * 1000)
+        kept = (
+            self._catalog.reversals.version_to_keep(collection.id, since),
+            self._catalog.exports.pinned_version(collection.id),
+        )
+        return min((version for version in kept if version is not None), default=collection.version)
 
     def _submit(
         self, collection: Collection, function: Callable[[Any, TaskContext], Any], task: Any

@@ -20,6 +20,7 @@ from penstock.domain.durations import parse_duration
 from penstock.domain.import_options import SERVED_OPTIONS
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.schema import CollectionSchema
+from penstock.engines.registry import EngineRegistry
 from penstock.errors import (
     ImportRefused,
     InvalidParameter,
@@ -27,7 +28,7 @@ from penstock.errors import (
     JobStateConflict,
     MissingParameter,
 )
-from penstock.imports.checks import check_groups, check_options, check_paths
+from penstock.imports.checks import check_groups, check_options, check_paths, check_write_options
 from penstock.imports.events import NullObserver, Observer
 from penstock.imports.file_probe import FileProbe
 from penstock.imports.loaded_files import loaded_among
@@ -43,6 +44,7 @@ from penstock.imports.requests import (
     ReplayImport,
     StoreCredentials,
 )
+from penstock.imports.reversal import check_revert
 from penstock.imports.settings import JobSettings
 from penstock.imports.uploads import uploads_of
 from penstock.readers.base import InputFile
@@ -63,6 +65,7 @@ class ImportService:
     def __init__(
         self,
         catalog: Catalog,
+        engines: EngineRegistry,
         roots: ImportRoots,
         settings: JobSettings,
         wake: Callable[[], None],
@@ -72,6 +75,7 @@ class ImportService:
         self._enforce_quota = enforce_quota
         self._observer = observer or NullObserver()
         self._catalog = catalog
+        self._engines = engines
         self._roots = roots
         self._settings = settings
         self._wake = wake
@@ -85,6 +89,7 @@ class ImportService:
         collection = self._catalog.collections.get(database, request.collection)
         self._check_partition(collection, request.partition)
         check_options(request.options, request.partition)
+        check_write_options(request.options, collection.schema)
         auto_commit = request.options.get("auto_commit", "true").lower() != "false"
         mapping = column_mapping_of(request.options, collection.schema)
         preset = request.options.get("from_format", "")
@@ -195,7 +200,7 @@ class ImportService:
             job = self._get_for_writer(cluster_id, job_id, caller)
             if job.state in (JobState.ABORTED, JobState.FAILED):
                 return job  # already ended, which also Milvus accepts for a failed job
-            if job.state.is_committed:
+            if job.state.is_committed or job.state is JobState.REVERTED:
                 raise JobStateConflict(
                     f"job {job.id} is in terminal/committed state {_state(job)}, abort not allowed",
                     job_id=job.id,
@@ -282,6 +287,22 @@ class ImportService:
         )
         self._wake()
         return job
+
+    def revert(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        for _ in range(_MAX_CAS_ATTEMPTS):
+            job = self._get_for_writer(cluster_id, job_id, caller)
+            if job.state in (JobState.REVERTING, JobState.REVERTED):
+                return job
+            check_revert(self._catalog, self._engines, self._settings, job)
+            collection = self._catalog.collections.by_id(job.collection_id)
+            intent = collection.version if collection else 1
+            try:
+                result = self._catalog.reversals.begin(job, intent, audit=_entry(caller, "revert", job))
+            except JobStateConflict:
+                continue  # a concurrent call changed it; read it again
+            self._wake()
+            return result
+        raise _contention_error(job_id)
 
     def get_job(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         """Get a job without its files.

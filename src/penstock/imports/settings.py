@@ -25,8 +25,9 @@ class JobSettings:
     keeps its staged files for ``staged_file_retention``, so that a retry stages only what is missing. ``orphan_age``
     is the minimum age at which an orphan file is deleted. ``old_version_retention`` is how long a superseded version
     of a table stays, since calls may still read it; while such versions hold more than ``old_version_share`` of the
-    table's live bytes, ``old_version_min_age`` is enough. ``key_lifetime`` is how long an idempotency key lives. None
-    means no limit.
+    table's live bytes, ``old_version_min_age`` is enough. Rows that a job has replaced stay for
+    ``replaced_row_retention`` after its end, so that it can be reverted. ``key_lifetime`` is how long an idempotency
+    key lives. None means no limit.
 
     Of the rows that a job rejects, the first ``max_kept_rejects`` are kept, of at most ``max_kept_reject_bytes``;
     none once the jobs of the cluster keep ``max_reject_bytes``.
@@ -51,6 +52,7 @@ class JobSettings:
     staged_file_retention: float
     old_version_retention: float
     old_version_share: float
+    replaced_row_retention: float
     key_lifetime: float
     max_file_bytes: int | None
     max_job_bytes: int | None
@@ -98,5 +100,6 @@ class JobSettings:
             list_window=settings.list_window,
             old_version_retention=settings.old_version_retention,
             old_version_share=settings.old_version_share,
+            replaced_row_retention=settings.replaced_row_retention,
             wait_for_index=settings.wait_for_index,
         )

@@ -385,12 +385,12 @@ def build_indexes(task: IndexTask, context: TaskContext) -> int:
 class MaintenanceTask:
     """A table to maintain. Age (s) and share of live bytes bound old versions: see ``expire_versions``.
 
-    ``kept_version`` and later ones stay whatever their age: an export reads it.
+    ``kept_version`` and later ones don't expire: an export or a revert needs them.
     """
 
     engine: MaintainableEngine
     table: Table
-    kept_version: int | None
+    kept_version: int
     old_version_retention: float
     old_version_share: float
     old_version_min_age: float
@@ -412,9 +412,8 @@ def maintain_table(task: MaintenanceTask, context: TaskContext) -> MaintenanceRe
     """
     context.check()
     # Old versions first: those before the catalog's version when the task was created.
-    version = task.table.version if task.kept_version is None else min(task.kept_version, task.table.version)
     freed_bytes = task.engine.expire_versions(
-        replace(task.table, version=version),
+        replace(task.table, version=task.kept_version),
         task.old_version_retention,
         task.old_version_share,
         task.old_version_min_age,

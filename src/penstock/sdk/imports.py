@@ -1,4 +1,4 @@
-"""``client.imports``: create, list, get, wait for, commit, abort, retry and replay import jobs; their errors."""
+"""``client.imports``: create, list, get, wait for, commit, abort, retry, replay and revert import jobs."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ class Imports:
             options: ``timeout="300s"``, ``sep``, ``nullkey``, ``auto_commit=False``; ``unknown_columns="drop"`` or
                 ``"error"`` for columns that are no field, which otherwise become dynamic values … An option
                 unknown to Penstock and Milvus is a ``ValueError``. ``sep`` is a character, or its escape: ``r"\\t"``.
-                ``datasets="train"`` names datasets of HDF5 files.
+                ``datasets="train"`` names datasets of HDF5 files. ``write_mode="upsert"`` replaces rows with the same
+                keys, ``"overwrite"`` all rows of the collection or partition; ``duplicates="error"``, ``"first"`` or
+                ``"last"`` is for keys that the job has twice. Only Penstock has these two.
             mapping: where fields get their values from, by field: the name of a column, ``{"column": "c", "cast":
                 "VarChar"}`` (read as that type, then cast), ``{"columns": ["x0", "x1"]}`` (a vector or array of
                 them), ``{"path": "a.b[0]"}`` (within a column of objects) or ``{"value": 5}`` (a constant). Only
@@ -241,7 +243,9 @@ class Imports:
         else:
             watching = nullcontext(lambda job: None)
         with watching as show:
-            last = self._wait(_job_id(job), timeout, poll, show)
+            last = self._polled(
+                _job_id(job), timeout, poll, show, lambda job: job.is_finished or job.state == _UNCOMMITTED
+            )
         if last.is_finished and not last.has_succeeded:
             raise JobFailed(last)
         return last
@@ -373,6 +377,23 @@ class Imports:
         job_id = self._connection.parse_response(path, answer, lambda reply: str(reply["data"]["jobId"]))
         return self.get(job_id)
 
+    def revert(self, job: str | int | ImportJob, *, timeout: float | None = None) -> ImportJob:
+        """Remove the rows of a completed job and bring back those that it replaced; return it then, ``Reverted``.
+
+        Only Penstock has this call. It may be repeated. If a later job replaces rows of it before the revert, the job
+        is ``Completed`` again, and its warnings have the reason.
+
+        Args:
+            timeout: seconds to wait at most; None for as long as it takes.
+
+        Raises:
+            JobUnfinished: the timeout is over; the revert continues.
+            ApiError: it can't be reverted: it isn't completed, a later job has replaced rows of it, or the rows that
+                it replaced are no longer kept.
+        """
+        self._connection.post(f"{_PATH}/revert", {**self._scope(), "jobId": _job_id(job)})
+        return self._polled(_job_id(job), timeout, None, lambda job: None, lambda job: job.revert != "Reverting")
+
     def _scope(self) -> dict[str, str]:
         cluster_id = self._connection.cluster_id
         return {"clusterId": cluster_id} if cluster_id else {}
@@ -412,9 +433,15 @@ class Imports:
             f"{_PATH}/list", body, lambda data: [job_from_wire(record) for record in data["records"]]
         )
 
-    def _wait(
-        self, job_id: str, timeout: float | None, poll: float | None, show: Callable[[ImportJob], object]
+    def _polled(
+        self,
+        job_id: str,
+        timeout: float | None,
+        poll: float | None,
+        show: Callable[[ImportJob], object],
+        is_last: Callable[[ImportJob], bool],
     ) -> ImportJob:
+        """Poll a job until ``is_last``."""
         started = last_answer = time.monotonic()
         pause = _FIRST_POLL if poll is None else poll
         job: ImportJob | None = None
@@ -427,7 +454,7 @@ class Imports:
             else:
                 last_answer = time.monotonic()
                 show(job)
-                if job.is_finished or job.state == _UNCOMMITTED:
+                if is_last(job):
                     return job
             left = None if timeout is None else started + timeout - time.monotonic()
             if left is not None and left <= 0:

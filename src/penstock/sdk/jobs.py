@@ -103,6 +103,9 @@ class ImportJob:
         replay_of: the id of the job whose rejected rows or files it imports.
         dry_run: whether the job only checks its files.
         report: what a dry run has found, as docs/checking-files.md describes it; None unless it has completed.
+        replaced_rows: rows that went for those of an upsert or overwrite; None for other jobs and servers.
+        revert: ``Reverting`` or ``Reverted``, of a job that was reverted; its state is ``Failed`` in the end.
+        restored_rows: replaced rows that came back when it was reverted.
         raw: the server's own answer.
     """
 
@@ -115,6 +118,9 @@ class ImportJob:
     rows: int | None = None
     total_rows: int | None = None
     size: int | None = None
+    replaced_rows: int | None = None
+    revert: str | None = None
+    restored_rows: int | None = None
     files: tuple[ImportedFile, ...] = ()
     warnings: tuple[JobWarning, ...] = ()
     verification: Mapping[str, Any] | None = None
@@ -159,6 +165,9 @@ def job_from_wire(data: Mapping[str, Any]) -> ImportJob:
         rows=_number(data, "importedRows"),
         total_rows=_number(data, "totalRows"),
         size=_number(data, "fileSize"),
+        replaced_rows=_number(data, "replacedRows"),
+        revert=data.get("revert") or None,
+        restored_rows=_number(data, "restoredRows"),
         files=tuple(file_from_wire(item) for item in data.get("details") or ()),
         warnings=tuple(_warnings(data.get("warnings") or ())),
         verification=data.get("verification"),

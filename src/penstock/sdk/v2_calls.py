@@ -35,6 +35,7 @@ __all__ = [
     "get_import_progress",
     "list_import_jobs",
     "retry_import",
+    "revert_import",
 ]
 
 _PATH = "/v2/vectordb/jobs/import"
@@ -197,6 +198,23 @@ def retry_import(
     keys = {"accessKey": access_key, "secretKey": secret_key, "token": token}
     body = _job(job_id, cluster_id, project_id, region_id) | {name: key for name, key in keys.items() if key}
     return _post("retry", url, api_key, db_name, body, verify=verify, cert=cert, secrets=secrets, **kwargs)
+
+
+def revert_import(
+    url: str,
+    job_id: str,
+    cluster_id: str = "",
+    project_id: str = "",
+    region_id: str = "",
+    api_key: str = "",
+    db_name: str = "",
+    verify: bool | str | None = True,
+    cert: str | tuple[str, str] | None = None,
+    **kwargs: Any,
+) -> requests.Response:
+    """Remove the rows of a ``Completed`` job, and bring back those that it replaced. Only Penstock has this call."""
+    body = _job(job_id, cluster_id, project_id, region_id)
+    return _post("revert", url, api_key, db_name, body, verify=verify, cert=cert, **kwargs)
 
 
 def option_strings(options: Mapping[str, Any]) -> dict[str, str]:

@@ -175,7 +175,9 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         sender.start()
 
     health = Health(settings, catalog, engine, roots, begin)
-    imports = ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota)
+    imports = ImportService(
+        catalog, engines, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota
+    )
     feed = ChangeFeed(
         catalog,
         max_streams=settings.max_event_streams,

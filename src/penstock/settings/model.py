@@ -310,6 +310,12 @@ class Settings(BaseModel):
         "If old versions hold more than this share of the table's live bytes, the oldest expire after a minute.",
         reason="Many small imports replace each row several times within the hour.",
     )
+    replaced_row_retention: Seconds = _span(
+        3600.0,
+        "How long rows that an upsert or an overwrite replaced are kept, so that the job can be reverted.",
+        shown="1h",
+        reason="Until then the disk holds them, too.",
+    )
     storage_url: BucketUrl | None = _field(
         None,
         "Location of the collections: s3://bucket/prefix, which several servers may share.",

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 import penstock
 from penstock.catalog import Catalog
 from penstock.catalog.jobs.transitions import Guard, JobTransitions
-from penstock.domain.jobs import RETRIES, TRANSITIONS, ImportJob, JobState
+from penstock.domain.jobs import REOPENINGS, TRANSITIONS, ImportJob, JobState
 from penstock.domain.quotas import Quota
 from penstock.errors import JobStateConflict, LeaseLost, QuotaExceeded
 from tests.support.catalogs import CLUSTER, input_file, new_job, stored_collection
@@ -63,7 +63,7 @@ def claimed(catalog: Catalog) -> ImportJob:
 
 @pytest.mark.parametrize("guard", Guard)
 def test_each_guard_asks_its_table(catalog: Catalog, guard: Guard) -> None:
-    job, table = claimed(catalog), RETRIES if guard is Guard.RETRY else TRANSITIONS
+    job, table = claimed(catalog), REOPENINGS if guard is Guard.REOPEN else TRANSITIONS
     for state in JobState:
         for to in set(JobState) - table.get(state, frozenset()):
             with pytest.raises(JobStateConflict, match=f"in state {state}"), catalog.database.write() as connection:

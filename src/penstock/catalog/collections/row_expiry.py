@@ -15,7 +15,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.expiry import Expiry
 from penstock.domain.jobs import JobState
 
-_COMMITTED = (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED)
+_COMMITTED = tuple(state for state in JobState if state.is_committed)
 
 
 def record_commits(connection: Connection, collection_id: str) -> None:

@@ -253,6 +253,11 @@ job = Table(
     Column("charged", BigInteger, nullable=False, server_default=text("0")),
     # The W3C traceparent of the call that created it, if calls are traced.
     Column("trace", Text),
+    # The version of its table that made its rows visible, and how many rows they replaced. Null is unknown.
+    Column("published_version", BigInteger),
+    Column("replaced_rows", BigInteger, server_default=text("0")),
+    # How many of these came back when it was reverted.
+    Column("restored_rows", BigInteger, nullable=False, server_default=text("0")),
     # How many fields the collection had when it was created: its rows have no values of later ones. Null is all.
     Column("field_count", Integer),
     # The result of the option verify, once its rows have been checked after the commit.
@@ -309,6 +314,13 @@ Index(
     job.c.finished_at,
     sqlite_where=text("has_staged_files IS 1"),
     postgresql_where=text("has_staged_files IS true"),
+)
+Index(
+    "ix_job_replaced",
+    job.c.collection_id,
+    job.c.published_version,
+    sqlite_where=text("replaced_rows IS NOT 0"),
+    postgresql_where=text("replaced_rows IS DISTINCT FROM 0"),
 )
 Index(
     "ix_job_deadline",

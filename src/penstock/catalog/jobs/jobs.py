@@ -24,6 +24,7 @@ from penstock.catalog.jobs.uploads import use_uploads
 from penstock.domain.audit import AuditEntry
 from penstock.domain.ids import millis_of, new_id
 from penstock.domain.jobs import (
+    IN_TRANSACTION,
     LIVE_STATES,
     FileState,
     ImportFile,
@@ -300,12 +301,13 @@ class JobRepository:
         return int(total)
 
     def is_committing(self, collection_id: str) -> bool:
-        """Whether a job of a collection is between its intent and its commit."""
+        """Whether a job of a collection is between its intent and its commit, or its revert."""
         counter = tables.job_counter.c
         with self._database.read() as connection:
             total = connection.execute(
                 select(func.coalesce(func.sum(tables.job_counter.c.jobs), 0)).where(
-                    counter.collection_id == collection_id, counter.state == JobState.COMMITTING.value
+                    counter.collection_id == collection_id,
+                    counter.state.in_([state.value for state in sorted(IN_TRANSACTION)]),
                 )
             ).scalar_one()
         return bool(total)
@@ -360,7 +362,7 @@ class JobRepository:
                 connection,
                 job,
                 JobState.PENDING,
-                Guard.RETRY,
+                Guard.REOPEN,
                 audit=audit,
                 has_staged_files=False,
                 reason=None,

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, delete, func, literal, select
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis, upsert_insert
-from penstock.domain.jobs import ImportJob
+from penstock.domain.jobs import FileState, ImportJob
 from penstock.domain.names import DEFAULT_PARTITION
+from penstock.domain.write_modes import WriteMode
 
 _IN_A_QUERY = 500
 
@@ -41,7 +42,12 @@ def identity_of(locations: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def record_loaded_files(connection: Connection, job: ImportJob) -> None:
-    """Record the files of a job, in the transaction that notes that its rows are visible."""
+    """Record the files of a job, in the transaction that notes that its rows are visible.
+
+    Files that the job left out are not loaded; an overwrite removes the rows of what was loaded before.
+    """
+    if job.options.get("write_mode") == WriteMode.OVERWRITE:
+        _forget_overwritten(connection, job)
     file, loaded = tables.job_file.c, tables.loaded_file
     files = (
         select(
@@ -52,7 +58,7 @@ def record_loaded_files(connection: Connection, job: ImportJob) -> None:
             literal(job.partition or DEFAULT_PARTITION),
             literal(now_millis()),
         )
-        .where(file.job_id == job.id, file.identity.is_not(None))
+        .where(file.job_id == job.id, file.identity.is_not(None), file.state != FileState.FAILED.value)
         .group_by(file.identity, file.job_id)
     )
     columns = ["collection_id", "identity", "job_id", "name", "partition", "loaded_at"]
@@ -61,6 +67,14 @@ def record_loaded_files(connection: Connection, job: ImportJob) -> None:
         .from_select(columns, files)
         .on_conflict_do_nothing(index_elements=["collection_id", "identity", "job_id"])
     )
+
+
+def _forget_overwritten(connection: Connection, job: ImportJob) -> None:
+    loaded = tables.loaded_file.c
+    statement = delete(tables.loaded_file).where(loaded.collection_id == job.collection_id, loaded.job_id != job.id)
+    if job.partition is not None:
+        statement = statement.where(loaded.partition == job.partition)
+    connection.execute(statement)
 
 
 def forget_loaded_files(connection: Connection, collection_id: str, *, job_id: int) -> None:

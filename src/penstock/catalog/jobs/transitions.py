@@ -17,10 +17,10 @@ import structlog
 from sqlalchemy import Connection, Table, delete, insert, select, tuple_, update
 
 from penstock.catalog.access.audit import note
-from penstock.catalog.collections.partition_drop import lock_partition_for_commit
+from penstock.catalog.collections.partition_drop import lock_partition_for_commit, lock_partitions_for_revert
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
-from penstock.catalog.jobs.loaded_files import record_loaded_files
+from penstock.catalog.jobs.loaded_files import forget_loaded_files, record_loaded_files
 from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of, job_to_json
 from penstock.domain.audit import AuditEntry
@@ -31,7 +31,7 @@ from penstock.domain.jobs import (
     ImportJob,
     JobState,
     SplitState,
-    can_retry_as,
+    can_reopen_as,
     can_transition,
 )
 from penstock.errors import JobStateConflict, LeaseLost
@@ -44,16 +44,16 @@ class Guard(Enum):
 
     ``LEASE``: made under the job's lease, which goes on unless the new state needs no worker. ``REQUEST``: made by a
     user's call or the cleanup, without the lease; the epoch is raised, so a worker of the job is fenced off.
-    ``RETRY``: as REQUEST, for the one way out of a final state.
+    ``REOPEN``: as REQUEST, for the ways out of a final state.
     """
 
     LEASE = "lease"
     REQUEST = "request"
-    RETRY = "retry"
+    REOPEN = "reopen"
 
     def allows(self, job: ImportJob, to: JobState) -> bool:
         """Whether the transition table has ``job.state`` → ``to``."""
-        return can_retry_as(job.state, to) if self is Guard.RETRY else can_transition(job.state, to)
+        return can_reopen_as(job.state, to) if self is Guard.REOPEN else can_transition(job.state, to)
 
 
 class JobTransitions:
@@ -104,6 +104,8 @@ class JobTransitions:
             )
         if to is JobState.COMMITTING:
             lock_partition_for_commit(connection, job)
+        if to is JobState.REVERTING:
+            lock_partitions_for_revert(connection, job)
         if "warnings" in values:
             values["warnings"] = [warning.to_json() for warning in values["warnings"]]
         changed = connection.execute(
@@ -122,8 +124,10 @@ class JobTransitions:
         self._outbox.add(connection, updated, job_to_json(row))
         # A rename of its collection into another database may have moved the job since it was read.
         _count_transition(connection, replace(job, database_id=updated.database_id), to)
-        if to is JobState.INDEXING:
+        if to is JobState.INDEXING and not job.is_dry_run:
             record_loaded_files(connection, updated)
+        if to is JobState.REVERTED:
+            forget_loaded_files(connection, job.collection_id, job_id=job.id)
         if to.is_final:
             _end_job(connection, job.id, to, keep_files=keep_files)
         if audit is not None:
@@ -191,14 +195,14 @@ def _end_job(connection: Connection, job_id: int, state: JobState, *, keep_files
     If it failed or was aborted, the staged files of its splits stay, for a retry or the cleanup.
     """
     connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id == job_id))
-    if state is not JobState.COMPLETED and not keep_files:
+    if state in (JobState.FAILED, JobState.ABORTED) and not keep_files:
         split = tables.job_split.c
         staged = select(split.ordinal).where(split.job_id == job_id, split.state == SplitState.STAGED.value)
         connection.execute(
             update(tables.job).where(tables.job.c.id == job_id, staged.exists()).values(has_staged_files=True)
         )
     file = tables.job_file.c
-    if state is JobState.COMPLETED:
+    if state in (JobState.COMPLETED, JobState.REVERTED):
         values = {"state": FileState.COMPLETED.value, "progress": 100}
     else:
         values = {"state": FileState.FAILED.value}

@@ -32,7 +32,9 @@ def _used(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 _IS_LIVE = _job.state.in_([state.value for state in sorted(LIVE_STATES)])
-_IS_NEEDED = _used(_job.state != JobState.COMPLETED.value)
+_HAS_READ = _job.state.in_([state.value for state in (JobState.COMPLETED, JobState.REVERTING, JobState.REVERTED)])
+"""The job has completed, and is never retried."""
+_IS_NEEDED = _used(~_HAS_READ)
 """Whether a job runs on the upload, or could be retried."""
 _WAS_READ = exists(select(_use.job_id).where(_use.upload_id == _upload.id).correlate(tables.upload))
 
@@ -66,7 +68,7 @@ class UploadRepository:
             ).one_or_none()
             if present is not None:
                 # Else the cleanup would delete it for having been read by a completed job.
-                completed = select(_job.id).where(_job.state == JobState.COMPLETED.value)
+                completed = select(_job.id).where(_HAS_READ)
                 connection.execute(
                     delete(tables.upload_use).where(_use.upload_id == present.id, _use.job_id.in_(completed))
                 )

@@ -9,12 +9,16 @@ import pyarrow as pa
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema, Field
 from penstock.domain.store_location import overlap
+from penstock.domain.write_modes import APPEND, WriteOptions
 from penstock.engines.base import (
+    DuplicateKey,
     EngineCapabilities,
     MaintainableEngine,
     MaintenanceNeeds,
     Published,
     QueryHits,
+    Reversal,
+    Reverted,
     SearchRequest,
     Snapshot,
     Staged,
@@ -33,7 +37,7 @@ from penstock.engines.lance.maintenance import (
     repair,
 )
 from penstock.engines.lance.read import query, row_expiry, scan, search
-from penstock.engines.lance.write import add_field, delete_partition, publish, reject_files, staging
+from penstock.engines.lance.write import add_field, delete_partition, keys, publish, reject_files, revert, staging
 from penstock.errors import StorageError
 from penstock.filters import Filter
 
@@ -121,8 +125,19 @@ class LanceEngine:
     def stage(self, table: Table, job_id: int, batches: Iterator[pa.RecordBatch]) -> Staged:
         return staging.stage(self._tables, table, job_id, batches)
 
-    def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
-        return publish.publish(self._tables, table, job_id, epoch, staged)
+    def find_duplicate(self, table: Table, staged: Sequence[Staged]) -> DuplicateKey | None:
+        return keys.find_duplicate(self._tables, table, staged)
+
+    def publish(
+        self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], options: WriteOptions = APPEND
+    ) -> Published:
+        return publish.publish(self._tables, table, job_id, epoch, staged, options)
+
+    def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> int:
+        return revert.check_revert(self._tables, table, job_id, reversal)
+
+    def revert(self, table: Table, job_id: int, epoch: int, reversal: Reversal) -> Reverted | int:
+        return revert.revert(self._tables, table, job_id, epoch, reversal)
 
     def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
         return publish.withdraw(self._tables, table, job_id, epoch, staged)

@@ -10,7 +10,7 @@ TWO_PHASE_STATES = frozenset({JobState.UNCOMMITTED, JobState.COMMITTING, JobStat
 
 def progress_of(job: ImportJob) -> int:
     """The progress shown, in percent: 100 only once the job is Completed."""
-    if job.state is JobState.COMPLETED:
+    if job.state in (JobState.COMPLETED, JobState.REVERTING):
         return 100
     if not job.auto_commit and job.state in TWO_PHASE_STATES:
         return 99

@@ -5,10 +5,10 @@
 | Pending | ImportPending |
 | Planning, Importing, Uncommitted, Committing | ImportStarted |
 | Indexing | ImportPersisted: rows are visible |
-| Completed | ImportCompleted |
-| Failed, Aborted | ImportFailed |
+| Completed, Reverting | ImportCompleted |
+| Failed, Aborted, Reverted | ImportFailed |
 
-Commit, abort and retry are calls of REST only.
+Commit, abort, retry and revert are calls of REST only.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ STATES: Mapping[JobState, str] = {
     JobState.COMPLETED: "ImportCompleted",
     JobState.FAILED: "ImportFailed",
     JobState.ABORTED: "ImportFailed",
+    JobState.REVERTING: "ImportCompleted",
+    JobState.REVERTED: "ImportFailed",
 }
 
 

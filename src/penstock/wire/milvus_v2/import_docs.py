@@ -220,6 +220,14 @@ DESCRIBE = Operation(
             "stage": {"type": "string", "description": "Current stage of the job, if known."},
             "skippedFiles": {**_COUNT, "description": "Files that were left out (on_error=skip_file), if any."},
             "replayOf": {**_TEXT, "description": "The job whose rejected rows or files it imports, if any."},
+            "writeMode": {"type": "string", "enum": ["upsert", "overwrite"], "description": "Of other jobs absent."},
+            "replacedRows": {**_COUNT, "description": "Rows that went for those of the job."},
+            "revert": {
+                "type": "string",
+                "enum": ["Reverting", "Reverted"],
+                "description": "Of a job that was reverted; its state is then Failed, as its rows are not there.",
+            },
+            "restoredRows": {**_COUNT, "description": "Replaced rows that came back when the job was reverted."},
             "warnings": {"type": "array", "items": _object(_WARNING)},
             "verification": {
                 "type": "object",
@@ -345,4 +353,12 @@ REPLAY = Operation(
     },
     required=["jobId"],
     data=_object({"jobId": _TEXT}),
+)
+
+REVERT = replace(
+    COMMIT,
+    summary="Remove the rows of a completed import job",
+    description="Rows that the job replaced come back, within the server's setting replaced_row_retention. Refused "
+    "while a later upsert or overwrite has replaced rows of it. Returns when the revert has begun; until its end "
+    "describe has revert: Reverting. A repeated call changes nothing.",
 )

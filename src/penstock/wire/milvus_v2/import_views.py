@@ -8,6 +8,8 @@
 | Committing, Indexing | Importing | Committing | two-phase: 99 |
 | Completed | Completed | Completed | 100 |
 | Failed, Aborted | Failed | Failed | as far as the job came, at most 99 |
+| Reverting | Completed | Completed | 100; ``revert`` is Reverting |
+| Reverted | Failed | Failed | 99; ``revert`` is Reverted |
 
 ``importedRows`` counts rows read while a job runs, and visible rows once it is Completed. Of a job that has failed or
 was aborted none are: ``importedRows`` and ``totalRows`` are 0 as in Milvus, and so is
@@ -23,6 +25,7 @@ from datetime import datetime
 from typing import Any
 
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState
+from penstock.domain.write_modes import WriteMode, WriteOptions
 from penstock.errors import PenstockError
 from penstock.imports.requests import JobDetails, JobPage, JobQuery
 from penstock.wire.milvus import errors
@@ -39,6 +42,8 @@ STATE_WORDS: Mapping[JobState, str] = {
     JobState.COMPLETED: "Completed",
     JobState.FAILED: "Failed",
     JobState.ABORTED: "Failed",
+    JobState.REVERTING: "Completed",
+    JobState.REVERTED: "Failed",
 }
 
 # A word filters by the states that may be shown as it; Committing and Indexing are shown as two words.
@@ -93,6 +98,7 @@ class Profile:
             view["dryRun"] = True
         if details.report is not None:
             view["report"] = details.report
+        view |= _write_mode(job) | _revert(job)
         if job.warnings:
             view["warnings"] = [warning.to_json() for warning in job.warnings]
         return view | self._reason(reason_of(job))
@@ -117,6 +123,7 @@ class Profile:
             }
             | ({"dryRun": True} if job.is_dry_run else {})
             | (_figures(job) | {"fileSize": job.size, "stage": job.stage} if verbose else {})
+            | _revert(job)
             | self._reason(reason_of(job))
             for job in page.jobs
         ]
@@ -173,6 +180,21 @@ def _figures(job: ImportJob) -> dict[str, Any]:
         **({"skippedFiles": job.skipped_files} if job.skipped_files else {}),
         **({} if job.replay_of is None else {"replayOf": str(job.replay_of)}),
     }
+
+
+def _write_mode(job: ImportJob) -> dict[str, Any]:
+    """How the job was published; only of jobs that replace rows, since neither Milvus nor Zilliz has it."""
+    mode = WriteOptions.of(job.options).mode
+    if mode is WriteMode.APPEND:
+        return {}
+    replaced = {} if job.replaced_rows is None else {"replacedRows": job.replaced_rows}
+    return {"writeMode": mode.value, **replaced}
+
+
+def _revert(job: ImportJob) -> dict[str, Any]:
+    if job.state is JobState.REVERTING:
+        return {"revert": "Reverting"}
+    return {"revert": "Reverted", "restoredRows": job.restored_rows} if job.state is JobState.REVERTED else {}
 
 
 def _state(job: ImportJob) -> str:

@@ -1,10 +1,11 @@
-"""``/v2/vectordb/jobs/import/…``: create, list, describe, commit, abort and retry import jobs; infer schemas.
+"""``/v2/vectordb/jobs/import/…``: create, list, describe, commit, abort, retry and revert import jobs; infer schemas.
 
 A call with a non-empty ``clusterId`` or ``projectId`` gets the Zilliz profile (paging, its error numbers), any other
 the Milvus profile. Keys that neither of the two has: ``state``, ``before``, ``createdAfter`` and ``createdBefore``
 filter a list, and ``verbose`` adds rows, bytes, stage and times to it; ``createTime``, ``stage`` and ``warnings`` are
-further details of a job. ``infer``, ``retry``, ``errors``, ``replay`` and the header ``Idempotency-Key``
-of create are this server's own, too.
+further details of a job, ``writeMode`` and ``replacedRows`` of one that replaces rows, ``revert`` and
+``restoredRows`` of one that is reverted. ``infer``, ``retry``, ``errors``, ``replay``, ``revert`` and the header
+``Idempotency-Key`` of create are this server's own, too.
 """
 
 from __future__ import annotations
@@ -174,6 +175,10 @@ def routes(
         )
         return {"jobId": str(imports.replay(request).id)}
 
+    def revert(call: _ImportCall) -> object:
+        _change(call, imports.revert)
+        return None
+
     def route(method: str, action: str, do: _Action, struct: str, operation: Operation) -> Route:
         def handle(call: Call) -> Reply:
             profile = MILVUS
@@ -226,6 +231,7 @@ def routes(
         route("POST", "errors", errors, "JobIDReq", docs.ERRORS),
         route("POST", "errors/download", download, "JobIDReq", docs.DOWNLOAD_ERRORS),
         route("POST", "replay", replay, "JobIDReq", docs.REPLAY),
+        route("POST", "revert", revert, "JobIDReq", docs.REVERT),
     )
 
 
@@ -274,7 +280,7 @@ def _job_id(call: _ImportCall) -> tuple[str, int]:
 
 
 def _change(call: _ImportCall, change: Callable[[str, int, Caller], object]) -> None:
-    """Commit, abort or retry the job of a call."""
+    """Commit, abort, retry or revert the job of a call."""
     text = call.fields.text("jobId")
     if text is not None and call.profile is MILVUS and not _NUMBER.match(text):
         raise InvalidParameter(f"invalid parameter[expected=int64 jobId][actual={text}]", job_id=text)

@@ -15,10 +15,13 @@ STATE_WORDS: Mapping[JobState, str] = dict.fromkeys(JobState, RUNNING) | {
     JobState.COMPLETED: COMPLETED,
     JobState.FAILED: FAILED,
     JobState.ABORTED: FAILED,
+    JobState.REVERTING: COMPLETED,
+    JobState.REVERTED: FAILED,
 }
 NO_REASON: Mapping[JobState, str] = {
     JobState.FAILED: "the import failed",
     JobState.ABORTED: "aborted by user",
+    JobState.REVERTED: "reverted by user",
 }
 
 
@@ -43,7 +46,7 @@ def progress(details: JobDetails) -> dict[str, Any]:
     return {
         "fileName": _common_path([object_path(file.name) for file in files]),
         "fileSize": sum(file.size for file in files),
-        "readyPercentage": _fraction(job.progress, done=job.state is JobState.COMPLETED),
+        "readyPercentage": _fraction(job.progress, done=STATE_WORDS[job.state] == COMPLETED),
         "completeTime": _time(job.finished_at),
         "errorMessage": job.reason or NO_REASON.get(job.state) if job.state in NO_REASON else None,
         "collectionName": job.collection,

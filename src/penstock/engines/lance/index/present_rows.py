@@ -23,7 +23,7 @@ def present_rows(dataset: LanceDataset, field: Field, rows: int) -> int:
 
 def _present_in(dataset: LanceDataset, fragment: LanceFragment, field: Field) -> int:
     metadata = fragment.metadata
-    key = (dataset.uri, field.name, f"{[file.path for file in metadata.files]} {metadata.deletion_file}")
+    key = (dataset.uri, field.name, f"{[file.path for file in metadata.files]} {fragment.deletion_file()}")
     count = _counts.get(key)
     if count is None:
         # A fragment that is older than the field has no file of it, and is counted without reading any.

@@ -57,6 +57,10 @@ class TableFiles(Protocol):
         """Replace a small file, durably and in one step: a reader sees the old content or the new."""
         ...
 
+    def create(self, name: str, content: bytes) -> None:
+        """Write a file of a new name, which is durable after :meth:`sync`."""
+        ...
+
     def delete(self, names: Iterable[str]) -> None:
         """Delete files. Idempotent."""
         ...
@@ -131,6 +135,11 @@ class LocalFiles:
         for path in reversed(missing):
             path.mkdir(exist_ok=True)
             _sync(path.parent)
+
+    def create(self, name: str, content: bytes) -> None:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
 
     def delete(self, names: Iterable[str]) -> None:
         emptied: set[Path] = set()
@@ -222,6 +231,9 @@ class ObjectFiles:
 
     def write(self, name: str, content: bytes) -> None:
         self._obstore.put(self._store, name, content, use_multipart=False)
+
+    def create(self, name: str, content: bytes) -> None:
+        self.write(name, content)
 
     def delete(self, names: Iterable[str]) -> None:
         for name in names:

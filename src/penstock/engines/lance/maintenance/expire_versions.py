@@ -96,10 +96,10 @@ def expire_versions(
             )
         if expiring == 0:
             return 0
-        remaining, expired = ReferencedFiles.of(dataset.checkout_version(versions[expiring])), ReferencedFiles()
-        for version in versions[:expiring]:
-            expired.add(dataset.checkout_version(version))
-        # A file that a version no longer references never comes back in a later one.
+        remaining, expired = ReferencedFiles(), ReferencedFiles()
+        for position, version in enumerate(versions):
+            # All that remain: a revert brings files back that the versions before it no longer reference.
+            (expired if position < expiring else remaining).add(dataset.checkout_version(version))
         names = table_files.names(expired.without(remaining).without(live))
         old = files.older_than("_transactions", min(age, least_age) if expiring > aged else age)
         names += [name for name in old if _read_version(name) < versions[expiring - 1]]

@@ -10,7 +10,7 @@ from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.maintenance.expire_versions import referenced_by
 from penstock.engines.lance.write.staging import file_sizes
 
-_DATA, _INDEXES = "data", "_indices"
+_DATA, _DELETIONS, _INDEXES = "data", "_deletions", "_indices"
 
 
 def orphans(store: TableRoot, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
@@ -18,10 +18,11 @@ def orphans(store: TableRoot, table: Table, known: Sequence[Staged], age: float)
     files = store.files(table.id)
     with translating_errors(doing, store.options):
         data = files.older_than(_DATA, age)
+        deletions = files.older_than(_DELETIONS, age)
         indexes = _whole_folders(files.older_than(_INDEXES, age), files.names(_INDEXES))
     for name in file_sizes(known):
         data.pop(name, None)
-    if not data and not indexes:
+    if not data and not deletions and not indexes:
         return None
     # Opened after the listing, so that it has what was published or built meanwhile.
     dataset = store.latest(table.id, doing)
@@ -29,6 +30,7 @@ def orphans(store: TableRoot, table: Table, known: Sequence[Staged], age: float)
         # Older versions may reference what a compaction or a new index took out of the newest.
         references = referenced_by(dataset)
     sizes_by_name = {name: size for name, size in data.items() if name not in references.data}
+    sizes_by_name |= {name: size for name, size in deletions.items() if name not in references.deletions}
     for folder, sizes in indexes.items():
         if folder not in references.indexes:
             sizes_by_name |= sizes

@@ -19,18 +19,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import lance
-from lance.dataset import LanceDataset, LanceOperation
-from lance.fragment import FragmentMetadata
+from lance.dataset import LanceDataset
 
+from penstock.domain.write_modes import APPEND, WriteMode, WriteOptions
 from penstock.engines.base import Published, Staged, Table
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
 from penstock.engines.lance.layout.errors import translating_errors
-from penstock.engines.lance.layout.manifest import highest_fragment_id
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
 from penstock.engines.lance.maintenance.damage import refuse_damaged
 from penstock.engines.lance.write.add_field import with_defaults
-from penstock.engines.lance.write.commit import retry_conflicts
+from penstock.engines.lance.write.commit import commit_fragments, properties_after, retry_conflicts
+from penstock.engines.lance.write.deletions import DeletionWriter
+from penstock.engines.lance.write.replace import NewRows, with_new_rows
 from penstock.engines.lance.write.staging import file_sizes, fragments
 from penstock.errors import JobWithdrawn, StorageError, TableDamaged, Transient
 
@@ -38,15 +38,22 @@ _WITHDRAWN = "withdrawn"
 """Transaction property that names a withdrawn job."""
 
 
-def publish(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
+def publish(
+    store: TableRoot,
+    table: Table,
+    job_id: int,
+    epoch: int,
+    staged: Sequence[Staged],
+    options: WriteOptions = APPEND,
+) -> Published:
     doing = f"publishing job {job_id}"
-    rows = sum(split.rows for split in staged)
-    if rows == 0:
+    if sum(split.rows for split in staged) == 0:
         return Published(version=int(store.latest(table.id, doing).version), rows=0)
     dataset = store.latest(table.id, doing)
     try:
         with translating_errors(doing, store.options):
-            published = _find_by_transaction(dataset, job_id, table.version) or _find_by_rows(dataset, job_id)
+            published = _find_by_transaction(dataset, job_id, table.version, options)
+            published = published or _find_by_rows(dataset, job_id, options)
     except StorageError as error:
         if not isinstance(error, Transient):
             refuse_damaged(store, table)  # names the file
@@ -54,8 +61,10 @@ def publish(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Seq
     if published is None:
         with translating_errors(doing, store.options):
             _check_files(store, table, staged)
-        added = fragments(staged)
-        published = retry_conflicts(_attempt, store, table, job_id, epoch, added, rows, doing, int(dataset.version))
+            new_rows = NewRows.of(store, table, fragments(staged), options)
+        published = retry_conflicts(
+            _attempt, store, table, job_id, epoch, new_rows, options, doing, int(dataset.version)
+        )
     with translating_errors(doing, store.options):
         store.sync_version(table.id, published.version)
     return published
@@ -66,37 +75,41 @@ def _attempt(
     table: Table,
     job_id: int,
     epoch: int,
-    added: Sequence[FragmentMetadata],
-    rows: int,
+    new_rows: NewRows,
+    options: WriteOptions,
     doing: str,
     absent_until: int,
 ) -> Published:
     """Commit on top of the newest version; ``absent_until`` is up to which the job is known to be absent."""
     dataset = store.latest(table.id, doing)
+    writer = DeletionWriter(store, table.id, int(dataset.version))
     with translating_errors(doing, store.options):
-        published = _find_by_transaction(dataset, job_id, absent_until)
+        published = _find_by_transaction(dataset, job_id, absent_until, options)
         if published is not None:
             return published
-        complete = with_defaults(store, table, dataset, added)
-    transaction = lance.Transaction(
-        read_version=int(dataset.version),
-        operation=_with_fragments(dataset, complete),
-        transaction_properties={"job": str(job_id), "epoch": str(epoch)},
-    )
+        with_defaults(store, table, dataset, new_rows.fragments)
     try:
         with translating_errors(doing, store.options):
-            committed = LanceDataset.commit(
-                store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
-            )
+            # What is replaced depends on the version: it is computed again for each.
+            complete, replaced = with_new_rows(store, table, dataset, new_rows, options, writer)
+            writer.sync()
+            properties = {
+                "job": str(job_id),
+                "epoch": str(epoch),
+                "rows": str(new_rows.rows),
+                "replaced": str(replaced),
+            }
+            version = commit_fragments(store, table.id, dataset, complete, properties)
     except StorageError:
         # The commit may have succeeded although its response was lost.
         dataset = store.latest(table.id, doing)
         with translating_errors(doing, store.options):
-            published = _find_by_transaction(dataset, job_id, absent_until)
-        if published is not None:
-            return published
+            published = _find_by_transaction(dataset, job_id, absent_until, options)
+            if published is not None:
+                return published
+            writer.discard()
         raise
-    return Published(version=int(committed.version), rows=rows)
+    return Published(version=version, rows=new_rows.rows, replaced=replaced)
 
 
 def withdraw(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
@@ -114,17 +127,11 @@ def _withdraw_once(
         for version in range(min(table.version, newest), newest + 1):
             # In newer versions a compaction may have joined the job's files with others.
             if names & _data_files(dataset, table, version):
-                return Published(version=newest, rows=sum(split.rows for split in staged))
-    transaction = lance.Transaction(
-        read_version=int(dataset.version),
-        operation=_with_fragments(dataset, []),
-        transaction_properties={_WITHDRAWN: str(job_id), "epoch": str(epoch)},
-    )
-    with translating_errors(doing, store.options):
-        committed = LanceDataset.commit(
-            store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
+                return Published(version=newest, rows=sum(split.rows for split in staged), replaced=None)
+        unchanged = [fragment.metadata for fragment in dataset.get_fragments()]
+        version = commit_fragments(
+            store, table.id, dataset, unchanged, {_WITHDRAWN: str(job_id), "epoch": str(epoch)}
         )
-        version = int(committed.version)
         store.sync_version(table.id, version)
     return version
 
@@ -142,40 +149,36 @@ def _data_files(dataset: LanceDataset, table: Table, version: int) -> set[str]:
     return {f"data/{file.path}" for fragment in snapshot.get_fragments() for file in fragment.data_files()}
 
 
-def _with_fragments(dataset: LanceDataset, added: Sequence[FragmentMetadata]) -> LanceOperation.Merge:
-    present = [fragment.metadata for fragment in dataset.get_fragments()]
-    next_id = highest_fragment_id(dataset) + 1
-    for offset, new_fragment in enumerate(added):
-        new_fragment.id = next_id + offset
-    return LanceOperation.Merge([*present, *added], dataset.lance_schema)
+def _find_by_transaction(dataset: LanceDataset, job_id: int, after: int, options: WriteOptions) -> Published | None:
+    """Find the job in the transactions of versions later than ``after``, by their properties.
 
-
-def _find_by_transaction(dataset: LanceDataset, job_id: int, after: int) -> Published | None:
-    """Find the job in the transactions of versions later than ``after``, by their properties."""
+    This holds whatever became of its rows since: while a job is between its intent and its commit no version expires.
+    """
     complete = True
-    for version in range(int(dataset.version), after, -1):
-        try:
-            transaction = dataset.read_transaction(version)
-        except OSError:
-            return _find_by_rows(dataset, job_id)  # this version was cleaned up already
-        except TypeError:
-            complete = False  # a compaction that remapped indexes: Lance 14 can write its transaction, not read it
-            continue
-        properties = (transaction.transaction_properties if transaction else None) or {}
-        if properties.get("job") == str(job_id):
-            return Published(version=version, rows=_count_rows(dataset, job_id))
-        if properties.get(_WITHDRAWN) == str(job_id):
-            raise JobWithdrawn(
-                f"The intent of job {job_id} was withdrawn because its table could not be read. Retry the job",
-                job_id=job_id,
-            )
-    return None if complete else _find_by_rows(dataset, job_id)
+    try:
+        for version, properties in properties_after(dataset, after):
+            if properties is None:
+                complete = False
+                continue
+            if properties.get("job") == str(job_id):
+                return Published(version=version, rows=int(properties["rows"]), replaced=int(properties["replaced"]))
+            if properties.get(_WITHDRAWN) == str(job_id):
+                raise JobWithdrawn(
+                    f"The intent of job {job_id} was withdrawn because its table could not be read. Retry the job",
+                    job_id=job_id,
+                )
+    except OSError:
+        complete = False  # this version was cleaned up already
+    return None if complete else _find_by_rows(dataset, job_id, options)
 
 
-def _find_by_rows(dataset: LanceDataset, job_id: int) -> Published | None:
+def _find_by_rows(dataset: LanceDataset, job_id: int, options: WriteOptions) -> Published | None:
     """Find the job by its rows: 5 ms per million rows, right also where compaction and cleanup took the history."""
     rows = _count_rows(dataset, job_id)
-    return Published(version=int(dataset.version), rows=rows) if rows else None
+    if not rows:
+        return None
+    replaced = 0 if options.mode is WriteMode.APPEND else None
+    return Published(version=int(dataset.version), rows=rows, replaced=replaced)
 
 
 def _count_rows(dataset: LanceDataset, job_id: int) -> int:

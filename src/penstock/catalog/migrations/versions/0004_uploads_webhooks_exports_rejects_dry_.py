@@ -1,4 +1,4 @@
-"""uploads webhooks exports rejects and dry runs
+"""uploads webhooks exports rejects dry runs and reverts
 
 Revision ID: 0004
 Revises: 0003
@@ -163,6 +163,9 @@ def upgrade() -> None:
         )
 
     with op.batch_alter_table("job", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("published_version", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("replaced_rows", sa.BigInteger(), server_default=sa.text("0"), nullable=True))
+        batch_op.add_column(sa.Column("restored_rows", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
         batch_op.add_column(sa.Column("verification", sa.JSON(none_as_null=True), nullable=True))
         batch_op.add_column(sa.Column("rejected_rows", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
         batch_op.add_column(sa.Column("skipped_files", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
@@ -177,6 +180,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("reject_bytes > 0"),
             postgresql_where=sa.text("reject_bytes > 0"),
+        )
+        batch_op.create_index(
+            "ix_job_replaced",
+            ["collection_id", "published_version"],
+            unique=False,
+            sqlite_where=sa.text("replaced_rows IS NOT 0"),
+            postgresql_where=sa.text("replaced_rows IS DISTINCT FROM 0"),
         )
 
     with op.batch_alter_table("job_file", schema=None) as batch_op:
