@@ -222,6 +222,22 @@ def test_a_job_is_committed_and_another_aborted(page: Page, world: World) -> Non
     expect(page.get_by_role("heading", level=1)).to_contain_text("Aborted", timeout=MILLIS)
 
 
+def test_a_completed_job_is_reverted_by_the_name_of_its_collection(page: Page, world: World) -> None:
+    file = write_rows(world.server.import_root / "reverted.jsonl", 5, 8000)
+    with world.server.client(api_key=world.key) as client:
+        job = client.imports.create("docs", [file])
+        client.imports.wait(job)
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_role("link", name="Revert").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Removes 5 rows of docs that this job brought")
+    dialog.get_by_label("Type docs to revert").fill("docs")
+    dialog.get_by_role("button", name="Revert").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Reverted", timeout=MILLIS)
+    page.goto("/collections/default/docs?filter=id+%3D%3D+8003")
+    expect(page.get_by_role("heading", name="No row matches")).to_be_visible()
+
+
 def test_rejected_rows_are_shown_downloaded_and_replayed(page: Page, world: World) -> None:
     file = write_rows(world.server.import_root / "partly.jsonl", 10, 5000, title=7)
     with world.server.client(api_key=world.key) as client:

@@ -12,7 +12,7 @@ import orjson
 from penstock.domain.access import Role
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState
 from penstock.domain.parse_int import number_of_digits
-from penstock.errors import JobNotFound
+from penstock.errors import InvalidParameter, JobNotFound
 from penstock.imports.rejections import ErrorGroup, ErrorPage
 from penstock.imports.requests import JobDetails, ReplayImport, StoreCredentials
 from penstock.web.commands import Copies, command, copies
@@ -39,6 +39,7 @@ class Action:
     is_destructive: bool = False
     needs_keys: bool = False
     takes_files: bool = False
+    asks_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +125,17 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
     def retry(visit: Visit, job_id: int) -> object:
         return imports.retry(visit.cluster.id, job_id, _keys(visit), visit.caller)
 
+    def revert(visit: Visit, job_id: int) -> object:
+        job = imports.get(visit.cluster.id, job_id, visit.caller).job
+        if visit.form.get("name") != job.collection:
+            raise InvalidParameter(f"type the collection's name, {job.collection}, to revert the job", name="name")
+        return imports.revert(visit.cluster.id, job_id, visit.caller)
+
     changes: Mapping[str, Callable[[Visit, int], object]] = {
         "abort": lambda visit, job_id: imports.abort(visit.cluster.id, job_id, visit.caller),
         "commit": lambda visit, job_id: imports.commit(visit.cluster.id, job_id, visit.caller),
         "retry": retry,
+        "revert": revert,
     }
     return (
         PageRoute(method="GET", path="/jobs/{job}", handler=show, action="import.describe", read_only=True),
@@ -204,7 +212,24 @@ def _actions(shown: JobView) -> Sequence[Action]:
             "is kept where its files are unchanged."
         )
         return (Action("retry", "Retry", text, needs_keys=job.has_credentials),)
-    if job.state is JobState.COMPLETED and (job.rejected_rows or job.skipped_files):
+    if job.state is JobState.COMPLETED and not job.is_dry_run:
+        return (*_replays(job), _revert(job))
+    if shown.is_live and not job.state.is_committed:
+        staged = f" Deletes the {rows} read so far." if job.rows else ""
+        return (Action("abort", "Abort", f"Ends the job at {shown.percent} %.{staged} None was visible.", True),)
+    return ()
+
+
+def _revert(job: ImportJob) -> Action:
+    text = f"Removes {plural(job.rows, 'row')} of {job.collection} that this job brought"
+    if job.replaced_rows:
+        text += f", and brings back the {plural(job.replaced_rows, 'row')} that they replaced"
+    return Action("revert", "Revert", f"{text}, all at once.", True, asks_name=True)
+
+
+def _replays(job: ImportJob) -> Sequence[Action]:
+    """Replay, for a job that has left out something."""
+    if job.rejected_rows or job.skipped_files:
         left_out = [
             *([plural(job.rejected_rows, "rejected row")] if job.rejected_rows else []),
             *([plural(job.skipped_files, "skipped file")] if job.skipped_files else []),
@@ -215,9 +240,6 @@ def _actions(shown: JobView) -> Sequence[Action]:
             "own files, of which those with rejected rows must not have changed"
         )
         return (Action("replay", "Replay", f"{text}.", needs_keys=job.has_credentials, takes_files=True),)
-    if shown.is_live and not job.state.is_committed:
-        staged = f" Deletes the {rows} read so far." if job.rows else ""
-        return (Action("abort", "Abort", f"Ends the job at {shown.percent} %.{staged} None was visible.", True),)
     return ()
 
 
@@ -226,7 +248,7 @@ def _action_named(job: ImportJob, verb: str) -> Action:
     for action in _actions(view(job)):
         if action.verb == verb:
             return action
-    if verb in ("abort", "commit", "retry", "replay"):
+    if verb in ("abort", "commit", "retry", "replay", "revert"):
         text = f"The job is {view(job).state.word.lower()} now. The server says whether that is possible."
         return Action(verb, verb.capitalize(), text)
     raise JobNotFound(f"a job has no page {verb[:40]!r}", job_id=job.id)

@@ -24,13 +24,14 @@ _MAX_COLLECTIONS = 500
 STATE_FILTERS: Mapping[str, tuple[str, Sequence[JobState]]] = {
     "running": (
         "Running",
-        (JobState.PLANNING, JobState.IMPORTING, JobState.COMMITTING, JobState.INDEXING),
+        (JobState.PLANNING, JobState.IMPORTING, JobState.COMMITTING, JobState.INDEXING, JobState.REVERTING),
     ),
     "pending": ("Pending", (JobState.PENDING,)),
     "uncommitted": ("Waiting to commit", (JobState.UNCOMMITTED,)),
     "completed": ("Completed", (JobState.COMPLETED,)),
     "failed": ("Failed", (JobState.FAILED,)),
     "aborted": ("Aborted", (JobState.ABORTED,)),
+    "reverted": ("Reverted", (JobState.REVERTED,)),
 }
 _CLI_STATES = {
     "running": "Importing",

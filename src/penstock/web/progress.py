@@ -47,7 +47,7 @@ def view(job: ImportJob, now: datetime | None = None) -> JobView:
         STATES[job.state].kind == "running" and (took or 0) >= _LEAST_SECONDS
     )
     rate = job.rows / took if took and job.rows and is_timed else None
-    percent = 100 if job.state is JobState.COMPLETED else min(job.progress, 99)
+    percent = 100 if job.state in (JobState.COMPLETED, JobState.REVERTED) else min(job.progress, 99)
     state = STATES[job.state]
     left = _left(took, percent) if state.kind == "running" else ""
     return JobView(job=job, state=state, percent=percent, took=took, rate=rate, left=left)

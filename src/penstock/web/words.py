@@ -33,6 +33,8 @@ STATES: Mapping[JobState, StateView] = {
     JobState.COMPLETED: StateView("Completed", "✓", "completed"),
     JobState.FAILED: StateView("Failed", "▲", "failed"),
     JobState.ABORTED: StateView("Aborted", "■", "aborted"),
+    JobState.REVERTING: StateView("Reverting", "●", "running"),
+    JobState.REVERTED: StateView("Reverted", "↩", "reverted"),
 }
 
 
