@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from penstock.domain.access import ANONYMOUS, Caller, Grant, Role
@@ -30,14 +31,16 @@ from penstock.inference.infer import InferOptions
 from penstock.inference.inferred import InferredSchema
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER
+from tests.support.s3 import S3Server
+from tests.support.web_server import LOOPBACK, web_server
 from tests.support.worlds import World
 
 ROW = b'{"id": 1, "v": [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], "t": "a"}\n'
 
 
-def infer(world: World, *groups: Sequence[str], **request: Any) -> InferredSchema:
+def infer(world: World, *groups: Sequence[str], roots: ImportRoots | None = None, **request: Any) -> InferredSchema:
     values: dict[str, Any] = {"cluster_id": CLUSTER, "groups": groups, "caller": ANONYMOUS} | request
-    roots = ImportRoots([str(world.files)])
+    roots = roots or ImportRoots([str(world.files)])
     return SchemaInference(world.catalog, roots, world.settings, world.scheduler.runner_of).infer(
         InferSchema(**values)
     )
@@ -164,3 +167,32 @@ def test_busy_workers_and_the_limit_of_an_org(world: World) -> None:
     assert [type(error) for error in errors] == [SourceUnavailable] * MAX_PER_ORG
     assert "the workers are busy" in str(errors[0])
     assert stuck.cancelled == MAX_PER_ORG
+
+
+def test_files_of_an_object_store_and_a_web_server(world: World, s3: S3Server) -> None:
+    bucket = s3.make_bucket()
+    for number in range(3):
+        s3.put(bucket, f"rows/{number}.jsonl", ROW.replace(b"1", str(number).encode(), 1))
+    with web_server() as web:
+        web.files["/a.jsonl"] = ROW
+        roots = ImportRoots([f"s3://{bucket}", f"{web.url}/"], {**s3.stores, **LOOPBACK})
+        for path in (f"s3://{bucket}/rows/", f"s3://{bucket}/rows/*.jsonl", f"{web.url}/a.jsonl"):
+            inferred = infer(world, [path], roots=roots)
+            assert [field.name for field in inferred.schema] == ["id", "v", "t"]
+            assert inferred.is_complete
+
+
+def test_a_large_file_is_read_at_its_beginning_only(world: World) -> None:
+    path = world.files / "large.jsonl"
+    with path.open("wb") as file:
+        file.write(ROW * 2000)
+        file.truncate(10 << 30)  # without taking the room on the disk
+    began = process_bytes_read()
+    inferred = infer(world, ["large.jsonl"])
+    assert (inferred.rows, inferred.is_complete) == (1000, False)
+    assert process_bytes_read() - began < 16 << 20
+
+
+def process_bytes_read() -> int:
+    """Bytes that this process, whose thread samples here, has read so far, also from the page cache."""
+    return psutil.Process().io_counters().read_chars
