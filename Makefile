@@ -8,7 +8,7 @@ PYTHON_CODE := src tests benchmarks demo docs
 QUICK_TESTS := tests/domain tests/filters tests/settings tests/validation tests/wire/test_decoding.py tests/test_errors.py \
 	tests/test_glossary.py
 
-.PHONY: install demo quick test test-all chaos attack fuzz audit check format docs bench migration assets screenshots lock clean
+.PHONY: install demo quick test test-all test-newest chaos attack fuzz audit dist site check format docs bench migration assets screenshots lock clean
 
 install: $(VENV)/.installed
 
@@ -36,6 +36,10 @@ test-all: install
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --sort=cover
 
+# Client, wire and readers on the newest supported Python of this machine.
+test-newest: install
+	$(BIN)/python -m tests.support.newest
+
 # Two hundred kills of servers and workers on each catalog; CHAOS_SEED=7 makes another run, and the same one again.
 CHAOS_SEED ?= 1
 chaos: install
@@ -57,7 +61,11 @@ fuzz: install
 audit: install
 	$(BIN)/python -m tests.support.advisories
 
-# The figures of the README; half an hour of full load. BENCH="--only parquet-768 json-768" measures these sections
+# Build and check the sdist and the wheel, with bills of materials, into dist/. Nothing is uploaded.
+dist: install
+	$(BIN)/python -m tests.support.distributions
+
+# The figures of docs/benchmarks.md; half an hour of full load. BENCH="--only parquet-768 json-768" measures these sections
 # only, BENCH=--quick shows in minutes that all of it runs.
 bench: install
 	$(BIN)/python -m benchmarks.peers $(BENCH)
@@ -88,10 +96,13 @@ screenshots: install
 # The locks of the base package and of the server have the versions that development has.
 lock:
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" requirements/tools.in --output-file requirements/tools.txt
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --all-extras --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --constraint requirements/dev.txt --output-file requirements/base.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --constraint requirements/dev.txt --extra server --output-file requirements/server.txt
-	for each in requirements/audit.in benchmarks/environments/*.in tests/clients/*.in tests/fuzz/*.in tests/server/http/uvicorn/*.in; do \
+	for group in audit dist site; do \
+		$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --group $$group --output-file requirements/$$group.txt || exit 1; \
+	done
+	for each in benchmarks/environments/*.in tests/clients/*.in tests/fuzz/*.in tests/server/http/uvicorn/*.in; do \
 		$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" $$each --output-file $${each%.in}.txt || exit 1; \
 	done
 
@@ -110,6 +121,10 @@ format: install
 # docs/settings.md and the other pages that are made from tables in the code.
 docs: install
 	$(BIN)/python -m docs.generate
+
+# The documentation as a site, into site/VERSION; broken links and anchors end it.
+site: docs
+	$(BIN)/python -m docs.site
 
 clean:
 	rm -rf $(VENV) .cache

@@ -41,7 +41,7 @@ from penstock.wire.zilliz_v1.errors import UNAVAILABLE as V1_UNAVAILABLE
 __all__ = ["PAGES", "SERVER_COMMANDS", "all_commands", "all_error_classes", "all_routes"]
 
 FOLDER = Path(__file__).parent
-SERVER_COMMANDS = frozenset({"penstock serve", "penstock doctor"})
+SERVER_COMMANDS = frozenset({"penstock backup", "penstock doctor", "penstock restore", "penstock serve"})
 """Their options are the settings."""
 CONNECTING = ("url", "api_key", "database", "profile")
 ADMINISTERING = ("config", *CATALOG_SETTINGS)

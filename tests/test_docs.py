@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import metadata
 from pathlib import Path
@@ -18,7 +20,9 @@ from docs.error_meanings import MEANINGS
 from penstock.cli.main import cli
 from penstock.settings import settings_table
 from penstock.version import DISTRIBUTION
-from tests.support.servers import RunningServer
+from tests.support.pages import has_server, read_blocks, run_page
+from tests.support.s3 import S3Server
+from tests.support.servers import RunningServer, running_server
 
 ROOT = Path(__file__).parents[1]
 AT_THE_TOP = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
@@ -29,6 +33,10 @@ FOLDERS = ("src", "tests", "docs", "benchmarks", "demo", "requirements")
 PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[^`\s*<>]*)`")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)")
+
+
+RUN = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+"""Pages whose code blocks run, see tests/support/pages.py. How-to pages that start no server share one."""
 
 
 def page_id(path: Path) -> str:
@@ -127,6 +135,52 @@ def command_lines(page: Path) -> Iterator[str]:
             inside = not inside
         elif inside and line.startswith("penstock "):
             yield line
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(tmp_path_factory.mktemp("pages"), forked=True) as server:
+        yield server
+
+
+@pytest.mark.parametrize("page", [page for page in RUN if not has_server(page)], ids=page_id)
+def test_code_blocks_run(page: Path, shared_server: RunningServer) -> None:
+    folder = shared_server.import_root / page.stem
+    folder.mkdir()
+    port = int(shared_server.url.rpartition(":")[2])
+    run_page(page, folder, port, Path(sys.executable).parent)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=() if page.name == "tutorial.md" else pytest.mark.slow, id=page_id(page))
+        for page in RUN
+        if has_server(page)
+    ],
+)
+def test_code_blocks_run_with_a_server_of_the_page(page: Path, tmp_path: Path, s3: S3Server) -> None:
+    (tmp_path / "files").mkdir()
+    if "my-bucket" in page.read_text(encoding="utf-8"):
+        s3.make_bucket("my-bucket")
+        s3.put("my-bucket", "vectors/a.jsonl", b'{"id": 1, "vector": [1, 2, 3, 4]}')
+        s3.put("my-bucket", "vectors/night/b.jsonl", b'{"id": 2, "vector": [1, 2, 3, 4]}')
+    keys = {"AWS_ENDPOINT_URL": s3.endpoint, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a"}
+    environment = {**keys, "AWS_SECRET_ACCESS_KEY": "b", "AWS_ALLOW_HTTP": "true"}
+    run_page(page, tmp_path, free_port(), Path(sys.executable).parent, environment)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("page", RUN, ids=page_id)
+def test_code_blocks_have_a_language(page: Path) -> None:
+    """One that runs, or one of text and configuration, which does not."""
+    languages = {block.language for block in read_blocks(page)}
+    assert languages <= {"sh", "python", "text", "toml", "yaml"}
 
 
 FOREIGN = re.compile(

@@ -4,7 +4,7 @@
     python -m benchmarks.peers --list                # the sections
     python -m benchmarks.peers --only parquet-768    # one section, put into the results in place of the older one
     python -m benchmarks.peers --quick               # a tenth of the rows, one pair, kept apart: to see that it runs
-    python -m benchmarks.peers --readme              # measure nothing, put what was measured into README.md
+    python -m benchmarks.peers --readme              # measure nothing, put what was measured into docs/benchmarks.md
     python -m benchmarks.peers --machine machine-2   # keep the results of another machine beside those of the first
 
 Writes ``peers.json``, ``peers.md`` and charts into ``benchmarks/results/MACHINE``. Files, environments and what is
@@ -55,11 +55,11 @@ def main() -> None:
         sys.exit(f"there are no results in {folder} yet")
     (folder / "peers.md").write_text(report_text(results))
     draw_charts(results, folder)
-    readme = ROOT / "README.md"
-    # A README that shows results shows the newest.
+    readme = ROOT / "docs" / "benchmarks.md"
+    # A page that shows results shows the newest.
     if options.readme or (folder.parent == RESULTS and BEGIN in readme.read_text()):
         machines, reports = read_machines(RESULTS), read_reports(RESULTS)
-        readme.write_text(with_results(readme.read_text(), machines, reports, RESULTS.relative_to(ROOT)))
+        readme.write_text(with_results(readme.read_text(), machines, reports, Path("..") / RESULTS.relative_to(ROOT)))
     _tell(f"see {folder / 'peers.md'}")
 
 
@@ -74,7 +74,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--machine", default="machine-1", metavar="LABEL", help="whose results these are (machine-1)")
     parser.add_argument("--keep-tables", action="store_true", help="keep every table until its section ends")
     parser.add_argument("--results", type=Path, help="folder for the results")
-    parser.add_argument("--readme", action="store_true", help="measure nothing; write README.md from the results")
+    parser.add_argument(
+        "--readme", action="store_true", help="measure nothing; write docs/benchmarks.md from the results"
+    )
     return parser.parse_args()
 
 

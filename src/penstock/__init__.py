@@ -58,6 +58,7 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("penstock.version").package_version()
     if name in _HOMES:
+        import_module("penstock_import").warn_of_collision()
         return getattr(import_module(f"penstock.sdk.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'penstock' has no attribute {name!r}")
 

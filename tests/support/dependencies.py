@@ -126,7 +126,8 @@ def _with_needs(names: Sequence[str]) -> Iterator[Distribution]:
 
 def audit(root: Path = ROOT) -> list[str]:
     """All that is wrong; empty where nothing is."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pyproject = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    project, groups = pyproject["project"], pyproject["dependency-groups"]
     extras = project["optional-dependencies"]
     told: list[str] = []
     locks: dict[Path, Pins] = {}
@@ -144,8 +145,11 @@ def audit(root: Path = ROOT) -> list[str]:
                 for each in unmet([x for x in lines if x[:1] not in ("", "#", "-")], locks[lock])
             ]
     dev = locks[Path("requirements/dev.txt")]
-    needed = [*project["dependencies"], *(each for extra in extras if extra != "dev" for each in extras[extra])]
-    told += [f"requirements/dev.txt: {each}: make lock" for each in unmet([*needed, *extras["dev"]], dev)]
+    needed = [*project["dependencies"], *(each for extra in extras for each in extras[extra])]
+    told += [f"requirements/dev.txt: {each}: make lock" for each in unmet(needed, dev)]
+    for group, requirements in groups.items():
+        lock = Path(f"requirements/{group}.txt")
+        told += [f"{lock}: {each}: make lock" for each in unmet(requirements, locks[lock])]
     for installed, requirements in (
         ("base", project["dependencies"]),
         ("server", [*project["dependencies"], *extras["server"]]),

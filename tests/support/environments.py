@@ -16,20 +16,21 @@ __all__ = ["environment_python", "node_modules"]
 BUILD_SECONDS = 600
 
 
-def environment_python(lock: Path, home: Path) -> Path:
+def environment_python(lock: Path, home: Path, *, interpreter: Path | None = None) -> Path:
     """The interpreter of the environment in folder ``home`` that holds what ``lock`` lists, made if need be.
 
-    An environment is made again when its lock file or the Python release changes. Processes that run side by side
-    wait for the one that builds.
+    ``interpreter`` is of the release to make it for; that of this process by default. An environment is made again
+    when its lock file or the Python release changes. Processes that run side by side wait for the one that builds.
 
     Raises:
         RuntimeError: a package can't be had; the message holds what the installer printed.
     """
-    stamp = hashlib.sha256(f"{sys.version}\n{lock.read_text()}".encode()).hexdigest()
+    version = sys.version if interpreter is None else str(interpreter)
+    stamp = hashlib.sha256(f"{version}\n{lock.read_text()}".encode()).hexdigest()
     with _locked(home.with_name(f"{home.name}.lock")):
         if _read(home / "stamp") != stamp:
             shutil.rmtree(home, ignore_errors=True)
-            _uv("venv", "--quiet", "--python", sys.executable, str(home))
+            _uv("venv", "--quiet", "--python", str(interpreter or sys.executable), str(home))
             _uv("pip", "sync", "--quiet", "--require-hashes", "--python", str(home / "bin" / "python"), str(lock))
             (home / "stamp").write_text(stamp)
     return home / "bin" / "python"

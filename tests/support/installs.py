@@ -53,11 +53,11 @@ def build_wheel(folder: Path) -> Path:
     return wheel
 
 
-def install(wheel: Path, lock: Path, home: Path) -> Installation:
-    """Make an environment in ``home`` of what ``lock`` pins, and the wheel."""
+def install(wheel: Path, lock: Path, home: Path, interpreter: Path = Path(sys.executable)) -> Installation:
+    """Make an environment in ``home`` of what ``lock`` pins, and the wheel, for the release of an interpreter."""
     uv = str(Path(sys.executable).with_name("uv"))
     python = str(home / "bin" / "python")
-    _run(sys.executable, "-m", "venv", str(home))
+    _run(str(interpreter), "-m", "venv", str(home))
     _run(uv, "pip", "install", "--quiet", "--require-hashes", "--python", python, "--requirements", str(lock))
     _run(uv, "pip", "install", "--quiet", "--no-deps", "--offline", "--python", python, str(wheel))
     return Installation(home)

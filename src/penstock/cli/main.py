@@ -41,6 +41,8 @@ class LazyCommand:
 COMMANDS: Mapping[str, LazyCommand] = {
     "serve": LazyCommand("serve:serve", "Run the server.", needs_server=True),
     "doctor": LazyCommand("doctor:doctor", "Check the installation of a server.", needs_server=True),
+    "backup": LazyCommand("backup:backup", "Back up a server into a folder.", needs_server=True),
+    "restore": LazyCommand("backup:restore", "Restore a backup into a new data dir.", needs_server=True),
     "keys": LazyCommand("keys:keys", "Create, list and revoke API keys.", needs_server=True),
     "users": LazyCommand("users:users", "Create, list and drop users, and grant them roles.", needs_server=True),
     "audit": LazyCommand("audit:audit", "Print the audit log.", needs_server=True),

@@ -73,7 +73,9 @@ def port_server(services: Services, calls: Calls) -> Iterator[PortServer]:
     settings = services.settings
     app = create_app(services, calls)
     if not settings.grpc or settings.role == "worker":
-        yield PortServer(_config(settings, app, BoundedProtocol), None, services.end_streams)
+        server = PortServer(_config(settings, app, BoundedProtocol), None, services.end_streams)
+        app.state.is_stopping = lambda: server.should_exit
+        yield server
         return
     # They are not loaded where they aren't needed: they take 20 MiB.
     from penstock.server.grpc.create import grpc_server
@@ -83,7 +85,9 @@ def port_server(services: Services, calls: Calls) -> Iterator[PortServer]:
         config = _config(settings, app, partial(FirstBytesProtocol, relay=relay))
         if config.ssl is not None:
             config.ssl.set_alpn_protocols(_ALPN_PROTOCOLS)
-        yield PortServer(config, grpc, services.end_streams)
+        server = PortServer(config, grpc, services.end_streams)
+        app.state.is_stopping = lambda: server.should_exit
+        yield server
 
 
 def _config(settings: Settings, app: ASGIApp, make_protocol: Callable[..., asyncio.Protocol]) -> uvicorn.Config:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,6 +169,40 @@ def test_healthz(client: httpx.Client, tmp_path: Path) -> None:
         reply = httpx.get(f"{address}/healthz")
     assert reply.status_code == 503
     assert reply.json() == {"status": "unavailable", "reason": "the catalog is away"}
+
+
+def test_a_process_that_lives_and_cannot_work(tmp_path: Path) -> None:
+    with make_services(tmp_path, problem=lambda: "the catalog is away") as services, http_server(services) as address:
+        alive, ready = httpx.get(f"{address}/livez"), httpx.get(f"{address}/readyz")
+    assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
+    assert (ready.status_code, ready.json()) == (503, {"status": "unavailable", "reason": "the catalog is away"})
+
+
+def test_a_server_that_stops_is_not_ready(tmp_path: Path) -> None:
+    with make_services(tmp_path) as services, closing(Calls(services.authentication, threads=1, timeout=5)) as calls:
+        app = create_app(services, calls)
+
+        async def statuses() -> list[tuple[int, str]]:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+                replies = [await client.get(path) for path in ("/readyz", "/healthz", "/livez")]
+            return [(reply.status_code, reply.json()["status"]) for reply in replies]
+
+        assert asyncio.run(statuses()) == [(200, "ready"), (200, "ready"), (200, "alive")]
+        app.state.is_stopping = lambda: True
+        assert asyncio.run(statuses()) == [(503, "stopping"), (200, "ready"), (200, "alive")]
+
+
+def test_polls_are_not_in_the_log(client: httpx.Client) -> None:
+    """At its default level, info: a poll that fails is there."""
+    with structlog.testing.capture_logs() as logs:
+        client.post(f"{V2}/list", json={})
+        client.get("/livez")
+        client.get("/readyz")
+        client.post(f"{V2}/describe", json={"jobId": "1"})
+        client.post(f"{V2}/create", json=CREATE)
+    levels = [(line["path"], line["log_level"]) for line in logs if line["event"] == "request"]
+    expected = [(f"{V2}/list", "debug"), ("/livez", "debug"), ("/readyz", "debug")]
+    assert levels == [*expected, (f"{V2}/describe", "info"), (f"{V2}/create", "info")]
 
 
 def test_metrics(client: httpx.Client) -> None:

@@ -32,7 +32,10 @@ from penstock.wire.http import Route
 from penstock.wire.milvus.errors import status_of
 
 PLAIN_ROUTES = {
-    "/healthz": "Readiness: 200, or 503, with the reason while authentication is off. "
+    "/livez": "Liveness: 200 while the process answers at all, whatever its catalog and store do",
+    "/readyz": "Readiness: 200 if the server can take work: catalog reachable, store writable, not stopping; else "
+    "503, with the reason while authentication is off",
+    "/healthz": "State: 200, or 503, with the reason while authentication is off. "
     "With a full disk, when only reads are served, the status is `read-only`",
     "/metrics": "Metrics in the Prometheus text format; requires read access to the server's own cluster",
     "/": "The page for people: jobs, collections, imports, administration",
@@ -82,16 +85,30 @@ def _dialects(routes: tuple[Route, ...], calls: Calls, max_body_bytes: int) -> l
 def _own_routes(services: Services, routes: tuple[Route, ...], calls: Calls) -> list[BaseRoute]:
     document = orjson.dumps(openapi_document(routes, PLAIN_ROUTES))
 
+    def unavailable(status: str, problem: str) -> Response:
+        health = {"status": status}
+        _log.warning("health.unavailable", reason=problem)
+        if not services.authentication.is_enabled_cached:  # it may name hosts and folders
+            health["reason"] = problem
+        return Response(orjson.dumps(health), 503, media_type="application/json")
+
     def healthz(_: Request) -> Response:
         problem = services.problem()
-        health = {"status": "ready"}
-        if problem is not None:
-            health = {"status": "read-only" if services.is_full() else "unavailable"}
-        if problem is not None:
-            _log.warning("health.unavailable", reason=problem)
-            if not services.authentication.is_enabled_cached:  # it may name hosts and folders
-                health["reason"] = problem
-        return Response(orjson.dumps(health), 200 if problem is None else 503, media_type="application/json")
+        if problem is None:
+            return Response(orjson.dumps({"status": "ready"}), media_type="application/json")
+        return unavailable("read-only" if services.is_full() else "unavailable", problem)
+
+    def readyz(request: Request) -> Response:
+        # A server that stops still answers on open connections: a balancer must send nothing new.
+        is_stopping: Callable[[], bool] = getattr(request.app.state, "is_stopping", bool)
+        if is_stopping():
+            return unavailable("stopping", "the server is stopping")
+        return healthz(request)
+
+    async def livez(request: Request) -> Response:
+        # In the event loop: neither busy threads nor a catalog that hangs are reasons to restart the process.
+        request.state.route = "/livez"
+        return Response(b'{"status":"alive"}', media_type="application/json")
 
     def scrape(request: Request) -> Response:
         try:
@@ -119,7 +136,12 @@ def _own_routes(services: Services, routes: tuple[Route, ...], calls: Calls) -> 
     def openapi(_: Request) -> Response:
         return Response(document, media_type="application/json")
 
-    monitoring = [_own_route("/healthz", healthz), StarletteRoute("/metrics", metrics)]
+    monitoring = [
+        StarletteRoute("/livez", livez),
+        _own_route("/readyz", readyz),
+        _own_route("/healthz", healthz),
+        StarletteRoute("/metrics", metrics),
+    ]
     if not routes:
         return monitoring
     return [

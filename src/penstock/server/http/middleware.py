@@ -13,8 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from penstock.server.observability.http_metrics import HttpMetrics
 
 UNKNOWN_ROUTE = "unknown"
-# Probes come every few seconds and carry no information.
-_QUIET = frozenset({"/healthz", "/metrics"})
+# Probes, and polls of a job's or an index's state, come every few seconds and carry no information.
+_QUIET = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+_POLLS = re.compile(r"/(?:list|describe|get_?progress|getProgress|get_load_state|import/get)\Z")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -76,7 +77,8 @@ class RequestLogMiddleware:
         code = state.get("code")
         code = code if isinstance(code, int) else None
         self._metrics.observe(method=method, route=route, status=status, code=code, seconds=seconds)
-        write = _log.debug if route in _QUIET else _log.info
+        is_poll = route in _QUIET or (_POLLS.search(route) is not None and status < 400 and not code)
+        write = _log.debug if is_poll else _log.info
         write(
             "request",
             method=method,

@@ -30,6 +30,7 @@ _FOR_OPERATORS: Mapping[int, str] = {
 _OWN_TAG = "server"
 _PLAIN_MEDIA = {"/metrics": "text/plain", "/": "text/html", "/docs": "text/html"}
 _PLAIN_STATUSES: Mapping[str, Mapping[int, str]] = {
+    "/readyz": {503: "Not ready, or stopping."},
     "/healthz": {503: "Not ready."},
     "/metrics": _FOR_OPERATORS,
 }

@@ -1,4 +1,4 @@
-"""uploads webhooks exports rejects dry runs and reverts
+"""jobs that check replace reject and export
 
 Revision ID: 0004
 Revises: 0003
@@ -56,6 +56,18 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("upload_use", schema=None) as batch_op:
         batch_op.create_index("ix_upload_use_job_id", ["job_id"], unique=False)
+
+    op.create_table(
+        "web_session",
+        sa.Column("token_hash", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Text(), nullable=False),
+        sa.Column("account_hash", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_web_session")),
+    )
+    with op.batch_alter_table("web_session", schema=None) as batch_op:
+        batch_op.create_index("ix_web_session_expires_at", ["expires_at"], unique=False)
 
     op.create_table(
         "webhook",
