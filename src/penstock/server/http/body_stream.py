@@ -22,6 +22,8 @@ FINISH_SECONDS = 1800.0
 _MAX_DRAINED = 32 << 20
 """Bytes of a body that are read and dropped after an error, since many clients read no answer before they have sent
 all."""
+_MAX_DRAINED_OF_STRANGERS = 1 << 20
+"""The same for callers without access: as much as of any other call's body is read before authentication."""
 
 
 async def stream_body(
@@ -44,8 +46,8 @@ async def stream_body(
             request.state.body_read = True
             return await run(writer.finish, timeout=FINISH_SECONDS)
         except PenstockError as error:
-            if not isinstance(error, AccessDenied):
-                await _drain(request, stream, calls.timeout)
+            is_stranger = isinstance(error, AccessDenied)
+            await _drain(request, stream, calls.timeout, _MAX_DRAINED_OF_STRANGERS if is_stranger else _MAX_DRAINED)
             raise
     except ClientDisconnect:
         return Reply(content=b"", status=400)  # the client has gone
@@ -74,11 +76,11 @@ async def _next_piece(stream: AsyncIterator[bytes], seconds: float) -> tuple[byt
     return bytes(piece), False, None
 
 
-async def _drain(request: Request, stream: AsyncIterator[bytes], seconds: float) -> None:
+async def _drain(request: Request, stream: AsyncIterator[bytes], seconds: float, limit: int) -> None:
     size = 0
     try:
         async with asyncio.timeout(seconds):
-            while size < _MAX_DRAINED:
+            while size < limit:
                 if (chunk := await anext(stream, None)) is None:
                     request.state.body_read = True
                     return

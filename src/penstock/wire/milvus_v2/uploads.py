@@ -35,7 +35,7 @@ CHECKSUMS = ("sha256", "sha1", "md5")
 _MAX_METADATA = 8192
 _VERSION_HEADERS = {"tus-resumable": VERSION}
 _STATUSES: Mapping[type[PenstockError], int] = {
-    errors.UploadNotFound: 404,
+    errors.NotFound: 404,
     errors.UploadConflict: 409,
     errors.UploadCorrupt: 460,
     errors.QuotaExceeded: 429,
@@ -47,6 +47,8 @@ _STATUSES: Mapping[type[PenstockError], int] = {
     errors.InvalidParameter: 400,
     errors.ImportRefused: 400,
     errors.SourceError: 400,
+    errors.AccessDenied: 403,
+    errors.PenstockError: 400,
 }
 
 
@@ -64,8 +66,8 @@ class TusDialect:
         reply = self.v2.failure(error, request_id)
         headers = dict(_VERSION_HEADERS)
         if isinstance(error, PenstockError):
-            kind = next((kind for kind in type(error).__mro__ if kind in _STATUSES), None)
-            status = reply.status if kind is None or reply.status != 200 else _STATUSES[kind]
+            kind = next(kind for kind in type(error).__mro__ if kind in _STATUSES)
+            status = _STATUSES[kind] if reply.status == 200 else reply.status
             if "offset" in error.details:
                 headers["upload-offset"] = str(error.details["offset"])
             reply = replace(reply, status=status)
