@@ -243,6 +243,7 @@ def test_junit_has_a_case_per_file_and_no_characters_that_xml_lacks(tmp_path: Pa
     assert "\N{REPLACEMENT CHARACTER}bell" in text.text
 
 
+@pytest.mark.slow
 def test_a_dry_run_on_a_server(folder: Path, run: Run, server: RunningServer) -> None:
     bad = server.import_root / "checked" / "bad.jsonl"
     bad.parent.mkdir()

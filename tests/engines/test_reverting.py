@@ -112,6 +112,7 @@ def revert_with_a_warm_engine(
     return engine.revert(table, job, epoch, reversal(published))
 
 
+@pytest.mark.slow
 def test_processes_that_revert_the_same_job_revert_it_once(stored_engine: Engine, racers: Racers) -> None:
     table = new_table(stored_engine)
     table, _ = publish(stored_engine, table, 1, WriteOptions(), numbered(range(9), 1))

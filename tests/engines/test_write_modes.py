@@ -122,6 +122,7 @@ def test_the_first_duplicate_of_a_job_is_found(stored_engine: Engine) -> None:
     assert stored_engine.find_duplicate(table, staged[:1]) is None
 
 
+@pytest.mark.slow
 def test_a_later_publisher_replaces_what_the_earlier_one_has_added(stored_engine: Engine, racers: Racers) -> None:
     """What a job replaces is computed again on the version that it is committed on."""
     table = new_table(stored_engine)

@@ -16,6 +16,7 @@ from penstock.sdk.errors import ImportCallError
 from tests.support.servers import running_server
 
 
+@pytest.mark.slow
 def test_watch_yields_the_states_of_jobs_also_after_a_restart_of_the_server(tmp_path: Path) -> None:
     with running_server(tmp_path, forked=True) as server, server.client() as client:
         client.collections.create("docs", dimension=2)

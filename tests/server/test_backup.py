@@ -97,6 +97,7 @@ def check_exactly_once(client: penstock.Client, known: list[str]) -> int:
     return len(listed)
 
 
+@pytest.mark.slow
 def test_a_backup_during_imports_and_a_kill_after_it(tmp_path: Path) -> None:
     files = tmp_path / "files"
     with running_server(tmp_path, forked=True) as server, server.client() as client:
@@ -127,6 +128,7 @@ def run_restore(folder: Path, backup: Path) -> Result:
     return CliRunner().invoke(cli, ["restore", str(backup), *arguments], env={})
 
 
+@pytest.mark.slow
 def test_a_backup_of_postgresql_during_imports(
     tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +194,7 @@ def test_a_stopped_server(stopped: Path, tmp_path: Path) -> None:
         assert check_exactly_once(client, []) == 1
 
 
+@pytest.mark.slow
 def test_a_store_in_s3(tmp_path: Path, s3: S3Server) -> None:
     env = {
         "PENSTOCK_STORAGE_ENDPOINT": s3.endpoint,

@@ -157,6 +157,7 @@ def _ended_streams(callers: Callers) -> str:
     return " ".join(line for line in metrics.splitlines() if "requests_total" in line)
 
 
+@pytest.mark.slow
 def test_streams_end_when_the_server_stops(tmp_path: Path) -> None:
     with running_server(tmp_path, forked=True) as server, server.client() as client:
         client.collections.create("docs", dimension=2)

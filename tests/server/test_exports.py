@@ -170,6 +170,7 @@ def test_an_export_goes_on_after_a_kill_and_shows_the_rows_of_its_beginning(
     assert {path.suffix for path in (tmp_path / "files" / "out").iterdir()} == {".parquet", ".json"}
 
 
+@pytest.mark.slow
 def test_an_export_into_a_bucket_with_the_callers_keys(tmp_path: Path, s3: S3Server, postgres_url: str) -> None:
     """The catalog is PostgreSQL's."""
     write(tmp_path / "files", "a.jsonl")

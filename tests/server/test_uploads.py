@@ -244,6 +244,7 @@ def test_servers_that_share_their_work_need_a_folder_that_all_reach(
     assert reason in why
 
 
+@pytest.mark.slow
 def test_a_killed_server_keeps_what_it_has_received(tmp_path: Path) -> None:
     content = lines(0, 200_000)  # some megabytes
     file = tmp_path / "big.jsonl"

@@ -106,6 +106,7 @@ def penstock(server: RunningServer, *arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_commands_and_a_kill_between_transition_and_delivery(tmp_path: Path) -> None:
     """The receiver is slow: the server dies while it sends the first event, with the second in the outbox."""
     with receiver(seconds=0.0) as hook:
