@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from penstock.domain.write_modes import WriteOptions
 from penstock.engines.base import Engine, Published, Reversal, Reverted, Table
 from tests.engines.test_write_modes import OVERWRITE, UPSERT, numbered, numbers, publish

@@ -176,8 +176,12 @@ def test_an_export_into_a_bucket_with_the_callers_keys(tmp_path: Path, s3: S3Ser
     write(tmp_path / "files", "a.jsonl")
     bucket = s3.make_bucket()
     keys: dict[str, Any] = {"access_key": "server-key", "secret_key": "server-secret"}
-    env = {"AWS_ENDPOINT_URL_S3": s3.endpoint, "AWS_REGION": "us-east-1"}
-    flags = ("--catalog-url", postgres_url, "--export-root", "s3://")
+    env = {
+        "AWS_ENDPOINT_URL_S3": s3.endpoint,
+        "AWS_REGION": "us-east-1",
+        "PENSTOCK_CATALOG_URL": postgres_url,
+    }
+    flags = ("--export-root", "s3://")
     with running_server(tmp_path, *flags, env=env, forked=True) as server, server.client() as client:
         client.collections.create("docs", dimension=2)
         load(client, "docs", "a.jsonl")

@@ -37,7 +37,7 @@ _SDIST_TOP = frozenset(
     {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO", "README.md", "SECURITY.md"}
     | {".gitignore", "deploy", "docs", "pyproject.toml", "requirements", "src"}
 )
-_TRASH = re.compile(r"__pycache__|\.pyc$|(?:^|/)\.(?!gitignore$)|/tests?/|secret|\.key$")
+_TRASH = re.compile(r"__pycache__|\.pyc$|(?:^|/)\.(?!gitignore$)|/tests?/|secret(?!\.yaml$)|\.key$")
 
 
 @dataclass(frozen=True)
