@@ -45,7 +45,8 @@ def test_the_call_has_the_envelope_of_v2(server: RunningServer, path: Path) -> N
     answer = requests.post(url, json={"files": [[path.name]], "vector": "v", "autoId": True}, timeout=90).json()
     assert answer["code"] == 0
     assert answer["data"].keys() == {
-        *("schema", "indexParams", "fields", "dynamic", "notes", "sampledRows", "sampledFiles", "isComplete")
+        *("schema", "indexParams", "fields", "dynamic", "notes", "sampledRows", "sampledFiles", "isComplete"),
+        "mapping",
     }
     assert answer["data"]["schema"]["autoId"]
     assert answer["data"]["fields"][0]["fieldName"] == "pk"
