@@ -18,7 +18,7 @@ DEFAULT_EVENTS = tuple(
     state.value.lower() for state in (JobState.UNCOMMITTED, JobState.COMPLETED, JobState.FAILED, JobState.ABORTED)
 )
 
-SECRET_PREFIX = "whsec_"  # noqa: S105
+SECRET_PREFIX = "whsec_"  # noqa: S105 # nosec B105
 _SECRET_BYTES = range(24, 65)
 """Lengths of keys that the convention allows."""
 

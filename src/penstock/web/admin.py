@@ -72,7 +72,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             refusal=refusal,
             roles=list(Role),
             is_operator=pages.is_operator(visit),
-            **{"secret": "", **values},
+            **{"secret": "", **values},  # nosec B105
         )
 
     def change(tab: str, do: Callable[[Visit], object]) -> Callable[[Visit], PageReply]:

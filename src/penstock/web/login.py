@@ -33,7 +33,7 @@ def routes(pages: Pages) -> tuple[OpenRoute, ...]:
 
     def logout(call: PageCall) -> PageReply:
         services.sessions.end(call.token)
-        return redirect("/login", token="")
+        return redirect("/login", token="")  # nosec B106
 
     return (
         OpenRoute(method="GET", path="/login", handler=form),

@@ -137,7 +137,7 @@ class WebhookSender:
     def _finish(self, attempt: Attempt, outcome: Outcome) -> None:
         delivery = attempt.delivery
         has_ended = outcome.is_final or delivery.attempts >= ATTEMPTS
-        pause = None if has_ended else PAUSES[delivery.attempts - 1] * random.uniform(0.9, 1.1)
+        pause = None if has_ended else PAUSES[delivery.attempts - 1] * random.uniform(0.9, 1.1)  # nosec B311
         again_after = None if pause is None else int(pause * 1000)
         self._catalog.webhooks.finish(delivery, status=outcome.status, error=outcome.error, again_after=again_after)
         result = "delivered" if outcome.error is None else "failed" if has_ended else "retried"
