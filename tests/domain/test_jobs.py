@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from penstock.domain.jobs import TRANSITIONS, JobState, JobWarning, can_transition, merge_warnings
+from penstock.domain.jobs import REOPENINGS, TRANSITIONS, JobState, JobWarning, can_transition, merge_warnings
 
-FINAL = {JobState.COMPLETED, JobState.FAILED, JobState.ABORTED}
+FINAL = {JobState.COMPLETED, JobState.FAILED, JobState.ABORTED, JobState.REVERTED}
 UNCOMMITTED = [JobState.PENDING, JobState.PLANNING, JobState.IMPORTING, JobState.UNCOMMITTED]
 
 
@@ -23,7 +23,10 @@ def reachable(start: JobState) -> set[JobState]:
 
 def test_the_table_knows_every_state() -> None:
     assert set(TRANSITIONS) == set(JobState)
-    assert reachable(JobState.PENDING) == set(JobState)
+    # Only a user's call begins a revert.
+    assert reachable(JobState.PENDING) == set(JobState) - {JobState.REVERTING, JobState.REVERTED}
+    assert REOPENINGS[JobState.COMPLETED] == {JobState.REVERTING}
+    assert reachable(JobState.REVERTING) == {JobState.REVERTED, JobState.REVERTING, JobState.COMPLETED}
 
 
 def test_the_ordinary_way() -> None:
