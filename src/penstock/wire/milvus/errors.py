@@ -96,6 +96,7 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.CollectionNotLoaded: ErrorRow(101),
     errors.CollectionLoaded: ErrorRow(104),
     errors.JobStateConflict: ErrorRow(2100, _IMPORT),
+    errors.RevertImpossible: ErrorRow(2100, _IMPORT),
     errors.TargetNotEmpty: ErrorRow(1100, _INVALID),
     errors.AccountNotFound: ErrorRow(1100, _INVALID),
     errors.WebhookNotFound: ErrorRow(1100, _INVALID),

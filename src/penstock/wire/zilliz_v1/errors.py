@@ -136,6 +136,7 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.IndexExists: ErrorRow(UNAVAILABLE),
     errors.CollectionNotLoaded: ErrorRow(UNAVAILABLE),
     errors.JobStateConflict: ErrorRow(UNAVAILABLE),
+    errors.RevertImpossible: ErrorRow(UNAVAILABLE),
     errors.UploadNotFound: ErrorRow(83001),
     errors.UploadConflict: ErrorRow(UNAVAILABLE),
     errors.UploadCorrupt: ErrorRow(83001),
