@@ -64,7 +64,7 @@ def test_the_longest_phrase_in_the_longest_text(
     finally:
         tracemalloc.stop()
     assert most < 64 << 20  # a list of places for each word of the phrase took half a gigabyte
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 20  # in quadratic time it took minutes
 
 
 def test_a_pattern_has_short_terms_only() -> None:
