@@ -32,6 +32,29 @@ def path(server: RunningServer, request: pytest.FixtureRequest) -> Path:
     return path
 
 
+FIELDS_OF_CSV = [
+    {"name": "id", "type": "int64", "primary": True},
+    {"name": "vector", "type": "float_vector", "dim": 2},
+    {"name": "ok", "type": "bool"},
+    {"name": "score", "type": "double"},
+    {"name": "title", "type": "varchar", "max_length": 20},
+    {"name": "tags", "type": "array", "element_type": "varchar", "max_length": 9, "max_capacity": 4},
+    {"name": "note", "type": "varchar", "max_length": 20, "nullable": True},
+]
+
+
+@pytest.fixture
+def write_csv(server: RunningServer) -> Path:
+    """A CSV file of two rows, the second of which has a vector that is too long."""
+    path = server.import_root / "errors.csv"
+    path.write_text(
+        "id,vector,ok,score,title,tags,note,extra\n"
+        '1,"[1, 2]",false,1,one,"[]",NULL,x\n'
+        '9007199254740993,"[1, 2, 3]",t,0.5,5,"[""a""]",NULL,7\n'
+    )
+    return path
+
+
 def test_bad_rows_come_back_as_a_file_and_are_replayed(run: Run, collection: str, path: Path) -> None:
     done = run("import", str(path), "--collection", collection, "--on-error", "skip_row", "--max-errors", "20%")
     assert done.exit_code == 0, done.output
@@ -54,6 +77,37 @@ def test_bad_rows_come_back_as_a_file_and_are_replayed(run: Run, collection: str
     assert replay.exit_code == 0, replay.output
     assert run("jobs", "wait", replay.stdout.split()[1]).exit_code == 0
     assert run("query", collection, "--count").stdout == "10\n"
+
+
+def test_bad_rows_of_csv_come_back_with_values_and_are_replayed(
+    run: Run, server: RunningServer, write_csv: Path
+) -> None:
+    schema = write_csv.with_suffix(".json")
+    schema.write_text(json.dumps({"fields": FIELDS_OF_CSV, "dynamic": True}))
+    assert run("collections", "create", "errors_csv", "--schema", str(schema)).exit_code == 0
+    done = run("import", str(write_csv), "--collection", "errors_csv", "--on-error", "skip_row", "--nullkey", "NULL")
+    assert "Imported 1 rows" in done.stdout
+    job_id = done.stdout.partition("penstock jobs errors ")[2].split()[0]
+    out = write_csv.with_name("rejects.jsonl")
+    run("jobs", "errors", job_id, "--out", str(out))
+    (row,) = map(json.loads, out.read_text().splitlines())
+    assert {name: value for name, value in row.items() if not name.startswith("_error")} == {
+        "id": 9007199254740993,
+        "vector": [1, 2, 3],
+        "ok": True,
+        "score": 0.5,
+        "title": "5",
+        "tags": ["a"],
+        "extra": "7",
+    }
+    out.write_text(json.dumps({**row, "vector": [1, 2]}))
+    replay = run("jobs", "replay", job_id, "--file", str(out))
+    assert "Imported 1 rows" in run("jobs", "wait", replay.stdout.split()[1]).stdout
+    with Client(server.url) as client:
+        (found,) = client.get(
+            "errors_csv", [9007199254740993], output_fields=["ok", "score", "title", "tags", "extra"]
+        )
+    assert [found[name] for name in ("ok", "score", "title", "tags", "extra")] == [True, 0.5, "5", ["a"], "7"]
 
 
 def test_the_client_lists_groups_and_downloads_errors(

@@ -246,7 +246,7 @@ def test_rows_of_csv_with_too_many_or_too_few_cells_are_rejected() -> None:
     assert found.rejected == {1: [None], 2: [None], 4: ["vector"]}
     assert found.rules[1] == ["row_width"]
     assert found.origins[1] == '1,"[0, 0]"'
-    assert found.origins[4] == '{"id":"4","vector":"[0]","text":"f"}'
+    assert found.origins[4] == '{"id":4,"vector":[0],"text":"f"}'
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ class CellColumn(Protocol):
         ...
 
 
-_TRUE = ["1", "t", "T", "TRUE", "true", "True"]
-_FALSE = ["0", "f", "F", "FALSE", "false", "False"]
+TRUE_WORDS = ["1", "t", "T", "TRUE", "true", "True"]
+FALSE_WORDS = ["0", "f", "F", "FALSE", "false", "False"]
 _DIGITS = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS = 20
@@ -158,8 +158,8 @@ def _parsed(field: Field, texts: Any) -> pa.Array[Any]:
 
 
 def _bools(field: Field, texts: Any) -> pa.Array[Any]:
-    true = pc.is_in(texts, pa.array(_TRUE))
-    valid = pc.or_(true, pc.or_(pc.is_in(texts, pa.array(_FALSE)), pc.is_null(texts)))
+    true = pc.is_in(texts, pa.array(TRUE_WORDS))
+    valid = pc.or_(true, pc.or_(pc.is_in(texts, pa.array(FALSE_WORDS)), pc.is_null(texts)))
     if not pc.all(valid, min_count=0).as_py():
         row = pc.index(valid, False).as_py()
         wrong = ~valid.to_numpy(zero_copy_only=False)

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.csv
 
@@ -52,6 +51,7 @@ from penstock.readers.compression import CompressibleText, with_compressed
 from penstock.readers.csv.boundary_scan import CsvBoundaryScan
 from penstock.readers.csv.cells import CellColumn, cell_column, decode_text, mark_nulls
 from penstock.readers.csv.records import check_quotes, row_start, row_widths, whole_rows
+from penstock.readers.csv.row_objects import row_object
 from penstock.readers.origins import text_origin
 from penstock.readers.unknown_columns import (
     UnknownColumns,
@@ -511,20 +511,23 @@ class CellBlock:
     rejects: Sequence[RejectedRow]
     names: Sequence[str]
     separator: str
+    fields: Mapping[str, Field]
+    null_key: str
     starts: list[Rows] = field(default_factory=list)
 
     @classmethod
     def parse(cls, table: _Table, text: bytes, offset: int, first_row: int) -> CellBlock:
         """Parse a text of complete rows."""
-        separator = _separator(table.request)
+        separator, null_key = _separator(table.request), _null_key(table.request)
+        names, fields = table.header.names, {field.name: field for field in table.request.schema}
         try:
             (cells,) = table.parse(text) or [_no_cells(table)]
             rows = np.arange(cells.num_rows)
-            return cls(cells, text, offset, first_row, rows, (), table.header.names, separator)
+            return cls(cells, text, offset, first_row, rows, (), names, separator, fields, null_key)
         except pa.ArrowInvalid as error:
             parse_error = error
         starts, widths = row_widths(text, separator)
-        wrong = np.flatnonzero(widths != len(table.header.names))
+        wrong = np.flatnonzero(widths != len(names))
         try:
             (cells,) = table.parse(_without_rows(text, starts, wrong)) or [_no_cells(table)]
         except pa.ArrowInvalid:
@@ -532,10 +535,10 @@ class CellBlock:
         rows = np.delete(np.arange(len(widths)), wrong)
         if cells.num_rows != len(rows):
             raise _parsing_error(parse_error, text)[0]
-        block = cls(cells, text, offset, first_row, rows, [], table.header.names, separator, [starts])
+        block = cls(cells, text, offset, first_row, rows, [], names, separator, fields, null_key, [starts])
         for place in wrong.tolist():
             line = block._line(place)
-            width_error = _width_error(int(widths[place]), len(table.header.names), line)
+            width_error = _width_error(int(widths[place]), len(names), line)
             row = first_row + place
             at = offset + int(starts[place])
             file_error = width_error.at(file=table.request.sources[0].name, row=row, offset=at)
@@ -588,7 +591,7 @@ class CellBlock:
         )
 
     def origin(self, row: int) -> Origin:
-        """A row as an object of the texts of its cells."""
+        """A row as an object of the values of its cells."""
         place = row - self.first_row
         line = self._line(place)
         offset = self.offset + int(self.starts[0][place])
@@ -596,7 +599,7 @@ class CellBlock:
             cells = next(csv.reader(io.StringIO(line, newline=""), delimiter=self.separator, strict=True))
         except (csv.Error, StopIteration):
             return text_origin(line, offset)
-        return text_origin(orjson.dumps(dict(zip(self.names, cells, strict=False))).decode(), offset)
+        return text_origin(row_object(self.names, cells, self.fields, self.null_key), offset)
 
     def _line(self, place: int) -> str:
         if not self.starts:
