@@ -39,7 +39,13 @@ def task_of(world: World, job: ImportJob) -> VerifyTask:
         batch_bytes=1 << 20,
         options={},
     )
-    return VerifyTask(stage=stage, splits=splits, files=world.catalog.jobs.files(job.id), specs=[])
+    return VerifyTask(
+        stage=stage,
+        splits=splits,
+        files=world.catalog.jobs.files(job.id),
+        specs=[],
+        rows=sum(split.rows for split in splits),
+    )
 
 
 def test_a_sound_job_is_verified(world: World) -> None:
@@ -68,7 +74,7 @@ def test_missing_rows_and_other_vectors_are_problems(world: World) -> None:
     world.engine.remove_partition(Table.of(world.fresh(collection)), numbers[0])
     gone = verify_job(task_of(world, job), NullContext())
     assert gone["problems"] == [
-        "300 rows were read, 0 are in the collection",
+        "the job has 300 rows, 0 are in the collection",
         "file 'a.jsonl': 100 of 100 sampled keys are missing",
         "field 'vector': 0 of 20 searches by a sampled vector have its row among the 10 nearest",
     ]
@@ -92,3 +98,14 @@ def test_a_file_that_changes_after_its_import_leaves_the_rows_unverified(world: 
     [warning] = done.warnings
     assert warning.code == "not_verified"
     assert warning.message.startswith("the rows are committed, but they could not be verified: ")
+
+
+def test_rows_with_the_same_key_and_equal_vectors_are_no_problem(world: World) -> None:
+    world.collection()
+    rows = [{"id": number % 290, "vector": [1, 2, 3, 4 if number < 200 else number]} for number in range(ROWS)]
+    (world.files / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    job = world.imported(["a.jsonl"], verify="true", write_mode="upsert")
+    assert (job.state, job.rows) == (JobState.COMPLETED, 290)
+    found = job.verification
+    assert found is not None
+    assert (found["problems"], found["readRows"], found["countedRows"]) == ([], ROWS, 290)

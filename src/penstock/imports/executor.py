@@ -372,6 +372,7 @@ class JobRun:
             task = VerifyTask(
                 stage=run.task(splits[0]) if splits else run.task(Split(ordinal=0, ranges=())),
                 splits=splits,
+                rows=self.job.rows,
                 files=self._catalog.jobs.files(self.job.id),
                 specs=self._catalog.collections.indexes(collection.id),
                 memory_limit=self._context.settings.worker_memory,
