@@ -61,6 +61,14 @@ def test_skip_row_leaves_out_the_bad_rows_and_says_so(world: World) -> None:
     assert (file.state, file.rows, file.rejected_rows) == (FileState.COMPLETED, 98, 2)
 
 
+def test_a_file_of_bad_rows_only_is_not_one_without_rows(world: World) -> None:
+    world.collection()
+    write_rows(world.files / "a.jsonl", 2, 0, 1)
+    job = world.imported(["a.jsonl"], on_error="skip_row")
+    assert (job.state, job.rows, job.rejected_rows) == (JobState.COMPLETED, 0, 2)
+    assert warned(job) == {"rows_rejected": 2}
+
+
 def test_skip_file_leaves_out_whole_files_also_those_that_share_a_split(world: World) -> None:
     world.collection()
     for number in range(10):

@@ -85,7 +85,7 @@ def print_estimate(estimate: Estimate) -> None:
 def summary_line(report: Report) -> str:
     kinds = sum(problem.severity.value == "error" for problem in report.problems)
     kinds += bool(report.keys and report.keys.duplicates)
-    verdict = "clean" if report.is_clean else f"{kinds:,} kind{'' if kinds == 1 else 's'} of errors"
+    verdict = "clean" if report.is_clean else f"{kinds:,} kind{' of error' if kinds == 1 else 's of errors'}"
     files = f"{report.files:,} file{'' if report.files == 1 else 's'}"
     bad = f", {report.bad_rows:,} of them bad" if report.bad_rows else ""
     return f"{verdict}: {report.rows:,} rows{bad}, {files}, {size_text(report.bytes)}"

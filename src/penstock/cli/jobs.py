@@ -217,7 +217,7 @@ def _print_job(job: ImportJob) -> None:
         }
     )
     for warning in job.warnings:
-        click.echo(f"Warning: {warning.message}" + (f" ({warning.count:,} times)" if warning.count > 1 else ""))
+        click.echo(f"Warning: {warning.message}" + (f" ({warning.count:,} rows)" if warning.count > 1 else ""))
     if job.files:
         click.echo()
         rows = [

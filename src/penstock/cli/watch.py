@@ -185,7 +185,7 @@ def summary(job: ImportJob, seconds: float) -> str:
             f"To follow it: penstock jobs wait {job.id}",
         ]
     for warning in job.warnings:
-        lines.append(f"Warning: {warning.message}" + (f" ({warning.count:,} times)" if warning.count > 1 else ""))
+        lines.append(f"Warning: {warning.message}" + (f" ({warning.count:,} rows)" if warning.count > 1 else ""))
     return "\n".join(lines)
 
 

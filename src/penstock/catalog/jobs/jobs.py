@@ -214,7 +214,12 @@ class JobRepository:
     def empty_files(self, job_id: int) -> Sequence[str]:
         """The names of the files that are staged and have no rows, in the order of the request."""
         file = tables.job_file.c
-        is_empty = (file.job_id == job_id, file.state == FileState.COMPLETED.value, file.rows == 0)
+        is_empty = (
+            file.job_id == job_id,
+            file.state == FileState.COMPLETED.value,
+            file.rows == 0,
+            file.rejected_rows == 0,
+        )
         with self._database.read() as connection:
             return connection.execute(select(file.name).where(*is_empty).order_by(file.ordinal)).scalars().all()
 
