@@ -11,13 +11,13 @@ import requests
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import ApiError, ConnectionFailed, InvalidResponse
 from penstock.sdk.jobs import ImportJob, job_from_wire
+from penstock.sdk.polling import LONGEST_OUTAGE
 
 __all__ = ["EventsUnsupported", "polled_changes", "streamed_changes"]
 
 _PATH = "/jobs/import/events"
 _NO_SUCH_CALL = frozenset({404, 405, 501})
 _RECONNECT_SECONDS = 1.0
-_LONGEST_OUTAGE = 60.0
 
 
 class EventsUnsupported(Exception):
@@ -57,7 +57,7 @@ def streamed_changes(connection: Connection, query: Mapping[str, str], *, of_one
             if error.retry_after is None:
                 raise
         except ConnectionFailed:
-            if not has_connected or time.monotonic() - last_answer > _LONGEST_OUTAGE:
+            if not has_connected or time.monotonic() - last_answer > LONGEST_OUTAGE:
                 raise
         except requests.RequestException:
             # The connection broke while it was read. A silent one lasted: the outage begins now.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from penstock.sdk.connection import Connection
-from penstock.sdk.errors import ConnectionFailed, ExportFailed, ExportUnfinished
+from penstock.sdk.errors import ExportFailed, ExportUnfinished
+from penstock.sdk.polling import poll_until
 
 __all__ = ["Export", "ExportedFile", "Exports"]
 
 _PATH = "/jobs/export"
-_FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
-_LONGEST_OUTAGE = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,26 +140,16 @@ class Exports:
             ExportUnfinished: the timeout, in seconds, is over; the export continues.
             ImportCallError: it can't be read, or the server is unreachable for more than a minute.
         """
-        started = last_answer = time.monotonic()
-        pause = _FIRST_POLL
-        last: Export | None = None
-        while True:
-            try:
-                last = self.get(export)
-            except ConnectionFailed:
-                if last is None or time.monotonic() - last_answer > _LONGEST_OUTAGE:
-                    raise
-            else:
-                last_answer = time.monotonic()
-                progress(last)
-                if last.has_succeeded:
-                    return last
-                if last.is_finished:
-                    raise ExportFailed(last)
-            if last is not None and timeout is not None and time.monotonic() - started >= timeout:
-                raise ExportUnfinished(last, timeout)
-            time.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_POLL)
+        last = poll_until(
+            lambda: self.get(export),
+            lambda state: state.is_finished,
+            ExportUnfinished,
+            timeout=timeout,
+            show=progress,
+        )
+        if not last.has_succeeded:
+            raise ExportFailed(last)
+        return last
 
     def abort(self, export: str | int | Export) -> None:
         """End an unfinished or failed export, and delete the files that it has written."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from penstock.sdk.connection import Connection
-from penstock.sdk.errors import ApiError, ConnectionFailed, JobFailed, JobUnfinished
+from penstock.sdk.errors import ApiError, JobFailed, JobUnfinished
 from penstock.sdk.event_stream import EventsUnsupported, polled_changes, streamed_changes
 from penstock.sdk.jobs import ErrorGroup, ImportJob, RowError, error_from_wire, group_from_wire, job_from_wire
+from penstock.sdk.polling import LONGEST_PAUSE, poll_until
 from penstock.sdk.uploads import Uploader, UploadProgress, upload_items
 from penstock.sdk.v2_calls import checked_options, option_strings
 
@@ -23,9 +23,6 @@ Files: TypeAlias = str | Path | Sequence[str | Path | Sequence[str | Path]]
 
 _PATH = "/jobs/import"
 _UNCOMMITTED = "Uncommitted"
-_FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
-# A restarted server resumes its jobs; a waiting client should survive the restart.
-_LONGEST_OUTAGE = 60.0
 
 
 class Imports:
@@ -243,8 +240,13 @@ class Imports:
         else:
             watching = nullcontext(lambda job: None)
         with watching as show:
-            last = self._polled(
-                _job_id(job), timeout, poll, show, lambda job: job.is_finished or job.state == _UNCOMMITTED
+            last = poll_until(
+                lambda: self.get(job),
+                lambda state: state.is_finished or state.state == _UNCOMMITTED,
+                JobUnfinished,
+                timeout=timeout,
+                pause=poll,
+                show=show,
             )
         if last.is_finished and not last.has_succeeded:
             raise JobFailed(last)
@@ -257,7 +259,7 @@ class Imports:
         collection: str | None = None,
         all_databases: bool = False,
         details: bool = False,
-        poll: float = _LONGEST_POLL,
+        poll: float = LONGEST_PAUSE,
     ) -> Generator[ImportJob, None, None]:
         """Iterate over the states of a job as it changes, up to its end; without one, over changes of all jobs.
 
@@ -392,7 +394,9 @@ class Imports:
                 it replaced are no longer kept.
         """
         self._connection.post(f"{_PATH}/revert", {**self._scope(), "jobId": _job_id(job)})
-        return self._polled(_job_id(job), timeout, None, lambda job: None, lambda job: job.revert != "Reverting")
+        return poll_until(
+            lambda: self.get(job), lambda state: state.revert != "Reverting", JobUnfinished, timeout=timeout
+        )
 
     def _scope(self) -> dict[str, str]:
         cluster_id = self._connection.cluster_id
@@ -432,36 +436,6 @@ class Imports:
         return self._connection.read(
             f"{_PATH}/list", body, lambda data: [job_from_wire(record) for record in data["records"]]
         )
-
-    def _polled(
-        self,
-        job_id: str,
-        timeout: float | None,
-        poll: float | None,
-        show: Callable[[ImportJob], object],
-        is_last: Callable[[ImportJob], bool],
-    ) -> ImportJob:
-        """Poll a job until ``is_last``."""
-        started = last_answer = time.monotonic()
-        pause = _FIRST_POLL if poll is None else poll
-        job: ImportJob | None = None
-        while True:
-            try:
-                job = self.get(job_id)
-            except ConnectionFailed:
-                if job is None or time.monotonic() - last_answer > _LONGEST_OUTAGE:
-                    raise
-            else:
-                last_answer = time.monotonic()
-                show(job)
-                if is_last(job):
-                    return job
-            left = None if timeout is None else started + timeout - time.monotonic()
-            if left is not None and left <= 0:
-                raise JobUnfinished(job, timeout or 0.0)
-            time.sleep(pause if left is None else min(pause, left))
-            if poll is None:
-                pause = min(pause * 1.5, _LONGEST_POLL)
 
 
 def _given(**values: str | None) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from typing import Any
 
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import IndexUnfinished
+from penstock.sdk.polling import poll_until
 
 __all__ = ["IndexDescription", "Indexes"]
 
-_FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
 _FINISHED = "Finished"
 
 
@@ -120,18 +119,14 @@ class Indexes:
             watching = index_bar()
         else:
             watching = nullcontext(lambda index: None)
-        started, pause = time.monotonic(), _FIRST_POLL
         with watching as show:
-            while True:
-                index = self.describe(collection, name)
-                show(index)
-                if index.is_finished:
-                    return index
-                left = None if timeout is None else started + timeout - time.monotonic()
-                if left is not None and left <= 0:
-                    raise IndexUnfinished(collection, index, timeout or 0.0)
-                time.sleep(pause if left is None else min(pause, left))
-                pause = min(pause * 1.5, _LONGEST_POLL)
+            return poll_until(
+                lambda: self.describe(collection, name),
+                lambda index: index.is_finished,
+                lambda index, seconds: IndexUnfinished(collection, index, seconds),
+                timeout=timeout,
+                show=show,
+            )
 
     def _body(self, collection: str, name: str | None = None) -> dict[str, Any]:
         body = {"collectionName": collection, "dbName": self._connection.database}

@@ -17,13 +17,13 @@ from typing import Any, BinaryIO
 
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import AccessDenied, ApiError, ConnectionFailed, ImportCallError, NotFound
+from penstock.sdk.polling import LONGEST_OUTAGE
 
 __all__ = ["UploadProgress", "Uploader", "upload_items"]
 
 _PATH = "/jobs/import/uploads"
 _PIECE_BYTES = 8 << 20
 """Bytes of one call: they are sent again when it fails."""
-_LONGEST_OUTAGE = 60.0
 _LONGEST_PAUSE = 5.0
 _CORRUPT = 460
 _RESUMABLE = frozenset({408, 409, 429, 500, 502, 503, 504, _CORRUPT})
@@ -179,7 +179,7 @@ class _Outage:
         """Raises the error after a minute."""
         now = time.monotonic()
         self._since = self._since or now
-        if now - self._since > _LONGEST_OUTAGE:
+        if now - self._since > LONGEST_OUTAGE:
             raise error
         time.sleep(min(error.retry_after or self._pause, _LONGEST_PAUSE))
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
