@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from penstock.domain.input_groups import grouped_paths
 from penstock.errors import FileMissing
 
 _SERVER_PATHS = ". If only the server can access it, add --server-paths"
@@ -28,12 +29,12 @@ def import_groups(paths: Iterable[str], folder: Path | None = None, *, hint: str
         FileMissing: a path isn't there, or a pattern matches nothing.
     """
     base = Path.cwd() if folder is None else folder
-    return _grouped(full_path for path in paths for full_path in _expand(path, base, hint))
+    return grouped_paths(full_path for path in paths for full_path in _expand(path, base, hint))
 
 
 def server_groups(paths: Iterable[str]) -> list[list[str]]:
     """Group paths that only the server can resolve: they are sent as they are."""
-    return _grouped(paths)
+    return grouped_paths(paths)
 
 
 def _expand(path: str, base: Path, hint: str) -> Sequence[str]:
@@ -52,18 +53,3 @@ def _expand(path: str, base: Path, hint: str) -> Sequence[str]:
             return files
         raise FileMissing(f"no file matches {path}", path=path)
     raise FileMissing(f"no file {path} here (looked for {full}){hint}", path=path)
-
-
-def _grouped(paths: Iterable[str]) -> list[list[str]]:
-    groups: list[list[str]] = []
-    sets: dict[str, list[str]] = {}
-    for path in dict.fromkeys(paths):
-        if not path.lower().endswith(".npy"):
-            groups.append([path])
-            continue
-        home = path.rpartition("/")[0]
-        if home not in sets:
-            sets[home] = []
-            groups.append(sets[home])
-        sets[home].append(path)
-    return groups

@@ -16,6 +16,7 @@ from penstock.domain.access import Caller
 from penstock.domain.collections import Collection
 from penstock.domain.import_options import IMPORT_OPTIONS, ImportOption
 from penstock.domain.index import INDEX_TYPES, Metric
+from penstock.domain.input_groups import grouped_paths
 from penstock.domain.rest_schema import schema_from_rest, schema_to_rest
 from penstock.domain.schema import CollectionSchema, Field
 from penstock.errors import InvalidParameter
@@ -49,18 +50,7 @@ class WizardForm:
     @property
     def groups(self) -> Sequence[Sequence[str]]:
         """The inputs of the import: a path each, but the ``.npy`` files of a folder together."""
-        groups: list[list[str]] = []
-        sets: dict[str, list[str]] = {}
-        for path in self.paths:
-            if not path.lower().endswith(".npy"):
-                groups.append([path])
-                continue
-            folder = path.rpartition("/")[0]
-            if folder not in sets:
-                sets[folder] = []
-                groups.append(sets[folder])
-            sets[folder].append(path)
-        return groups
+        return grouped_paths(self.paths)
 
     @property
     def is_new(self) -> bool:
