@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,28 +214,26 @@ def _inferred(check: LocalCheck) -> CollectionSchema:
     return inferred.schema
 
 
-class _progress:  # noqa: N801 - a context manager
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int, int], None]]:
     """Draw a bar of the bytes on a terminal."""
+    from penstock.domain.sizes import size_text
 
-    def __enter__(self) -> Any:
-        self._bar: Any = None
-        if not sys.stderr.isatty():
-            return lambda *_: None
-        self._text = ""
-        self._bar = click.progressbar(
-            length=1000, file=sys.stderr, width=30, show_eta=True, item_show_func=lambda _: self._text
-        )
-        return self._show
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    text = ""
+    bar: Any = click.progressbar(length=1000, file=sys.stderr, width=30, show_eta=True, item_show_func=lambda _: text)
 
-    def _show(self, step: str, done: int, total: int, rows: int) -> None:
-        from penstock.domain.sizes import size_text
+    def show(step: str, done: int, total: int, rows: int) -> None:
+        nonlocal text
+        if bar.label != step:
+            bar.label, bar.pos = step, 0
+        text = f"{rows:,} rows, {size_text(done)} of {size_text(total)}"
+        bar.update(1000 * done // max(1, total) - bar.pos)
+        bar.render_progress()
 
-        if self._bar.label != step:
-            self._bar.label, self._bar.pos = step, 0
-        self._text = f"{rows:,} rows, {size_text(done)} of {size_text(total)}"
-        self._bar.update(1000 * done // max(1, total) - self._bar.pos)
-        self._bar.render_progress()
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.render_finish()
+    try:
+        yield show
+    finally:
+        bar.render_finish()

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-from xml.etree import ElementTree  # nosec B405 - XML is written here, never parsed
+from xml.etree import ElementTree  # XML is written here, never parsed  # nosec B405
 
 import click
 

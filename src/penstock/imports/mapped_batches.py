@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from penstock.readers.arrow_values import plain
 from penstock.readers.base import RowBatch
 from penstock.readers.csv.cells import cell_column
 from penstock.rules.forms import FORMS, type_error
-from penstock.rules.rule import Array, WarningSink
+from penstock.rules.rule import Array, WarningSink, undone_on_error
 from penstock.validation import conform_column
 
 
@@ -79,15 +79,9 @@ class MappedBatches:
         ]
         return replace(batch, rejects=named)
 
-    @contextmanager
-    def undone_on_error(self) -> Iterator[None]:
+    def undone_on_error(self) -> AbstractContextManager[None]:
         """Forget what is counted inside if that raises: the rows may be converted again."""
-        counts = self._counts.copy()
-        try:
-            yield
-        except DataError:
-            self._counts = counts
-            raise
+        return undone_on_error(self._counts)
 
     def convert(self, batch: RowBatch) -> RowBatch:
         """Return a reader's batch with the columns of the fields.

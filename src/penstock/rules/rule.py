@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +14,25 @@ import numpy.typing as npt
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 
+_Key = TypeVar("_Key")
+
 Array: TypeAlias = Any
 """A ``pyarrow.Array``. Its type is known at run time only, and the stubs' overloads require it statically."""
 
 WarningSink = Callable[[str, int], None]
 """Called with a description of a change to values, and the number of rows changed."""
+
+
+@contextmanager
+def undone_on_error(counts: Counter[_Key]) -> Iterator[None]:
+    """Forget what is counted inside if that raises DataError: the rows may be converted again."""
+    before = counts.copy()
+    try:
+        yield
+    except DataError:
+        counts.clear()
+        counts.update(before)
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

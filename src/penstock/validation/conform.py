@@ -6,8 +6,8 @@ Checks run on whole columns; the first bad row is looked for only when one fails
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -28,7 +28,7 @@ from penstock.readers.base import RowBatch
 from penstock.readers.unknown_columns import computed_field_error, missing_field
 from penstock.rules.bad_rows import BadRows, Rows, find_bad_rows, take_rows
 from penstock.rules.json_texts import DYNAMIC
-from penstock.rules.rule import Array, WarningSink
+from penstock.rules.rule import Array, WarningSink, undone_on_error
 from penstock.rules.table import NOT_NULL
 from penstock.validation.arrays import to_array, to_scalar
 from penstock.validation.errors import show
@@ -89,15 +89,9 @@ class Conformer:
         arrays.append(pa.array(self._partition_numbers(arrays, rows)))
         return pa.RecordBatch.from_arrays(arrays, schema=self._arrow_schema)
 
-    @contextmanager
-    def undone_on_error(self) -> Iterator[None]:
+    def undone_on_error(self) -> AbstractContextManager[None]:
         """Forget what is counted inside for :attr:`warnings` if that raises: the rows may be conformed again."""
-        counts = self._counts.copy()
-        try:
-            yield
-        except DataError:
-            self._counts = counts
-            raise
+        return undone_on_error(self._counts)
 
     def bad_rows(self, batch: RowBatch) -> BadRows:
         """Find rows of a batch that :meth:`conform` refuses, with an error per field.

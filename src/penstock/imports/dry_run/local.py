@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -210,9 +210,8 @@ class LocalCheck:
                     window.append((task, self.runner.submit(function, task)))
                 if not window:
                     return
-                while not window[0][1].future.done():
+                while not wait([window[0][1].future], _TICK_SECONDS).done:
                     self._show(step, window, done_bytes, total, done_rows)
-                    time.sleep(_TICK_SECONDS if len(window) > 1 or total > (1 << 20) else 0.005)
                 task, handle = window.pop(0)
                 try:
                     yield handle.future.result()

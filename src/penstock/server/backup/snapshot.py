@@ -207,7 +207,7 @@ def run_postgresql(program: str, url: URL, *arguments: str) -> None:
     # `URL.set` keeps what is None.
     address = url._replace(drivername="postgresql", password=None).render_as_string(hide_password=False)
     command = [program, "--dbname", address, *arguments]
-    done = subprocess.run(  # noqa: S603 # nosec B603 - a list of arguments; the address was parsed
+    done = subprocess.run(  # noqa: S603 - a list of arguments; the address was parsed  # nosec B603
         command, env=environment, capture_output=True, text=True, timeout=_PROGRAM_SECONDS, check=False
     )
     if done.returncode:

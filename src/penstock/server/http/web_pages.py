@@ -287,7 +287,7 @@ def _response(reply: PageReply, call: PageCall, is_secure: bool, request: Reques
         token = call.token  # a browser that comes for the first time
     if token:
         response.set_cookie(_SESSION_COOKIE, token, httponly=True, samesite="strict", secure=is_secure, path="/")
-    elif token == "":  # nosec B105 - a logout
+    elif token == "":  # a logout  # nosec B105
         response.delete_cookie(_SESSION_COOKIE, httponly=True, samesite="strict", secure=is_secure, path="/")
     return response
 
