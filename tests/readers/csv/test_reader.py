@@ -10,7 +10,8 @@ import pytest
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, ImportRefused
-from penstock.readers.csv.reader import CSV, CsvReader, check_separator
+from penstock.readers.csv.reader import CSV, CsvReader
+from penstock.readers.csv.table import check_separator
 from tests.support.text_files import ALL_TYPES, Found, column, columns, read_file, schema_of
 
 TEXT = Field(name="t", type=DataType.VARCHAR, max_length=20)

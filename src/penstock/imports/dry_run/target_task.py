@@ -18,7 +18,7 @@ from penstock.imports.dry_run.report import Problems, problem_of_finding
 from penstock.readers.base import InputFile
 from penstock.readers.byte_ranges import BLOCK_BYTES, blocks
 from penstock.readers.compression import COMPRESSIONS
-from penstock.readers.csv.reader import check_separator
+from penstock.readers.csv.table import check_separator
 from penstock.readers.json.record_scanner import RecordScanner
 from penstock.readers.numpy_set import field_of
 from penstock.runners.base import TaskContext
