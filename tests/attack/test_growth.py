@@ -56,8 +56,11 @@ def grows_in_line(call: Callable[[bytes], object], body: Callable[[int], object]
             gc.enable()
         return min(tries)
 
-    one, two = seconds(size), seconds(2 * size)
-    assert two < max(MOST * one, LEAST_SECONDS), f"{size}: {one:.3f} s, twice as many: {two:.3f} s"
+    for _ in range(3):  # caches and clock rates change beside other tests; a quadratic growth is there each time
+        one, two = seconds(size), seconds(2 * size)
+        if two < max(MOST * one, LEAST_SECONDS):
+            return
+    pytest.fail(f"{size}: {one:.3f} s, twice as many: {two:.3f} s")
 
 
 def texts(count: int) -> list[str]:

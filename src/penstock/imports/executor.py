@@ -7,7 +7,8 @@ last finished split, and a process that lost its lease changes nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import wait
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.write_modes import Duplicates, WriteMode, WriteOptions
-from penstock.engines.base import Engine, Published, Reverted, Table
+from penstock.engines.base import Engine, Published, Table
 from penstock.errors import (
     CatalogError,
     CatalogUnavailable,
@@ -28,10 +29,8 @@ from penstock.errors import (
     LeaseLost,
     MemoryExceeded,
     PenstockError,
-    RevertImpossible,
     StorageError,
     StorageFull,
-    TableDamaged,
     TaskCancelled,
     Transient,
 )
@@ -39,21 +38,21 @@ from penstock.imports.checksums import ChecksumTask, ExpectedContent, verify_che
 from penstock.imports.context import ImportContext, staged_of
 from penstock.imports.dry_run.job import CheckingRun, plan_problems, spool_of
 from penstock.imports.duplicate_keys import duplicate_key_error
+from penstock.imports.job_verification import verify_committed_rows
 from penstock.imports.leased_job import LeasedJob
 from penstock.imports.loaded_files import without_loaded
 from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.memory_budget import too_large
 from penstock.imports.planner import Plan, check_sizes, plan_ranges, resolve_files
 from penstock.imports.progress import COMMITTED, UNCOMMITTED
-from penstock.imports.reject_files import SplitRejects
+from penstock.imports.reject_files import SplitRejects, warnings_of_rejects
 from penstock.imports.replays import plan_of_rows
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.retry import MAX_BACKOFF_SECONDS, RetriesExhausted
-from penstock.imports.reversal import REVERTED_REASON, revert_once
+from penstock.imports.reversal import revert_leased
 from penstock.imports.split_packing import pack_splits
 from penstock.imports.staging import SplitFailed, StagingRun
 from penstock.imports.tasks import file_at
-from penstock.imports.verification import VerifyTask, verify_job
 from penstock.imports.withdrawal import withdraw_intent
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.sources.base import Location
@@ -239,7 +238,7 @@ class JobRun:
             kept = sum(split.kept for split in rejects)
             snapshot["warnings"] = [
                 *self.job.warnings,
-                *_warnings_of_rejects(self.job, rejected, kept, skipped_files),
+                *warnings_of_rejects(self.job, rejected, kept, skipped_files),
             ]
         if not self.job.auto_commit:
             self._leased.move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **snapshot)
@@ -355,75 +354,15 @@ class JobRun:
         if self.job.options.get("verify", "").lower() != "true":
             self._leased.move(JobState.COMPLETED, progress=100, warnings=warnings)
             return
-        verification, problems = self._verify()
+        verification, problems = verify_committed_rows(self._leased, self._runner, self._locations())
         self._leased.move(
             JobState.COMPLETED, progress=100, warnings=[*warnings, *problems], verification=verification
         )
 
-    def _verify(self) -> tuple[Mapping[str, Any] | None, list[JobWarning]]:
-        """Verify the committed rows; problems are warnings, as the rows are visible."""
-        collection = self._catalog.collections.by_id(self.job.collection_id)
-        if collection is None:
-            return None, []
-        splits = self._catalog.jobs.splits(self.job.id)
-        try:
-            collection = replace(collection, schema=collection.schema.first_fields(self.job.field_count))
-            run = StagingRun(self._leased, self._runner, collection, self._locations())
-            task = VerifyTask(
-                stage=run.task(splits[0]) if splits else run.task(Split(ordinal=0, ranges=())),
-                splits=splits,
-                rows=self.job.rows,
-                files=self._catalog.jobs.files(self.job.id),
-                specs=self._catalog.collections.indexes(collection.id),
-                memory_limit=self._context.settings.worker_memory,
-            )
-            handle = self._runner.submit(verify_job, task)
-            while not _wait(handle, 0.2):
-                if self._leased.stop.is_set():
-                    handle.cancel()
-                    raise TaskCancelled("the server is stopping; the rows are verified after its restart")
-                self._leased.save_indexing(1.0)
-            result: Mapping[str, Any] = handle.future.result()
-        except (LeaseLost, TaskCancelled, CatalogError):
-            raise
-        except PenstockError as error:
-            text = f"the rows are committed, but they could not be verified: {error}"
-            return {"ok": False, "problems": [text]}, [JobWarning(code="not_verified", message=text)]
-        return result, [
-            JobWarning(code="verification_failed", message=f"VERIFICATION FAILED, the rows are committed: {problem}")
-            for problem in result["problems"]
-        ]
-
     def _revert(self) -> None:
-        collection = self._catalog.collections.by_id(self.job.collection_id)
-        if collection is None:
-            self._end_revert(0)  # its rows are gone, with the collection
-            return
-        engine = self._engines.for_collection(collection)
-        table = replace(Table.of(collection), version=self.job.intent_version or collection.version)
-        try:
-            with self._observer.step("revert", {"rows": self.job.rows}):
-                result = self._leased.retry(
-                    lambda: self._revert_once(engine, table), "revert", "reverting the job", "It will be tried again"
-                )
-        except (RevertImpossible, TableDamaged) as error:
-            # Nothing has changed; a later job may have been published since the call.
-            warning = JobWarning(code="not_reverted", message=str(error))
-            warnings = merge_warnings([list(self.job.warnings), [warning]])
-            self._leased.move(JobState.COMPLETED, progress=100, warnings=warnings)
-            return
-        self._catalog.collections.raise_version(collection.id, result.version)
-        self._leased.log.info("job.reverted", removed=result.removed, restored=result.restored)
-        self._end_revert(result.restored)
-        self._maintenance.request(collection.id)
-
-    def _revert_once(self, engine: Engine, table: Table) -> Reverted:
-        if self._leased.stop.is_set():
-            raise TaskCancelled("the server is stopping; the job is reverted after its restart")
-        return revert_once(self._catalog, engine, table, self.job)
-
-    def _end_revert(self, restored: int) -> None:
-        self._leased.move(JobState.REVERTED, reason=REVERTED_REASON, restored_rows=restored)
+        with self._observer.step("revert", {"rows": self.job.rows}):
+            if revert_leased(self._leased):
+                self._maintenance.request(self.job.collection_id)
 
     def _release_for_retry(self, error: Exception) -> None:
         """Show the error as the job's reason and release the lease for a later retry: no failure after the intent.
@@ -476,7 +415,7 @@ class JobRun:
                 handle.cancel()
 
     def _next_result(self, window: list[tuple[Any, TaskHandle[Any]]], save: Callable[[int], None]) -> Any:
-        while not _wait(window[0][1], 0.2):
+        while not wait([window[0][1].future], 0.2).done:
             self._leased.check_time()
             save(sum(handle.progress()[0] for _, handle in window))
         task, handle = window.pop(0)
@@ -509,25 +448,3 @@ class JobRun:
         if collection.schema.partition_key:
             return None
         return self._catalog.collections.partition(collection.id, self.job.partition or DEFAULT_PARTITION).number
-
-
-def _warnings_of_rejects(job: ImportJob, rejected: int, kept: int, skipped_files: int) -> list[JobWarning]:
-    """The warnings that rows or files were left out, and that not all such rows were kept."""
-    warnings = []
-    if rejected:
-        text = f"rejected rows were left out, as on_error=skip_row says: penstock jobs errors {job.id} shows why"
-        warnings.append(JobWarning(code="rows_rejected", message=text, count=rejected))
-    if kept < rejected:
-        text = f"of the rejected rows only the first ones of each split were kept, {kept:,} of {rejected:,}"
-        warnings.append(JobWarning(code="rejects_not_kept", message=text, count=rejected - kept))
-    if skipped_files:
-        text = f"bad files were left out, as on_error=skip_file says: penstock jobs errors {job.id} shows why"
-        warnings.append(JobWarning(code="files_skipped", message=text, count=skipped_files))
-    return warnings
-
-
-def _wait(handle: TaskHandle[Any], seconds: float) -> bool:
-    """Whether the task ended within ``seconds``."""
-    ended = threading.Event()
-    handle.future.add_done_callback(lambda _: ended.set())
-    return ended.wait(seconds)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from penstock.domain.error_budget import ErrorBudget, ErrorPolicy
-from penstock.domain.jobs import FileRange, Split
+from penstock.domain.jobs import FileRange, ImportJob, JobWarning, Split
 from penstock.errors import DataError, PenstockError
 from penstock.readers.base import RejectedRow
 
@@ -200,6 +200,21 @@ def too_many_errors(
         bad=bad,
         first=list(first),
     )
+
+
+def warnings_of_rejects(job: ImportJob, rejected: int, kept: int, skipped_files: int) -> list[JobWarning]:
+    """The warnings that rows or files were left out, and that not all such rows were kept."""
+    warnings = []
+    if rejected:
+        text = f"rejected rows were left out, as on_error=skip_row says: penstock jobs errors {job.id} shows why"
+        warnings.append(JobWarning(code="rows_rejected", message=text, count=rejected))
+    if kept < rejected:
+        text = f"of the rejected rows only the first ones of each split were kept, {kept:,} of {rejected:,}"
+        warnings.append(JobWarning(code="rejects_not_kept", message=text, count=rejected - kept))
+    if skipped_files:
+        text = f"bad files were left out, as on_error=skip_file says: penstock jobs errors {job.id} shows why"
+        warnings.append(JobWarning(code="files_skipped", message=text, count=skipped_files))
+    return warnings
 
 
 def _key_of(source: str | None, column: str | None) -> str | None:

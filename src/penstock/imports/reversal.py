@@ -7,13 +7,15 @@ that a query made after the rows were counted finds each job that may have repla
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from penstock.catalog import Catalog
-from penstock.domain.jobs import ImportJob, JobState
+from penstock.domain.jobs import ImportJob, JobState, JobWarning, merge_warnings
 from penstock.engines.base import Engine, Published, Reversal, Reverted, Table
 from penstock.engines.registry import EngineRegistry
-from penstock.errors import JobStateConflict, RevertImpossible
+from penstock.errors import JobStateConflict, RevertImpossible, TableDamaged, TaskCancelled
+from penstock.imports.leased_job import LeasedJob
 from penstock.imports.settings import JobSettings
 
 REVERTED_REASON = "reverted by user"
@@ -44,6 +46,44 @@ def check_revert(catalog: Catalog, engines: EngineRegistry, settings: JobSetting
     engine = engines.for_collection(collection)
     missing = engine.check_revert(Table.of(collection), job.id, _reversal(catalog, job))
     _check_missing(catalog, job, missing)
+
+
+def revert_leased(leased: LeasedJob) -> bool:
+    """Revert a job in state Reverting, and end it as Reverted, or as Completed again; returns whether rows changed.
+
+    Raises:
+        TaskCancelled: the process stops.
+        CatalogError, LeaseLost, StorageError
+    """
+    catalog, job = leased.context.catalog, leased.job
+    collection = catalog.collections.by_id(job.collection_id)
+    if collection is None:
+        _end(leased, 0)  # its rows are gone, with the collection
+        return False
+    engine = leased.context.engines.for_collection(collection)
+    table = replace(Table.of(collection), version=job.intent_version or collection.version)
+
+    def attempt() -> Reverted:
+        if leased.stop.is_set():
+            raise TaskCancelled("the server is stopping; the job is reverted after its restart")
+        return revert_once(catalog, engine, table, leased.job)
+
+    try:
+        result = leased.retry(attempt, "revert", "reverting the job", "It will be tried again")
+    except (RevertImpossible, TableDamaged) as error:
+        # Nothing has changed; a later job may have been published since the call.
+        warning = JobWarning(code="not_reverted", message=str(error))
+        warnings = merge_warnings([list(job.warnings), [warning]])
+        leased.move(JobState.COMPLETED, progress=100, warnings=warnings)
+        return False
+    catalog.collections.raise_version(collection.id, result.version)
+    leased.log.info("job.reverted", removed=result.removed, restored=result.restored)
+    _end(leased, result.restored)
+    return True
+
+
+def _end(leased: LeasedJob, restored: int) -> None:
+    leased.move(JobState.REVERTED, reason=REVERTED_REASON, restored_rows=restored)
 
 
 def revert_once(catalog: Catalog, engine: Engine, table: Table, job: ImportJob) -> Reverted:

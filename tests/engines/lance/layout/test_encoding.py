@@ -23,10 +23,11 @@ def test_a_table_is_a_lance_dataset(tmp_path: Path) -> None:
     assert dataset.schema.equals(stored_schema(table.schema))
     rows = dataset.to_table(columns=["id", "__part", "__job"]).to_pydict()
     assert rows == {"id": [0, 1, 2, 3, 4], "__part": [7, 7, 7, 0, 0], "__job": [42, 42, 42, 43, 43]}
-    for version, job in ((2, "42"), (3, "43")):
+    for version, job, count in ((2, "42", "3"), (3, "43", "2")):
         transaction = dataset.read_transaction(version)
         assert transaction is not None
-        assert transaction.transaction_properties == {"job": job, "epoch": "1"}
+        expected = {"job": job, "epoch": "1", "rows": count, "replaced": "0"}
+        assert transaction.transaction_properties == expected
 
 
 def test_types_that_lance_can_not_search_are_widened() -> None:
