@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from penstock.domain.access import Caller
 from penstock.domain.collections import Cluster
-from penstock.domain.jobs import ImportFile, ImportJob, JobState
+from penstock.domain.jobs import ImportFile, ImportJob, JobHistory, JobState
 from penstock.errors import (
     ClusterNotFound,
     CollectionNotFound,
@@ -111,6 +111,10 @@ class MemoryImports:
         if details is None or details.job.cluster_id != cluster_id:
             raise JobNotFound(f"no job {job_id}", job_id=job_id)
         return details
+
+    def history(self, cluster_id: str, job_id: int, caller: Caller) -> JobHistory:
+        self.get(cluster_id, job_id, caller)
+        return JobHistory(created_by=caller.name, created_from=caller.address, server=None, times={})
 
     def loaded(self, request: CreateImport) -> LoadedFiles:
         self._check(request.database, request.collection)

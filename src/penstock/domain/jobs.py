@@ -120,6 +120,20 @@ def merge_warnings(groups: list[list[JobWarning]]) -> list[JobWarning]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobHistory:
+    """What only a job's own page shows: who created it, from which address, and when it came into its states.
+
+    ``server`` is the name of the server that works on it now. A state that the job came into several times has the
+    last time.
+    """
+
+    created_by: str
+    created_from: str
+    server: str | None
+    times: Mapping[JobState, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportFile:
     """An input file of a job: one file, or the set of ``.npy`` files that make up the columns of the same rows.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from penstock.domain.access import Caller
-from penstock.domain.jobs import ImportJob, JobState
+from penstock.domain.jobs import ImportJob, JobHistory, JobState
 from penstock.imports.requests import (
     CreateImport,
     JobDetails,
@@ -45,6 +45,10 @@ class Imports(Protocol):
 
     def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
         """Raises JobNotFound, also for a job of another cluster, or of a database that the caller may not read."""
+        ...
+
+    def history(self, cluster_id: str, job_id: int, caller: Caller) -> JobHistory:
+        """Who created a job and when it came into its states. Raises JobNotFound as :meth:`get`."""
         ...
 
     def replay(self, request: ReplayImport) -> ImportJob:

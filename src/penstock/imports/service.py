@@ -18,7 +18,7 @@ from penstock.domain.audit import AuditEntry, entry_of
 from penstock.domain.collections import Cluster, Collection
 from penstock.domain.durations import parse_duration
 from penstock.domain.import_options import SERVED_OPTIONS
-from penstock.domain.jobs import ImportJob, JobState
+from penstock.domain.jobs import ImportJob, JobHistory, JobState
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import (
@@ -161,6 +161,9 @@ class ImportService:
         if job.is_dry_run and job.state is JobState.COMPLETED:
             report = self._catalog.jobs.report(job_id)
         return JobDetails(job=job, files=self._catalog.jobs.files(job_id), report=report)
+
+    def history(self, cluster_id: str, job_id: int, caller: Caller) -> JobHistory:
+        return self._catalog.jobs.history(self.get_job(cluster_id, job_id, caller).id)
 
     def list(self, query: JobQuery) -> JobPage:
         job_filter = self.filter_of(query, self._catalog.clusters.get(query.cluster_id))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 
 from penstock.domain.access import Role
-from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState
+from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobHistory, JobState
 from penstock.domain.parse_int import number_of_digits
 from penstock.errors import InvalidParameter, JobNotFound
 from penstock.imports.rejections import ErrorGroup, ErrorPage
@@ -20,6 +19,7 @@ from penstock.web.page import PageReply, PageRoute, Visit, address, redirect
 from penstock.web.pages import Pages
 from penstock.web.progress import JobView, view
 from penstock.web.throughput import Throughput
+from penstock.web.timeline import stages
 from penstock.web.words import plural
 
 TABS: Mapping[str, str] = {"": "Overview", "files": "Files", "errors": "Errors", "rejects": "Rejects", "raw": "Raw"}
@@ -42,22 +42,6 @@ class Action:
     asks_name: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A stage of a job on its time axis, in seconds from its creation; positions are 0 to 1000 of the axis."""
-
-    name: str
-    kind: str
-    start: float
-    end: float
-    x: int
-    width: int
-
-    @property
-    def seconds(self) -> float:
-        return self.end - self.start
-
-
 def routes(pages: Pages) -> tuple[PageRoute, ...]:
     imports = pages.services.imports
     throughput = Throughput()
@@ -69,6 +53,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
         details = details_of(visit)
         tab = visit.query.get("tab") if visit.query.get("tab") in TABS else ""
         job = details.job
+        history = imports.history(visit.cluster.id, job.id, visit.caller)
         page = max(1, visit.query.number("page", 1, _MAX_PAGE))
         files = details.files[(page - 1) * FILES_PER_PAGE : page * FILES_PER_PAGE]
         return pages.show(
@@ -82,7 +67,9 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             files_per_page=FILES_PER_PAGE,
             tab=tab,
             tabs=TABS,
-            stages=_stages(job),
+            stages=stages(job, history, view(job).state.kind),
+            history=history,
+            server=_server(history),
             points=throughput.observe(job),
             actions=_actions(view(job)) if visit.may(Role.WRITER, job.database) else (),
             copies=_copies(visit.cluster.id, job),
@@ -258,20 +245,9 @@ def _file_states(files: Sequence[ImportFile]) -> Mapping[str, int]:
     return {state.value: count for state in FileState if (count := sum(file.state is state for file in files))}
 
 
-def _stages(job: ImportJob) -> Sequence[Stage]:
-    """The stages that the catalog knows the times of: waiting for a start, and the work since."""
-    now = job.finished_at or datetime.now(UTC)
-    whole = max((now - job.created_at).total_seconds(), 0.001)
-    begun = job.started_at or now
-    spans: list[tuple[str, str, datetime, datetime]] = [("Waiting to start", "waiting", job.created_at, begun)]
-    if job.started_at is not None:
-        spans.append(("Import", view(job).state.kind, begun, now))
-    stages = []
-    for name, kind, start, end in spans:
-        first, last = ((time - job.created_at) / timedelta(seconds=1) for time in (start, end))
-        x = round(1000 * first / whole)
-        stages.append(Stage(name, kind, first, last, x, max(4, round(1000 * last / whole) - x)))
-    return stages
+def _server(history: JobHistory) -> str:
+    """The host and the process that work on a job: the owner of its lease, without its random part."""
+    return (history.server or "").rpartition("-")[0]
 
 
 def _raw(pages: Pages, visit: Visit, job: ImportJob) -> str:

@@ -12,7 +12,9 @@ from structlog.testing import capture_logs
 
 import penstock
 from penstock.catalog import Catalog
+from penstock.catalog.db.connection import now_millis, to_millis
 from penstock.catalog.jobs.transitions import Guard, JobTransitions
+from penstock.domain.audit import AuditEntry
 from penstock.domain.jobs import REOPENINGS, TRANSITIONS, ImportJob, JobState
 from penstock.domain.quotas import Quota
 from penstock.errors import JobStateConflict, LeaseLost, QuotaExceeded
@@ -104,3 +106,18 @@ def test_a_transition_counts_and_logs_the_job_once(catalog: Catalog, guard: Guar
     ]
     counts = catalog.jobs.count_by_state(CLUSTER)
     assert {state: jobs for state, jobs in counts.items() if jobs} == {JobState.FAILED: 1}
+
+
+def test_the_history_has_the_last_time_of_each_state_and_the_creator(catalog: Catalog) -> None:
+    entry = AuditEntry(caller="nightly", address="10.1.2.3", action="import.create")
+    job = catalog.jobs.insert(replace(new_job(stored_collection(catalog)), audit=entry))
+    new = catalog.jobs.history(job.id)
+    assert (new.created_by, new.created_from, new.server, new.times) == ("nightly", "10.1.2.3", None, {})
+    leased = catalog.claims.claim("host-7-abc", 60_000)
+    assert leased is not None
+    before = now_millis()
+    catalog.claims.save_plan(catalog.claims.move(leased, JobState.PLANNING), [], [])
+    planned = catalog.jobs.history(job.id)
+    assert planned.server == "host-7-abc"
+    assert list(planned.times) == [JobState.PLANNING, JobState.IMPORTING]
+    assert all(to_millis(time) >= before for time in planned.times.values())

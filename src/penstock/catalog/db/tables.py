@@ -230,7 +230,16 @@ job = Table(
     Column("warnings", JSON, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
+    # When it last came into these states: only a job's own page reads them.
+    Column("planning_at", BigInteger),
+    Column("importing_at", BigInteger),
+    Column("uncommitted_at", BigInteger),
+    Column("committing_at", BigInteger),
+    Column("indexing_at", BigInteger),
     Column("finished_at", BigInteger),
+    # Who created it: the name of the key or user, and the address of the call.
+    Column("created_by", Text, nullable=False, server_default=text("''")),
+    Column("created_from", Text, nullable=False, server_default=text("''")),
     # The lease: a claim raises the fencing epoch, and every write of a worker is conditional on its epoch.
     Column("owner", Text),
     Column("lease_until", BigInteger),

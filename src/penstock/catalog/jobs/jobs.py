@@ -13,13 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from penstock.catalog.access.audit import note
 from penstock.catalog.access.clusters import ClusterRepository
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, now_millis
+from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
 from penstock.catalog.db.encryption import Encryptor
 from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
 from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.quotas import LIVE_JOBS, enforce_job_limits, enforce_quota, lock_cluster
 from penstock.catalog.jobs.rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
-from penstock.catalog.jobs.transitions import Guard, JobTransitions, log_transition
+from penstock.catalog.jobs.transitions import STATE_TIMES, Guard, JobTransitions, log_transition
 from penstock.catalog.jobs.uploads import use_uploads
 from penstock.domain.audit import AuditEntry
 from penstock.domain.ids import millis_of, new_id
@@ -29,6 +29,7 @@ from penstock.domain.jobs import (
     FileState,
     ImportFile,
     ImportJob,
+    JobHistory,
     JobState,
     JobWarning,
     Split,
@@ -167,6 +168,8 @@ class JobRepository:
                 "options": dict(new.options),
                 "warnings": [],
                 "created_at": millis_of(job_id),
+                "created_by": "" if new.audit is None else new.audit.caller,
+                "created_from": "" if new.audit is None else new.audit.address,
                 "deadline": new.deadline,
                 "has_credentials": bool(new.secret),
                 "trace": new.trace,
@@ -191,6 +194,26 @@ class JobRepository:
         if row is None:
             raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id)
         return job_of(row)
+
+    def history(self, job_id: int) -> JobHistory:
+        """Who created a job, which server works on it, and when it came into its states."""
+        job = tables.job.c
+        query = select(job.created_by, job.created_from, job.owner, *STATE_TIMES.values()).where(job.id == job_id)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id)
+        created_by, created_from, owner, *times = row
+        return JobHistory(
+            created_by=created_by,
+            created_from=created_from,
+            server=owner,
+            times={
+                state: from_millis(millis)
+                for state, millis in zip(STATE_TIMES, times, strict=True)
+                if millis is not None
+            },
+        )
 
     def by_ids(self, job_ids: Sequence[int]) -> Sequence[ImportJob]:
         """The jobs of these ids, of any cluster; unknown ids are left out."""

@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Table, delete, insert, select, tuple_, update
+from sqlalchemy import Column, Connection, Table, delete, insert, select, tuple_, update
 
 from penstock.catalog.access.audit import note
 from penstock.catalog.collections.partition_drop import lock_partition_for_commit, lock_partitions_for_revert
@@ -115,7 +115,7 @@ class JobTransitions:
                 tables.job.c.state == job.state.value,
                 tables.job.c.epoch == job.epoch,  # after a retry the state may be the same again
             )
-            .values({**values, **_lease_values(to, guard), **_end_values(to), "state": to.value})
+            .values({**values, **_lease_values(to, guard), **_time_values(to), "state": to.value})
         ).rowcount
         if changed != 1:
             raise _changed_meanwhile(job, guard)
@@ -167,6 +167,15 @@ def _changed_meanwhile(job: ImportJob, guard: Guard) -> Exception:
 
 # Columns that follow from the state
 
+STATE_TIMES: Mapping[JobState, Column[int | None]] = {
+    JobState.PLANNING: tables.job.c.planning_at,
+    JobState.IMPORTING: tables.job.c.importing_at,
+    JobState.UNCOMMITTED: tables.job.c.uncommitted_at,
+    JobState.COMMITTING: tables.job.c.committing_at,
+    JobState.INDEXING: tables.job.c.indexing_at,
+}
+"""The column with the time at which a job last came into a state."""
+
 
 def _is_runnable(state: JobState) -> bool:
     """Whether a worker may claim a job in this state."""
@@ -180,8 +189,11 @@ def _lease_values(to: JobState, guard: Guard) -> dict[str, Any]:
     return {} if _is_runnable(to) else {**ended, "runnable": False}
 
 
-def _end_values(to: JobState) -> dict[str, Any]:
+def _time_values(to: JobState) -> dict[str, Any]:
+    """When the job came into a state whose time a job's page shows, and the deadline and stage of its end."""
     values: dict[str, Any] = {}
+    if to in STATE_TIMES:
+        values[STATE_TIMES[to].name] = now_millis()
     if to.is_final:
         values |= {"finished_at": now_millis(), "stage": ""}
     if to.is_final or to.is_committed:

@@ -175,6 +175,13 @@ def upgrade() -> None:
         )
 
     with op.batch_alter_table("job", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("planning_at", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("importing_at", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("uncommitted_at", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("committing_at", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("indexing_at", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("created_by", sa.Text(), server_default=sa.text("('')"), nullable=False))
+        batch_op.add_column(sa.Column("created_from", sa.Text(), server_default=sa.text("('')"), nullable=False))
         batch_op.add_column(sa.Column("published_version", sa.BigInteger(), nullable=True))
         batch_op.add_column(sa.Column("replaced_rows", sa.BigInteger(), server_default=sa.text("0"), nullable=True))
         batch_op.add_column(sa.Column("restored_rows", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
