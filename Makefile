@@ -8,7 +8,7 @@ PYTHON_CODE := src tests benchmarks demo docs
 QUICK_TESTS := tests/domain tests/filters tests/settings tests/validation tests/wire/test_decoding.py tests/test_errors.py \
 	tests/test_glossary.py
 
-.PHONY: install demo quick test test-all test-newest chaos attack fuzz audit dist site check format docs bench migration assets screenshots lock clean
+.PHONY: install demo quick browser test test-all test-newest chaos attack fuzz audit dist site check format docs bench migration assets screenshots lock clean
 
 install: $(VENV)/.installed
 
@@ -18,6 +18,10 @@ demo: install
 # Unit tests that start no server: what to run after each change.
 quick: install
 	$(BIN)/pytest -n 2 $(QUICK_TESTS)
+
+# A Chromium for the tests of the page, from Debian's packages. Without one they are skipped, and say so.
+browser:
+	-@command -v chromium || command -v google-chrome || (apt-get update -q && apt-get install -y -q chromium)
 
 # The tests of a file stay together, as they share servers. One process more than the smallest machine has cores: a
 # process waits for its servers most of the time. Each takes up to two gigabytes with its servers: TEST_PROCESSES=2

@@ -181,6 +181,11 @@ def test_jobs_are_listed_live(page: Page, world: World) -> None:
     expect(rows).to_have_count(before + 1)
 
 
+def test_a_schema_says_how_much_space_the_rows_take(page: Page, world: World) -> None:
+    page.goto("/collections/default/docs?tab=schema")
+    expect(page.locator("main")).to_contain_text(re.compile(r"Space\s*[\d.]+ \w+ in \d+ fragments?, without indexes"))
+
+
 def test_filters_are_in_the_address(page: Page, world: World) -> None:
     page.goto("/")
     page.get_by_label("State").select_option("failed")

@@ -157,6 +157,8 @@ def test_jobs_are_changed_by_forms_and_audited_once(ops: Visitor, tenants: Calle
     assert "aborted by user" in answer.text
     entries = [entry for entry in tenants.catalog.audit.newest(10) if entry.job_id == int(job)]
     assert [entry.action for entry in entries] == ["import.abort", "import.create"]
+    assert re.search(r" by \S+ <span[^>]*>from 127.0.0.1<", answer.text)
+    assert answer.text.count("Waiting to start") == 1
     refused = ops.post(f"/jobs/{job}/retry", page="/")
     assert refused.status_code == 409
     assert "was aborted by user, only a failed job can be retried" in refused.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from penstock.analyzers import field_analyzer
 from penstock.catalog import Catalog
@@ -24,6 +25,14 @@ from penstock.errors import (
     InvalidParameter,
     Unsupported,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSpace:
+    """Bytes of a collection's rows in the store, and in how many fragments they are."""
+
+    size: int
+    fragments: int
 
 
 class CollectionService:
@@ -167,6 +176,21 @@ class CollectionService:
         collection = self.get(cluster_id, database, name)
         table = Table.of(collection, self._catalog.row_expiry.of(collection))
         return self._engines.for_collection(collection).count(table)
+
+    def space(self, cluster_id: str, database: str, name: str) -> StoredSpace | None:
+        """The space of a collection's rows; None where its engine does not tell.
+
+        Old versions, indexes and files that wait for the cleanup are not counted.
+
+        Raises:
+            DatabaseNotFound, CollectionNotFound, StorageError.
+        """
+        collection = self.get(cluster_id, database, name)
+        engine = self._engines.maintainable(collection)
+        if engine is None:
+            return None
+        fragments = engine.snapshot(Table.of(collection), by_partition=False).fragments
+        return StoredSpace(size=sum(fragment.size for fragment in fragments), fragments=len(fragments))
 
     def load(self, cluster_id: str, database: str, name: str) -> None:
         """Mark the collection as loaded.

@@ -8,12 +8,13 @@ from typing import Any
 
 import orjson
 
+from penstock.collections.collections import StoredSpace
 from penstock.collections.entity_requests import QueryRequest
 from penstock.collections.indexes import IndexStatus
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.jobs import ImportJob
-from penstock.errors import CollectionNotLoaded, InvalidParameter, NotFound, PenstockError
+from penstock.errors import CollectionNotLoaded, InvalidParameter, NotFound, PenstockError, StorageError
 from penstock.web.cells import CellTable, cell_table
 from penstock.web.collections import completed_jobs
 from penstock.web.commands import Copies, command, copies
@@ -184,7 +185,14 @@ def _rows(pages: Pages, visit: Visit, collection: Collection, page: int) -> dict
 def _schema(pages: Pages, visit: Visit, collection: Collection, page: int) -> dict[str, Any]:
     del page
     description = pages.services.collections.describe(visit.cluster.id, collection.database, collection.name)
-    return {"description": description}
+    return {"description": description, "space": _space(pages, collection)}
+
+
+def _space(pages: Pages, collection: Collection) -> StoredSpace | None:
+    try:
+        return pages.services.collections.space(collection.cluster_id, collection.database, collection.name)
+    except StorageError:
+        return None  # the tab of the rows shows the reason
 
 
 def _indexes(pages: Pages, visit: Visit, collection: Collection, page: int) -> dict[str, Any]:
