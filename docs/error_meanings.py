@@ -48,8 +48,8 @@ MEANINGS: Mapping[str, str] = {
     "job_state_conflict": "The job cannot be committed, aborted, retried or reverted in its current state.",
     "revert_impossible": "The completed job can no longer be reverted: a later job replaced rows of it (revert that "
     "one first), or the rows that it replaced are no longer kept (setting `replaced_row_retention`).",
-    "upload_not_found": "The org has no upload of this id, or not any more: uploads are deleted when the job that "
-    "reads them has completed, and after `upload_retention`.",
+    "upload_not_found": "The org has no upload of this id, or not any more: uploads are deleted when a job has "
+    "imported all of their rows, and after `upload_retention`.",
     "upload_conflict": "The upload ends at another offset than the call begins at, or another call or job uses it.",
     "upload_corrupt": "The uploaded bytes do not have the announced checksum; the message says what was discarded.",
     "target_not_empty": "The folder of an export has files; an export never changes files. Choose a new folder.",

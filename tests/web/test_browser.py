@@ -122,7 +122,7 @@ def test_a_login_ends(browser: Browser, world: World) -> None:
         expect(page).to_have_url(re.compile(f"/jobs/{world.failed}$"))  # where the visitor wanted to go
         (cookie,) = page.context.cookies()
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
-        page.get_by_text("ops").click()
+        page.locator("summary").get_by_text("ops").click()
         page.get_by_role("button", name="Log out").click()
         page.goto("/")
         expect(page).to_have_url(re.compile("/login"))
@@ -424,3 +424,49 @@ def test_files_are_uploaded_in_the_wizard(page: Page, world: World, tmp_path: Pa
         re.compile("^upload://.*uploaded.jsonl$")
     )
     assert axe_findings(page) == []
+
+
+def test_a_csv_with_bad_rows_is_imported_corrected_replayed_and_searched(
+    page: Page, world: World, tmp_path: Path
+) -> None:
+    """What a person does who has never seen the page: no path, no option and no command is known beforehand."""
+    lines = ["id,title,embedding"]
+    for number in range(500):
+        vector = [number, *[1.0] * (DIM - 1)] if number % 50 else "[1, 2, oops]"
+        lines.append(f'{number},Book {number},"{vector}"')
+    (tmp_path / "books.csv").write_text("\n".join(lines) + "\n")
+    page.goto("/import")
+    page.get_by_label("Choose files").set_input_files(str(tmp_path / "books.csv"))
+    expect(page.locator("#uploads")).to_contain_text("books.csv · uploaded", timeout=MILLIS)
+    page.get_by_label("Its name").fill("journey")
+    page.get_by_role("button", name="Continue to columns").click()
+    expect(page.locator("main")).to_contain_text("10 of 500 rows have no vector of", timeout=MILLIS)
+    page.get_by_role("button", name="Continue to check").click()
+    page.get_by_role("button", name="Check first").click()
+    expect(page.locator("#dry-run")).to_contain_text("10 bad rows of 500", timeout=2 * MILLIS)
+    expect(page.locator("#dry-run")).to_contain_text("books.csv, row 50: [1, 2, oops]")
+    page.get_by_role("button", name="Start the import").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Failed", timeout=MILLIS)
+    page.get_by_role("link", name="import the files without their bad rows").click()
+    page.get_by_role("button", name="Continue to columns").click()
+    page.get_by_role("button", name="Continue to check").click()
+    expect(page.get_by_label("A row that breaks a rule")).to_have_value("skip_row", timeout=MILLIS)
+    page.get_by_role("button", name="Start the import").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Completed", timeout=MILLIS)
+    page.get_by_role("link", name="Rejects 10").click()
+    with page.expect_download() as begun:
+        page.get_by_role("link", name="JSON Lines").click()
+    rejected = [json.loads(line) for line in begun.value.path().read_text().splitlines()]
+    corrected = [json.dumps({**row, "embedding": [float(row["id"]), *[1.0] * (DIM - 1)]}) for row in rejected]
+    (tmp_path / "corrected.jsonl").write_text("\n".join(corrected) + "\n")
+    page.get_by_role("link", name="Replay").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Choose files").set_input_files(str(tmp_path / "corrected.jsonl"))
+    expect(dialog.locator("#uploads")).to_contain_text("corrected.jsonl · uploaded", timeout=MILLIS)
+    dialog.get_by_role("button", name="Replay").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Completed", timeout=MILLIS)
+    page.goto("/collections/default/journey?filter=id+%3D%3D+50")
+    page.get_by_role("link", name="Similar").first.click()
+    nearest = page.get_by_role("region", name="Nearest rows by embedding").locator("tbody tr")
+    expect(nearest).to_have_count(10)
+    expect(nearest.first).to_contain_text("Book 50")

@@ -142,13 +142,14 @@ class ImportService:
         request.caller.require(Role.WRITER, cluster, request.database)
         database = self._catalog.databases.get(request.cluster_id, request.database)
         collection = self._catalog.collections.get(database, request.collection)
+        preset = request.options.get("from_format", "")
         roots = self._roots_of(request.caller)
-        groups = check_groups(request.groups, roots, request.keys, self._settings)
+        groups = check_groups(request.groups, roots, request.keys, self._settings, preset)
+        roots = roots.with_uploads(uploads_of(self._catalog, cluster.org_id, groups))
         deadline = time.monotonic() + self._settings.infer_timeout
         files: list[InputFile] = []
         for group in groups:
             seconds = max(0.1, deadline - time.monotonic())
-            preset = request.options.get("from_format", "")
             files += self._file_probe.probe(cluster.org_id, group, roots, request.keys, seconds, preset)
         loaded = loaded_among(files, collection.id, self._catalog.loaded_files)
         return LoadedFiles(
@@ -251,7 +252,8 @@ class ImportService:
         column_mapping_of(options, collection.schema)
         replays_rows = False
         if request.groups:
-            groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings)
+            roots, preset = self._roots_of(request.caller), options.get("from_format", "")
+            groups = check_groups(request.groups, roots, request.keys, self._settings, preset)
         else:
             if earlier.has_credentials and not request.keys:
                 raise MissingParameter(
@@ -283,6 +285,7 @@ class ImportService:
                 quota=self._settings.quota,
                 limits=self._settings.limits,
                 field_count=len(collection.schema.fields),
+                uploads=uploads_of(self._catalog, self._catalog.clusters.get(earlier.cluster_id).org_id, groups),
                 replay_of=earlier.id,
                 replays_rows=replays_rows,
                 audit=replace(_entry(request.caller, "replay", earlier), job_id=None),

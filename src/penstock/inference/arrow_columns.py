@@ -13,6 +13,7 @@ import pyarrow.types as pt
 from penstock.domain.data_types import INTEGER_RANGES, DataType
 from penstock.errors import DataError
 from penstock.inference.json_columns import are_sparse, observe_texts, with_norms
+from penstock.inference.misfits import may_be_misfits
 from penstock.inference.observations import Kind, Observation
 from penstock.readers.arrow_json import json_texts
 from penstock.readers.arrow_values import (
@@ -160,6 +161,21 @@ def _sparse_structs(seen: Observation, array: Any, field: pa.Field[Any]) -> Obse
     return _json(seen, array, field)
 
 
+def _most_lists(seen: Observation, array: Any, field: pa.Field[Any]) -> Observation | None:
+    """What the lists of the most frequent length are, if only a few lists have another length."""
+    lengths: Any = pc.list_value_length(array)
+    length = pc.mode(lengths)[0].as_py()["mode"]
+    misfits: Any = pc.fill_null(pc.not_equal(lengths, length), False)
+    count = pc.sum(misfits).as_py()
+    if not may_be_misfits(count, seen.rows - seen.nulls):
+        return None
+    most = observe_arrow(pa.chunked_array([array.filter(pc.invert(misfits))]), field)
+    first = pc.index(misfits, True).as_py()
+    return replace(
+        most, rows=seen.rows, misfits=count, misfit=f"row {first} holds a list of {lengths[first]} elements"
+    )
+
+
 def _lists(seen: Observation, array: Any, field: pa.Field[Any]) -> Observation:
     present = array.drop_null()
     if pt.is_list_view(array.type) or pt.is_large_list_view(array.type):
@@ -176,6 +192,8 @@ def _lists(seen: Observation, array: Any, field: pa.Field[Any]) -> Observation:
     )
     if not len(elements):
         return found
+    if found.length is None:
+        found = replace(found, most=_most_lists(seen, array, field))
     element = observe_arrow(pa.chunked_array([elements]), array.type.value_field)
     if element.nulls or element.kind not in (Kind.BOOL, Kind.INTEGER, Kind.FLOAT, Kind.TEXT):
         return _json(replace(seen, note=""), array, field)

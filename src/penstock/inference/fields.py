@@ -91,7 +91,8 @@ def vector_field(name: str, seen: Observation, *, why: str) -> InferredField:
         alternatives.append("JSON")
     nulls = f"; {seen.nulls:,} of {seen.rows:,} are null" if seen.nulls else ""
     field = Field(name=name, type=kind, dim=dim, nullable=seen.nulls > 0)
-    return InferredField(field=field, reason=f"{seen.describe()}{why}{nulls}", alternatives=alternatives)
+    few = f" but for {seen.misfits:,} rows" if seen.misfits else ""
+    return InferredField(field=field, reason=f"{seen.describe()}{why}{few}{nulls}", alternatives=alternatives)
 
 
 def key_field(name: str, seen: Observation, *, reason: str, alternatives: Sequence[str]) -> InferredField:

@@ -60,6 +60,7 @@ def infer_schema(
             rule="no_rows",
         )
     columns, notes = _observe_all(samples)
+    notes += _use_most_vectors(columns, options.vector)
     vectors = _choose_vectors(columns, options.vector, listed(list(samples)))
     key, key_notes = choose_key(
         columns,
@@ -131,6 +132,28 @@ def _observe(sample: Sample) -> dict[str, Observation]:
         else:
             observed[name] = observe_json(values)
     return observed
+
+
+def _use_most_vectors(columns: dict[str, Observation], chosen: str) -> list[str]:
+    """Take columns as vectors of which a few rows are none, if they are chosen or the files have no others.
+
+    Returns notes on these rows.
+    """
+    most = {name: seen.most for name, seen in columns.items() if seen.most is not None}
+    if chosen:
+        most = {name: seen for name, seen in most.items() if name == chosen}
+    elif any(is_clear_vector(name, seen) for name, seen in columns.items()):
+        return []
+    notes = []
+    for name, seen in most.items():
+        if name == chosen or is_clear_vector(name, seen):
+            columns[name] = seen
+            notes.append(
+                f"{seen.misfits:,} of {seen.rows:,} rows have no vector of {seen.length} numbers in {name} "
+                f"({seen.misfit}): the import refuses them; with on_error=skip_row it leaves them out and keeps "
+                "them for a correction"
+            )
+    return notes
 
 
 def _choose_vectors(columns: Mapping[str, Observation], chosen: str, files: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import orjson
 
 from penstock.domain.data_types import INTEGER_RANGES, DataType
+from penstock.inference.misfits import MOST_MISFITS, parsed_cells, with_most_lists
 from penstock.inference.observations import Kind, Observation
 from penstock.rules.numbers import EXACT_IN_DOUBLE
 from penstock.rules.table import MAX_JSON_BYTES, MAX_JSON_DEPTH
@@ -30,8 +32,16 @@ _PADDED = re.compile(r"-?0[0-9]|-0\Z")
 _LOW, _HIGH = INTEGER_RANGES[DataType.INT64]
 
 
-def observe_json(values: Sequence[Any], *, are_cells: bool = False) -> Observation:
-    """Observe JSON values; None is null. ``are_cells``: they were parsed from cells of CSV."""
+def observe_json(values: Sequence[Any]) -> Observation:
+    """Observe JSON values; None is null."""
+    seen = _observe_json(values)
+    if seen.kind is Kind.LIST and seen.length is not None:
+        return seen
+    return with_most_lists(seen, values, _observe_json)
+
+
+def _observe_json(values: Sequence[Any], *, are_cells: bool = False) -> Observation:
+    """Observe JSON values strictly. ``are_cells``: they were parsed from cells of CSV."""
     present = [value for value in values if value is not None]
     kinds = set(map(type, present))
     nulls = len(values) - len(present)
@@ -70,6 +80,15 @@ def observe_texts(seen: Observation, texts: Sequence[str]) -> Observation:
 
 def observe_cells(cells: Sequence[str | None], null_text: str) -> Observation:
     """Observe cells of text. ``null_text`` is null, in quotes too, where the other cells are no text."""
+    seen = _observe_cells(cells, null_text)
+    lists = sum(cell is not None and cell.lstrip()[:1] == "[" for cell in cells)
+    is_vector = seen.kind is Kind.LIST and seen.length is not None
+    if is_vector or lists < (1 - MOST_MISFITS) * (seen.rows - seen.nulls):
+        return seen
+    return with_most_lists(seen, parsed_cells(cells, null_text), partial(_observe_json, are_cells=True))
+
+
+def _observe_cells(cells: Sequence[str | None], null_text: str) -> Observation:
     texts = [cell for cell in cells if cell is not None]
     as_text = Observation(kind=Kind.NULL, rows=len(cells), nulls=len(cells) - len(texts), is_cell=True)
     if texts:
@@ -98,7 +117,7 @@ def observe_cells(cells: Sequence[str | None], null_text: str) -> Observation:
                     note="lists as NumPy prints them, without commas: write them with json.dumps(vector.tolist())",
                 )
             return as_text
-        parsed = observe_json(values, are_cells=True)
+        parsed = _observe_json(values, are_cells=True)
         return replace(
             parsed,
             rows=seen.rows,
@@ -139,7 +158,7 @@ def _is_sparse(value: Mapping[str, Any]) -> bool:
 def _observe_lists(seen: Observation, lists: Sequence[list[Any]]) -> Observation:
     lengths = list(map(len, lists))
     elements = list(chain.from_iterable(lists))
-    element = observe_json(elements)
+    element = _observe_json(elements)
     scalar = element.kind in (Kind.BOOL, Kind.INTEGER, Kind.FLOAT, Kind.TEXT)
     if elements and (element.nulls or not scalar):
         what = "lists with nulls" if element.nulls else f"lists of {element.describe()}"

@@ -33,7 +33,8 @@ class Observation:
     says whether lists of numbers all have the norm 1, ``fits_vector`` whether float32 has their range. ``is_fixed``
     is a list or byte string whose length the file's schema fixes, ``is_required`` a column that it declares free of
     nulls, ``is_cell`` a cell of text, whose other reading is text. ``storage`` is Arrow's type of a list's elements,
-    empty for JSON and cells. ``note`` describes what is unusual in a clause.
+    empty for JSON and cells. ``note`` describes what is unusual in a clause. ``most`` is what all values are but a
+    few, which are its ``misfits``; ``misfit`` describes the first of them.
     """
 
     kind: Kind
@@ -51,6 +52,9 @@ class Observation:
     is_cell: bool = False
     storage: str = ""
     note: str = ""
+    most: Observation | None = None
+    misfits: int = 0
+    misfit: str = ""
 
     @property
     def length(self) -> int | None:
@@ -99,7 +103,8 @@ def merge(first: Observation, second: Observation, places: tuple[str, str]) -> O
     is_required = first.is_required and second.is_required
     for one, other in ((first, second), (second, first)):
         if one.kind is Kind.NULL:
-            return replace(other, rows=rows, nulls=nulls, is_required=is_required)
+            most = other.most and replace(other.most, rows=rows, nulls=nulls)
+            return replace(other, rows=rows, nulls=nulls, is_required=is_required, most=most)
     merged = replace(
         first,
         rows=rows,
@@ -113,6 +118,7 @@ def merge(first: Observation, second: Observation, places: tuple[str, str]) -> O
         is_required=is_required,
         is_cell=first.is_cell and second.is_cell,
         storage=first.storage if first.storage == second.storage else "",
+        most=_merge_most(first, second, places),
     )
     kinds = {first.kind, second.kind}
     note = f"{first.describe()} in {places[0]}, {second.describe()} in {places[1]}"
@@ -130,6 +136,18 @@ def merge(first: Observation, second: Observation, places: tuple[str, str]) -> O
     if merged.is_cell:
         return replace(merged, kind=Kind.TEXT, type=None, element=None, note=note)
     return replace(merged, kind=Kind.OTHER, type=None, element=None, keys=(), note=note)
+
+
+def _merge_most(first: Observation, second: Observation, places: tuple[str, str]) -> Observation | None:
+    if first.most is None and second.most is None:
+        return None
+    merged = merge(replace(first.most or first, most=None), replace(second.most or second, most=None), places)
+    if merged.kind is not Kind.LIST or merged.length is None:
+        return None
+    in_first = f"{first.most.misfit} in {places[0]}" if first.most else ""
+    in_second = f"{second.most.misfit} in {places[1]}" if second.most else ""
+    misfits = sum(seen.most.misfits for seen in (first, second) if seen.most)
+    return replace(merged, misfits=misfits, misfit=in_first or in_second)
 
 
 def _merge_elements(first: Observation, second: Observation, places: tuple[str, str]) -> Observation | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
@@ -27,6 +28,8 @@ REJECT_TYPES = {"jsonl": "application/x-ndjson", "parquet": "application/vnd.apa
 FILES_PER_PAGE = 100
 _MAX_PAGE = 1_000_000
 _REJECTS = 100
+_LINKED_FILES = 20
+"""Paths that an address holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             copies=_copies(visit.cluster.id, job),
             raw=_raw(pages, visit, job) if tab == "raw" else "",
             failure=_failure(details),
+            without_bad_rows=_without_bad_rows(visit, details),
             groups=_groups(pages, visit, job) if tab == "errors" else (),
             rejects=_rejects(pages, visit, job) if tab == "rejects" else None,
         )
@@ -173,6 +177,17 @@ def _failure(details: JobDetails) -> Mapping[str, Any] | None:
         if file.error is not None:
             return {"file": file.name, **file.error}
     return None
+
+
+def _without_bad_rows(visit: Visit, details: JobDetails) -> str:
+    """The wizard for a failed job's files with ``on_error=skip_row``; empty if no row was the reason."""
+    job, failure = details.job, _failure(details)
+    paths = [file.name for file in details.files]
+    if failure is None or failure.get("row") is None or len(paths) > _LINKED_FILES or " " in "".join(paths):
+        return ""
+    query = [("cluster", visit.query.get("cluster")), ("collection", f"{job.database}/{job.collection}")]
+    pairs = [*query, ("on_error", "skip_row"), *(("paths", path) for path in paths)]
+    return f"/import?{urlencode([(name, value) for name, value in pairs if value])}"
 
 
 def _groups(pages: Pages, visit: Visit, job: ImportJob) -> Sequence[ErrorGroup]:

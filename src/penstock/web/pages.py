@@ -56,6 +56,7 @@ def _environment() -> Environment:
         "number": words.number,
         "short": words.short_number,
         "size": words.size,
+        "file_name": words.file_name,
         "seconds": words.seconds,
         "ago": words.ago,
         "exact": words.exact,

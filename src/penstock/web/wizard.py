@@ -23,13 +23,23 @@ _SECONDS = 120.0
 """More than an inference may take, which then says why it took so long."""
 _INDEX_TYPES = ("AUTOINDEX", "HNSW", "IVF_FLAT", "IVF_PQ", "FLAT")
 _METRICS = ("COSINE", "L2", "IP")
+_BAD_ROWS = {
+    "": "fails the whole import: none of the rows become visible",
+    "skip_row": "is left out, and kept for a correction",
+    "skip_file": "has its whole file left out",
+}
+"""The values of the option on_error, as endings of a sentence about a bad row."""
 
 
 def routes(pages: Pages) -> tuple[PageRoute, ...]:
     services = pages.services
 
     def start(visit: Visit) -> PageReply:
-        pairs = [("paths", "\n".join(visit.query.all("paths"))), ("target", visit.query.get("collection"))]
+        pairs = [
+            ("paths", "\n".join(visit.query.all("paths"))),
+            ("target", visit.query.get("collection")),
+            ("option_on_error", visit.query.get("on_error")),
+        ]
         form = WizardForm(Values([*pairs, ("idempotency_key", secrets.token_urlsafe(16))]))
         return source(visit, form)
 
@@ -96,6 +106,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             "check",
             error,
             schema=schema,
+            bad_rows=_BAD_ROWS,
             indexes=form.indexes(schema) if form.is_new else (),
             copies=_copies(visit, form),
         )

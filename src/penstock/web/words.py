@@ -59,6 +59,12 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else many}"
 
 
+def file_name(path: str | None) -> str:
+    """A path as callers know it: of an upload the file's own name, which its title completes."""
+    path = path or ""
+    return path.rpartition("/")[2] if path.startswith("upload://") else path
+
+
 def size(value: int | None) -> str:
     return "" if value is None else size_text(value)
 

@@ -24,9 +24,9 @@ def create(catalog: Catalog, name: str = "a.csv", size: int = 10, org: str = "an
     return catalog.uploads.create(org_id, name, size, "0" * 64, quota=100, lifetime=lifetime)
 
 
-def job_with(catalog: Catalog, uploads: Sequence[str]) -> ImportJob:
+def job_with(catalog: Catalog, uploads: Sequence[str], **options: str) -> ImportJob:
     docs = tenant(catalog, "ann", "in01-ann")
-    catalog.jobs.insert(replace(new_job(docs), uploads=uploads))
+    catalog.jobs.insert(replace(new_job(docs), uploads=uploads, options=options))
     job = catalog.claims.claim("worker", 60_000)
     assert job is not None
     return catalog.claims.save_plan(catalog.claims.move(job, JobState.PLANNING), [input_file()], [new_split()])
@@ -102,6 +102,25 @@ def test_a_completed_job_takes_its_upload_along(catalog: Catalog) -> None:
         job = catalog.claims.move(job, state)
     assert catalog.uploads.take_unneeded() == [upload.id]
     assert catalog.uploads.of_job(job.id) == frozenset()
+
+
+def test_a_dry_run_and_a_job_that_left_rows_out_keep_the_upload(catalog: Catalog) -> None:
+    upload = create(catalog)
+    dry = job_with(catalog, [upload.id], dry_run="true")
+    for state in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED):
+        dry = catalog.claims.move(dry, state)
+    assert catalog.uploads.take_unneeded() == []
+    job = job_with(catalog, [upload.id])
+    for state in (JobState.COMMITTING, JobState.INDEXING):
+        job = catalog.claims.move(job, state)
+    catalog.claims.move(job, JobState.COMPLETED, rejected_rows=3)
+    assert catalog.uploads.take_unneeded() == []
+    last = job_with(catalog, [upload.id])
+    for state in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED):
+        last = catalog.claims.move(last, state)
+    assert catalog.uploads.take_unneeded() == []  # the rejected rows of the second may still be replayed
+    catalog.uploads.extend(upload.id, EXPIRED)
+    assert catalog.uploads.take_unneeded() == [upload.id]
 
 
 def test_no_job_is_created_on_an_upload_that_was_deleted(catalog: Catalog) -> None:

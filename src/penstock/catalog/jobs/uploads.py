@@ -32,11 +32,15 @@ def _used(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 _IS_LIVE = _job.state.in_([state.value for state in sorted(LIVE_STATES)])
-_HAS_READ = _job.state.in_([state.value for state in (JobState.COMPLETED, JobState.REVERTING, JobState.REVERTED)])
-"""The job has completed, and is never retried."""
-_IS_NEEDED = _used(~_HAS_READ)
-"""Whether a job runs on the upload, or could be retried."""
-_WAS_READ = exists(select(_use.job_id).where(_use.upload_id == _upload.id).correlate(tables.upload))
+_HAS_COMPLETED = _job.state.in_(
+    [state.value for state in (JobState.COMPLETED, JobState.REVERTING, JobState.REVERTED)]
+)
+_IS_DRY_RUN = func.coalesce(func.lower(_job.options["dry_run"].as_string()), "") == "true"
+_HAS_IMPORTED_ALL = and_(_HAS_COMPLETED, ~_IS_DRY_RUN, _job.rejected_rows == 0, _job.skipped_files == 0)
+"""The job is never retried, and has nothing to replay."""
+_IS_NEEDED = _used(~_HAS_IMPORTED_ALL, ~and_(_HAS_COMPLETED, _IS_DRY_RUN))
+"""Whether a job runs on the upload, or could be retried or replayed. The import follows a dry run as another job."""
+_WAS_IMPORTED = _used(_HAS_IMPORTED_ALL)
 
 
 class UploadRepository:
@@ -68,7 +72,7 @@ class UploadRepository:
             ).one_or_none()
             if present is not None:
                 # Else the cleanup would delete it for having been read by a completed job.
-                completed = select(_job.id).where(_HAS_READ)
+                completed = select(_job.id).where(_HAS_IMPORTED_ALL)
                 connection.execute(
                     delete(tables.upload_use).where(_use.upload_id == present.id, _use.job_id.in_(completed))
                 )
@@ -142,9 +146,9 @@ class UploadRepository:
             _delete(connection, [upload_id])
 
     def take_unneeded(self) -> Sequence[str]:
-        """Delete uploads that only completed jobs have read, or that have expired; returns the ids of a batch."""
+        """Delete uploads that were imported whole, or have expired; returns the ids of a batch."""
         unneeded = or_(
-            and_(_WAS_READ, ~_IS_NEEDED),
+            and_(_WAS_IMPORTED, ~_IS_NEEDED),
             and_(_upload.expires_at < now_millis(), ~_used(_IS_LIVE)),
         )
         with self._database.read() as connection:
@@ -175,7 +179,7 @@ class UploadRepository:
 
 
 def use_uploads(connection: Connection, job_id: int, upload_ids: Sequence[str]) -> None:
-    """Record, in the transaction that creates a job, the uploads that it reads: they stay until it has completed.
+    """Record, in the transaction that creates a job, the uploads that it reads, which stay until they are imported.
 
     Raises:
         UploadNotFound: one was deleted.
@@ -213,7 +217,7 @@ def _enforce_quota(connection: Connection, org_id: str, size: int, quota: int) -
         raise QuotaExceeded(
             f"the uploads of your org have {int(present):,} bytes in {count:,} files, and this file has {size:,}; "
             f"the limit is {quota:,} bytes (max_upload_bytes_per_org) and {MAX_UPLOADS:,} files. Uploads are deleted "
-            "when the job that reads them has completed, or by DELETE: try again then",
+            "when a job has imported all of their rows, or by DELETE: try again then",
             limit="max_upload_bytes_per_org",
             value=quota,
             present=int(present),
@@ -234,7 +238,7 @@ def _upload_of(row: Row[Any]) -> Upload:
 
 def _missing(upload_id: str) -> UploadNotFound:
     return UploadNotFound(
-        f"there is no upload {upload_id} any more: uploads are deleted when the job that reads them has completed, "
+        f"there is no upload {upload_id} any more: uploads are deleted when a job has imported all of their rows, "
         "and when they are too old (upload_retention). Upload the file again",
         upload=upload_id,
     )

@@ -182,6 +182,7 @@
     dialog.innerHTML = await answer.text();
     const title = dialog.querySelector("h1");
     if (title) { title.id = "dialog-title"; dialog.setAttribute("aria-labelledby", "dialog-title"); }
+    dialog.dispatchEvent(new Event("dialog:filled", { bubbles: true }));
     dialog.onclose = () => opener?.focus();
     dialog.showModal();
     (dialog.querySelector("input:not([type=hidden])") || dialog.querySelector("[data-close]"))?.focus();

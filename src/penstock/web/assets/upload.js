@@ -1,5 +1,5 @@
 "use strict";
-/* Uploads of the import wizard by the tus protocol: in pieces, resumed where they broke off, verified by their SHA-256. */
+/* Uploads of the import wizard and of replays by the tus protocol: in pieces, resumed where they broke off, verified by their SHA-256. */
 (() => {
   const PIECE = 8 << 20;
   const ATTEMPTS = 8;
@@ -137,6 +137,7 @@
   const prepare = () => { const drop = document.getElementById("drop"); if (drop) drop.hidden = false; };
   document.addEventListener("DOMContentLoaded", prepare);
   document.addEventListener("htmx:afterSettle", prepare);
+  document.addEventListener("dialog:filled", prepare);
   document.addEventListener("change", (event) => {
     if (event.target.id !== "upload") return;
     add([...event.target.files]);
