@@ -201,6 +201,24 @@ def test_the_quota_counts_announced_bytes_and_is_released(own: RunningServer) ->
     assert remove(own, second.json()["data"]["uploadId"]) == 204
 
 
+def test_an_upload_is_checked_then_imported_and_its_corrected_rows_are_replayed(
+    own: RunningServer, tmp_path: Path
+) -> None:
+    (tmp_path / "most.jsonl").write_bytes(lines(300) + b'\n{"id": 303, "vector": [1.0]}\n')
+    (tmp_path / "corrected.jsonl").write_bytes(lines(303, 1))
+    with own.client() as client:
+        [[path]] = client.imports.upload(tmp_path / "most.jsonl")
+        assert client.imports.loaded("docs", path) == {}
+        dry = client.imports.wait(client.imports.create("docs", path, options={"dry_run": "true"}))
+        assert (dry.state, dry.report["badRows"]) == ("Completed", 1)
+        job = client.imports.wait(client.imports.create("docs", path, options={"on_error": "skip_row"}))
+        assert (job.rows, job.rejected_rows) == (3, 1)
+        assert client.imports.loaded("docs", path) == {path: job.id}
+        replay = client.imports.replay(job, client.imports.upload(tmp_path / "corrected.jsonl"))
+        assert client.imports.wait(replay).rows == 1
+        assert sorted(row["id"] for row in client.query("docs", "id >= 300")) == [300, 301, 302, 303]
+
+
 def test_the_client_uploads_files_and_folders(own: RunningServer, tmp_path: Path) -> None:
     (tmp_path / "lang=fr" / "deep").mkdir(parents=True)
     (tmp_path / "lang=fr" / "deep" / "a.jsonl").write_bytes(lines(100))

@@ -164,7 +164,8 @@ def _sparse_structs(seen: Observation, array: Any, field: pa.Field[Any]) -> Obse
 def _most_lists(seen: Observation, array: Any, field: pa.Field[Any]) -> Observation | None:
     """What the lists of the most frequent length are, if only a few lists have another length."""
     lengths: Any = pc.list_value_length(array)
-    length = pc.mode(lengths)[0].as_py()["mode"]
+    modes: Any = pc.mode(lengths)
+    length = modes[0].as_py()["mode"]
     misfits: Any = pc.fill_null(pc.not_equal(lengths, length), False)
     count = pc.sum(misfits).as_py()
     if not may_be_misfits(count, seen.rows - seen.nulls):
