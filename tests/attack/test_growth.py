@@ -21,6 +21,7 @@ MOST = 3.0
 """Times, for twice the input; four times were the square."""
 LEAST_SECONDS = 0.1
 """Shorter times say nothing of growth."""
+TRIES = 2
 ROWS = 1000
 
 
@@ -40,7 +41,7 @@ def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
 
 
 def grows_in_line(call: Callable[[bytes], object], body: Callable[[int], object], size: int) -> None:
-    """Processor time of the server, and of the test around it, the least of five."""
+    """Processor time of the server, and of the test around it, the least of a few tries."""
 
     def seconds(count: int) -> float:
         content = json.dumps(body(count)).encode()
@@ -48,7 +49,7 @@ def grows_in_line(call: Callable[[bytes], object], body: Callable[[int], object]
         gc.collect()
         gc.disable()  # the test run has a large heap, whose collection takes longer than most calls
         try:
-            for _ in range(5):
+            for _ in range(TRIES):
                 started = time.process_time()
                 call(content)
                 tries.append(time.process_time() - started)

@@ -30,7 +30,7 @@ from tests.support.doubles import InlineRunner
 
 FILES = int(os.environ.get("PENSTOCK_ATTACK_FILES", "0"))
 SEED = int(os.environ.get("PENSTOCK_ATTACK_SEED", "1"))
-SHORT = 300
+SHORT = 150
 LONGER = 2000
 """In `make test-all`."""
 TASKS = 200

@@ -304,7 +304,7 @@ NOT_CALLED = re.compile(
 """Methods that need what is not served, or call no server."""
 
 
-@pytest.mark.parametrize("version", ["2.4.9", "2.6.17", "3.0.2"])
+@pytest.mark.parametrize("version", ["2.4.9", pytest.param("2.6.17", marks=pytest.mark.slow), "3.0.2"])
 def test_every_call(client_server: ClientServer, version: str) -> None:
     name = "e" + version.replace(".", "_")
     printed = run_client(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clients import CLIENT_VERSIONS, run_client
+from tests.support.clients import IN_EACH_RUN, run_client
 from tests.support.samples import WRITE_ALL_TYPES, load_samples
 from tests.support.servers import RunningServer, running_server
 
@@ -23,7 +23,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]
         yield server
 
 
-@pytest.mark.parametrize("version", CLIENT_VERSIONS)
+@pytest.mark.parametrize("version", IN_EACH_RUN)
 def test_what_a_release_writes_is_read_back_equal(running: RunningServer, version: str) -> None:
     folder = running.import_root / version
     run_client(version, WRITE_ALL_TYPES, folder)

@@ -126,9 +126,9 @@ def test_a_target_outside_the_roots_and_unknown_names_are_refused(exporting: Run
 @pytest.mark.parametrize(
     ("step", "moment"),
     [
-        ("save part", "before"),
         ("save part", "after"),
-        ("write part", "after"),
+        pytest.param("save part", "before", marks=pytest.mark.slow),
+        pytest.param("write part", "after", marks=pytest.mark.slow),
         pytest.param("save export plan", "after", marks=pytest.mark.slow),
         pytest.param("end export", "before", marks=pytest.mark.slow),
     ],

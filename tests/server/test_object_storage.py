@@ -112,8 +112,9 @@ def test_a_store_that_will_not_do_ends_the_start_with_one_sentence(tmp_path: Pat
             assert "the-stores-own" not in str(raised.value), line
 
 
-COMMIT = [("engine commit", "before"), ("engine commit", "after")]
+COMMIT = [("engine commit", "after")]
 OTHERS = [
+    ("engine commit", "before"),
     ("save split", "before"),
     ("save split", "after"),
     ("publish", "before"),

@@ -84,7 +84,9 @@ def test_pymilvus_2_3_uses_the_v1_calls(server: RunningServer) -> None:
     assert "80003" in flow["refusal"]
 
 
-@pytest.mark.parametrize("version", ["2.4.9", "2.5.18", "2.6.17", "3.0.2"])
+@pytest.mark.parametrize(
+    "version", ["2.4.9", *(pytest.param(each, marks=pytest.mark.slow) for each in ("2.5.18", "2.6.17")), "3.0.2"]
+)
 def test_pymilvus_2_4_and_later_use_the_v2_calls(server: RunningServer, version: str) -> None:
     name = f"from_{version.replace('.', '_')}"
     flow = run_flow(server, version, V2_PROGRAM, name, write_rows(server, f"{name}.jsonl"))
