@@ -449,6 +449,8 @@ def facts_of(error: BaseException) -> dict[str, Any]:
     if isinstance(error, DataError):
         facts |= {
             "rule": error.rule_id,
+            # The place and the value are facts of their own.
+            "message": str(error.at(file=None, row=None, offset=None, field=None, value=None))[:MAX_MESSAGE],
             "field": error.field,
             "row": error.row,
             "offset": error.offset,

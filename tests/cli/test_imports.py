@@ -203,6 +203,7 @@ def test_a_failed_job_goes_on_once_the_file_is_right(run: Run, collection: str, 
     failed = run("import", str(good), str(bad), "--collection", collection)
     job_id = failed.stdout.split()[1]
     assert f"penstock jobs retry {job_id}" in failed.stdout
+    assert "--on-error skip_row" in failed.stdout
     make_file("bad.jsonl", first=3)
     assert run("jobs", "retry", job_id).exit_code == 0
     assert run("jobs", "wait", job_id).exit_code == 0

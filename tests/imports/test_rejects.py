@@ -273,6 +273,10 @@ def test_a_replay_of_skipped_files_imports_them_once_they_are_corrected(world: W
     write_rows(world.files / "a.jsonl", 10)
     write_rows(world.files / "b.jsonl", 10, 2, first=10)
     job = world.imported(["a.jsonl"], ["b.jsonl"], on_error="skip_file")
+    [error] = rejections(world).page(CLUSTER, job.id, ANONYMOUS).errors
+    # The place and the value are beside the sentence, not in it as well.
+    assert (error.row, error.reasons[0].field) == (2, "vector")
+    assert error.reasons[0].message.startswith("the vector has 3 dimensions, the field has 4.")
     write_rows(world.files / "b.jsonl", 10, first=10)
 
     again = replayed(world, job)

@@ -64,9 +64,10 @@ def test_lists_of_another_length_in_parquet() -> None:
 
 def test_files_with_bad_rows_and_without() -> None:
     good, bad = csv(rows(100, {})), csv(rows(100, {7: "none"}))
-    inferred = infer({"one.csv": good["rows.csv"]}, {"two.csv": bad["rows.csv"]})
+    names = ("one.csv", "two.csv", "three.csv")
+    inferred = infer(*({name: (bad if name == "two.csv" else good)["rows.csv"]} for name in names))
     assert EMBEDDING in inferred.schema.fields
-    assert inferred.notes[0].startswith("1 of 200 " + NOTE.format("'none' in two.csv"))
+    assert inferred.notes[0].startswith("1 of 300 " + NOTE.format("'none' in two.csv"))
 
 
 @pytest.mark.parametrize("files", [csv, jsonl])

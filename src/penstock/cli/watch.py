@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from penstock.sdk.client import Client
     from penstock.sdk.jobs import ImportedFile, ImportJob
 
+_BAD_ROW = re.compile(r", row \d+\b")
+"""How the server's reason names a row of a file."""
 _FILES_SHOWN = 20
 MAX_ERRORS = 50
 """Kinds of problems of a dry run that are printed."""
@@ -219,6 +222,8 @@ def _failure(job: ImportJob) -> list[str]:
         lines.append(f"  and {len(failed) - _FILES_SHOWN:,} more files; see: penstock jobs describe {job.id}")
     if can_retry(job):
         lines.append(f"After fixing the cause, resume it: penstock jobs retry {job.id}")
+        if _BAD_ROW.search(job.reason or ""):
+            lines.append("Or import again with --on-error skip_row: bad rows are left out, and kept for a correction")
     elif _lost_collection(job):
         lines.append(
             f"It cannot be resumed: the collection {job.collection} was dropped. Create it and import again: "

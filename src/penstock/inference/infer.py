@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.domain.index import IndexSpec, Metric, default_metric
 from penstock.domain.schema import MAX_FIELDS, MAX_VECTOR_FIELDS, META_FIELD, CollectionSchema, DataType
@@ -100,6 +100,8 @@ def _observe_all(samples: Mapping[str, Sample]) -> tuple[dict[str, Observation],
     for file, sample in filled.items():
         observed = _observe(sample)
         for name, seen in observed.items():
+            if seen.most is not None and len(filled) > 1:
+                seen = replace(seen, most=replace(seen.most, misfit=f"{seen.most.misfit} in {file}"))
             if name in columns:
                 columns[name] = merge(columns[name], seen, (places[name], file))
             else:

@@ -144,10 +144,8 @@ def _merge_most(first: Observation, second: Observation, places: tuple[str, str]
     merged = merge(replace(first.most or first, most=None), replace(second.most or second, most=None), places)
     if merged.kind is not Kind.LIST or merged.length is None:
         return None
-    in_first = f"{first.most.misfit} in {places[0]}" if first.most else ""
-    in_second = f"{second.most.misfit} in {places[1]}" if second.most else ""
-    misfits = sum(seen.most.misfits for seen in (first, second) if seen.most)
-    return replace(merged, misfits=misfits, misfit=in_first or in_second)
+    most = [seen.most for seen in (first, second) if seen.most is not None]
+    return replace(merged, misfits=sum(seen.misfits for seen in most), misfit=most[0].misfit)
 
 
 def _merge_elements(first: Observation, second: Observation, places: tuple[str, str]) -> Observation | None:
