@@ -210,7 +210,8 @@ def test_an_upload_is_checked_then_imported_and_its_corrected_rows_are_replayed(
         [[path]] = client.imports.upload(tmp_path / "most.jsonl")
         assert client.imports.loaded("docs", path) == {}
         dry = client.imports.wait(client.imports.create("docs", path, options={"dry_run": "true"}))
-        assert (dry.state, dry.report["badRows"]) == ("Completed", 1)
+        assert dry.report is not None
+        assert dry.report["badRows"] == 1
         job = client.imports.wait(client.imports.create("docs", path, options={"on_error": "skip_row"}))
         assert (job.rows, job.rejected_rows) == (3, 1)
         assert client.imports.loaded("docs", path) == {path: job.id}
