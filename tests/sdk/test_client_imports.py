@@ -69,6 +69,14 @@ def test_create_sends_what_was_given_and_nothing_else(server: RecordingServer, c
     assert "Idempotency-Key" not in server.last.headers
 
 
+def test_paths_are_absolute_and_folders_end_in_a_slash(
+    server: RecordingServer, client: penstock.Client, tmp_path: Path
+) -> None:
+    server.answer(CREATE, {"code": 0, "data": {"jobId": "7"}})
+    client.imports.create("docs", [tmp_path, tmp_path / "a.parquet", "night/"])
+    assert server.last.body["files"] == [[f"{tmp_path}/"], [f"{tmp_path}/a.parquet"], ["night/"]]
+
+
 def test_a_mapping_is_sent_as_json_text(server: RecordingServer, client: penstock.Client) -> None:
     server.answer(CREATE, {"code": 0, "data": {"jobId": "7"}})
     mapping = {"vector": "emb", "price": {"value": 5}}

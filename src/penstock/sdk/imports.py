@@ -56,8 +56,8 @@ class Imports:
         Exactly one source is given:
 
         * ``files``: paths or addresses that the server can reach by itself: files, folders (ending in ``/``),
-          patterns such as ``s3://bucket/*.parquet``, or manifests. A ``Path`` is sent as an absolute path, a string
-          as it is. With ``upload=True`` they are files and folders of this machine, which are uploaded first.
+          patterns such as ``s3://bucket/*.parquet``, or manifests. A ``Path`` is sent as an absolute path, that
+          of a folder with its ``/``, a string as it is. With ``upload=True`` they are files and folders of this machine, which are uploaded first.
         * ``object_urls``: objects or folders (ending in ``/``) of an object store, opened with the keys given here.
         * ``volume`` and ``data_paths``: files of a Zilliz volume.
 
@@ -467,4 +467,7 @@ def file_groups(files: Files | None) -> list[list[str]] | None:
 
 
 def _path(path: str | Path) -> str:
-    return str(path.absolute()) if isinstance(path, Path) else path
+    if not isinstance(path, Path):
+        return path
+    # A Path has no slash at its end, by which servers know folders.
+    return f"{path.absolute()}/" if path.is_dir() else str(path.absolute())
