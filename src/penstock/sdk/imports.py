@@ -56,8 +56,9 @@ class Imports:
         Exactly one source is given:
 
         * ``files``: paths or addresses that the server can reach by itself: files, folders (ending in ``/``),
-          patterns such as ``s3://bucket/*.parquet``, or manifests. A ``Path`` is sent as an absolute path, that
-          of a folder with its ``/``, a string as it is. With ``upload=True`` they are files and folders of this machine, which are uploaded first.
+          patterns such as ``s3://bucket/*.parquet``, or manifests. A ``Path`` is sent as an absolute path, that of a
+          folder with its ``/``, a string as it is. With ``upload=True`` they are files and folders of this machine,
+          which are uploaded first.
         * ``object_urls``: objects or folders (ending in ``/``) of an object store, opened with the keys given here.
         * ``volume`` and ``data_paths``: files of a Zilliz volume.
 
