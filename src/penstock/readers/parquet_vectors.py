@@ -276,6 +276,8 @@ class _Pages:
 
     def _decompressed(self, data: bytes | memoryview, size: int) -> memoryview:
         if self._codec is None:
+            if len(data) != size:
+                raise _Irregular
             return memoryview(data)
         try:
             return memoryview(self._codec.decompress(data, size))
