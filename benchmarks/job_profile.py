@@ -2,7 +2,7 @@
 
     python -m benchmarks.job_profile
     python -m benchmarks.job_profile --format jsonl --rows 50000 --runs 3
-    PYTHONPATH=../other-checkout/src python -m benchmarks.job_profile    # another version, for pairs in turns
+    python -m benchmarks.job_profile --against ../other-checkout/src --pairs 7
 
 A real server with all its workers imports a file over HTTP, after a warm-up. The first table has what each process
 used from the create call to the moment at which the rows count: seconds by the clock in tasks, of user and system
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from benchmarks.profiled_server import FOLDER, Usage, process_usage
 from penstock import Client
 from tests.support.servers import RunningServer, running_server
 
+OWN = Path(__file__).parents[1] / "src"
 POLL = 0.02
 WARM_ROWS = 1_000
 
@@ -72,15 +73,34 @@ class Profile:
 
 def main() -> None:
     options = _parse()
+    flags = [] if options.workers is None else ["--workers", str(options.workers)]
+
+    def measured(source: Path) -> list[Profile]:
+        with tempfile.TemporaryDirectory(dir=options.folder) as name:
+            os.sync()
+            return measure(Path(name), options.format, options.rows, options.dim, options.runs, flags, source)
+
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         print(f"{describe_machine()}; {describe_disk(Path(name))}")
-        flags = [] if options.workers is None else ["--workers", str(options.workers)]
-        profiles = measure(Path(name), options.format, options.rows, options.dim, options.runs, flags)
-    print("\n".join(report(profiles)))
+    if options.against is None:
+        print("\n".join(report(measured(OWN))))
+        return
+    other = options.against.resolve()
+    pairs = []
+    for number in range(options.pairs):
+        versions = [OWN, other] if number % 2 else [other, OWN]  # none is always the first
+        profiles = {version: measured(version) for version in versions}
+        pairs.append((profiles[OWN], profiles[other]))
+        print("\n".join(compared(pairs)), flush=True)
 
 
-def measure(folder: Path, format: str, rows: int, dim: int, runs: int, flags: Sequence[str]) -> list[Profile]:
-    """Import a file so many times with one server, in an empty folder; ``flags`` are those of ``penstock serve``."""
+def measure(
+    folder: Path, format: str, rows: int, dim: int, runs: int, flags: Sequence[str], source: Path = OWN
+) -> list[Profile]:
+    """Import a file so many times with one server, in an empty folder.
+
+    ``flags`` are those of ``penstock serve``, ``source`` is the folder of its modules.
+    """
     records = folder / "records"
     records.mkdir()
     with (
@@ -88,7 +108,7 @@ def measure(folder: Path, format: str, rows: int, dim: int, runs: int, flags: Se
             folder,
             *flags,
             workers=None,
-            env={FOLDER: str(records)},
+            env={FOLDER: str(records), "PYTHONPATH": str(source)},
             program=(sys.executable, "-m", "benchmarks.profiled_server"),
         ) as server,
         server.client(timeout=600) as client,
@@ -109,6 +129,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--dim", type=int, default=768)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--against", type=Path, metavar="SRC", help="modules of another version, to compare with")
+    parser.add_argument("--pairs", type=int, default=7, help="servers of each version that alternate (7)")
     parser.add_argument("--workers", type=int, help="of the server; its default if not given")
     parser.add_argument("--folder", type=Path, help="on the disk to measure; that of temporary files if not given")
     return parser.parse_args()
@@ -154,6 +176,34 @@ def _tasks(records: Path) -> Iterator[Task]:
                 stages={name: Usage(**usage) for name, usage in told["stages"].items()},
                 total=Usage(**told["total"]),
             )
+
+
+def compared(pairs: Sequence[tuple[Sequence[Profile], Sequence[Profile]]]) -> Iterator[str]:
+    """The lines that compare pairs of this version and another: medians of each server's jobs."""
+    yield f"{len(pairs)} pairs"
+    rows = []
+    for name, take in _FIGURES.items():
+        ours, theirs = ([statistics.median(map(take, pair[side])) for pair in pairs] for side in (0, 1))
+        ratios = [other / own for own, other in zip(ours, theirs, strict=True)]
+        rows.append([name, *(f"{statistics.median(figures):,.2f}" for figures in (ours, theirs)), _spread(ratios)])
+    yield from _table(["figure", "this version", "the other", "the other, times this one"], rows)
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+_FIGURES: dict[str, Callable[[Profile], float]] = {
+    "seconds by the clock": lambda profile: profile.wall,
+    "processor seconds": lambda profile: sum(usage.user + usage.system for usage in profile.processes.values()),
+    "the workers' processor seconds": lambda profile: sum(
+        usage.user + usage.system for pid, usage in profile.processes.items() if pid != profile.server
+    ),
+    "thousands of page faults": lambda profile: sum(usage.faults for usage in profile.processes.values()) / 1000,
+    "seconds of fsync in the workers": lambda profile: sum(
+        task.stages["fsync"].wall for task in profile.tasks if "fsync" in task.stages and task.pid != profile.server
+    ),
+}
 
 
 def report(profiles: Sequence[Profile]) -> Iterator[str]:

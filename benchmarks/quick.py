@@ -15,11 +15,13 @@ twice as many pairs, before it is called so.
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
 from pydantic import BaseModel
 
 from benchmarks.peers.contenders import DECODE_WRITE, PENSTOCK
@@ -35,6 +37,8 @@ RESULTS = Path(__file__).parent / "results"
 PAIRS = 5
 SLOWER = 1.3
 """How many times slower, in relation to the limit, is too slow."""
+MOST_LOAD = 1.5 * (psutil.cpu_count() or 1)
+"""Load average beyond which times by the clock are not compared. The measurements themselves make up to one per core."""
 CASES = {
     "parquet-768": DataSet(format="parquet", rows=100_000, dim=768),
     "parquet-128": DataSet(format="parquet", rows=400_000, dim=128),
@@ -45,19 +49,24 @@ CASES = {
 
 
 class Ratios(BaseModel, frozen=True):
-    """An import's share of the limit's speed, by the clock and by processor time; 1 is as fast as the limit."""
+    """An import's share of the limit's speed, by the clock and by processor time; 1 is as fast as the limit.
 
-    clock: Spread
+    ``clock`` is None where other programs kept the processors busy: workers have a low priority, the limit has not.
+    """
+
+    clock: Spread | None
     processor: Spread
 
     @classmethod
     def of(cls, section: SectionResult) -> Ratios:
         ours, limit = section.entries["penstock"], section.entries["limit"]
-        clock = ours.times_as_fast_as(limit)
-        assert clock is not None
-        return cls(clock=clock, processor=Spread.of(_processor_ratios(ours, limit)))
+        load = statistics.median(run.load_average for entry in (ours, limit) for run in entry.runs)
+        return cls(
+            clock=None if load > MOST_LOAD else ours.times_as_fast_as(limit),
+            processor=Spread.of(_processor_ratios(ours, limit)),
+        )
 
-    def named(self) -> Iterator[tuple[str, Spread]]:
+    def named(self) -> Iterator[tuple[str, Spread | None]]:
         yield "clock", self.clock
         yield "processor", self.processor
 
@@ -82,14 +91,21 @@ def compare(recorded: Mapping[str, Ratios], measured: Mapping[str, Ratios]) -> I
     for case, ratios in measured.items():
         for name, now in ratios.named():
             before = dict(recorded[case].named())[name] if case in recorded else None
-            verdict = "not recorded" if before is None else f"{before.median / now.median:.2f} times slower"
-            if before is not None and now.median >= before.median:
-                verdict = f"{now.median / before.median:.2f} times faster"
-            yield case, name, "" if before is None else _text(before), _text(now), verdict
+            yield case, name, _text(before), _text(now), _verdict(before, now)
 
 
-def _text(spread: Spread) -> str:
-    return f"{spread.median:.2f} ({spread.least:.2f} to {spread.largest:.2f})"
+def _text(spread: Spread | None) -> str:
+    return "" if spread is None else f"{spread.median:.2f} ({spread.least:.2f} to {spread.largest:.2f})"
+
+
+def _verdict(before: Spread | None, now: Spread | None) -> str:
+    if now is None:
+        return "not comparable: other programs kept the processors busy"
+    if before is None:
+        return "not recorded"
+    if now.median >= before.median:
+        return f"{now.median / before.median:.2f} times faster"
+    return f"{before.median / now.median:.2f} times slower"
 
 
 def slower_cases(recorded: Mapping[str, Ratios], measured: Mapping[str, Ratios]) -> list[str]:
@@ -99,7 +115,7 @@ def slower_cases(recorded: Mapping[str, Ratios], measured: Mapping[str, Ratios])
         for case, ratios in measured.items()
         if case in recorded
         and any(
-            before.median >= SLOWER * now.median
+            before is not None and now is not None and before.median >= SLOWER * now.median
             for (_, before), (_, now) in zip(recorded[case].named(), ratios.named(), strict=True)
         )
     ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.peers.results import EntryResult, Run, SectionResult, Spread
-from benchmarks.quick import CASES, Ratios, compare, slower_cases
+from benchmarks.quick import CASES, MOST_LOAD, Ratios, compare, slower_cases
 
 
-def entry(seconds: list[float], cpu_seconds: list[float]) -> EntryResult:
+def entry(seconds: list[float], cpu_seconds: list[float], load: float = 0) -> EntryResult:
     runs = [
-        Run(pair=pair, seconds=wall, cpu_seconds=cpu, peak_bytes=1, load_average=0)
+        Run(pair=pair, seconds=wall, cpu_seconds=cpu, peak_bytes=1, load_average=load)
         for pair, (wall, cpu) in enumerate(zip(seconds, cpu_seconds, strict=True))
     ]
     return EntryResult(
@@ -17,28 +17,28 @@ def entry(seconds: list[float], cpu_seconds: list[float]) -> EntryResult:
     )
 
 
-def ratios(clock: float, processor: float) -> Ratios:
-    return Ratios(
-        clock=Spread(median=clock, least=clock, largest=clock),
-        processor=Spread(median=processor, least=processor, largest=processor),
-    )
+def section(limit: EntryResult, penstock: EntryResult) -> SectionResult:
+    entries = {"limit": limit, "penstock": penstock}
+    return SectionResult(name="parquet-768", title="Parquet", date="", command="", machine="", entries=entries)
+
+
+def ratios(clock: float | None, processor: float) -> Ratios:
+    return Ratios(clock=None if clock is None else Spread.of([clock]), processor=Spread.of([processor]))
 
 
 def test_ratios_are_those_of_the_pairs() -> None:
-    section = SectionResult(
-        name="parquet-768",
-        title="Parquet",
-        date="",
-        command="",
-        machine="",
-        entries={
-            "limit": entry([1.0, 2.0, 1.0], [1.0, 1.0, 1.0]),
-            "penstock": entry([2.0, 2.5, 4.0], [2.0, 4.0, 5.0]),
-        },
-    )
-    assert Ratios.of(section) == Ratios(
+    limit = entry([1.0, 2.0, 1.0], [1.0, 1.0, 1.0])
+    assert Ratios.of(section(limit, entry([2.0, 2.5, 4.0], [2.0, 4.0, 5.0]))) == Ratios(
         clock=Spread(median=0.5, least=0.25, largest=0.8), processor=Spread(median=0.25, least=0.2, largest=0.5)
     )
+
+
+def test_on_a_busy_machine_only_processor_times_count() -> None:
+    busy = Ratios.of(section(entry([1.0], [1.0], MOST_LOAD + 1), entry([9.0], [2.0], MOST_LOAD + 1)))
+    assert busy == ratios(None, 0.5)
+    assert slower_cases({"parquet-768": ratios(0.8, 0.5)}, {"parquet-768": busy}) == []
+    _, clock, _ = compare({"parquet-768": ratios(0.8, 0.5)}, {"parquet-768": busy})
+    assert clock[-1] == "not comparable: other programs kept the processors busy"
 
 
 @pytest.mark.parametrize(
