@@ -38,7 +38,7 @@ PAIRS = 5
 SLOWER = 1.3
 """How many times slower, in relation to the limit, is too slow."""
 MOST_LOAD = 1.5 * (psutil.cpu_count() or 1)
-"""Load average beyond which times by the clock are not compared. The measurements themselves make up to one per core."""
+"""Load average beyond which times by the clock are not compared. The measurements themselves make one per core."""
 CASES = {
     "parquet-768": DataSet(format="parquet", rows=100_000, dim=768),
     "parquet-128": DataSet(format="parquet", rows=400_000, dim=128),
