@@ -8,7 +8,7 @@ PYTHON_CODE := src tests benchmarks demo docs
 QUICK_TESTS := tests/domain tests/filters tests/settings tests/validation tests/wire/test_decoding.py tests/test_errors.py \
 	tests/test_glossary.py
 
-.PHONY: install demo quick browser test test-all test-newest chaos attack fuzz audit dist site check format docs bench migration assets screenshots lock clean
+.PHONY: install demo quick browser test test-all test-newest chaos attack fuzz audit dist site check format docs bench bench-quick migration assets screenshots lock clean
 
 install: $(VENV)/.installed
 
@@ -75,6 +75,11 @@ bench: install
 	$(BIN)/python -m benchmarks.peers $(BENCH)
 	$(BIN)/python -m benchmarks.job_list
 	$(BIN)/python -m benchmarks.load
+
+# Under five minutes: exit code 1 if an import has become 1.3 times slower than the limit of the machine, "decode + write +
+# fsync", says. BENCH="--only parquet-768" measures this case only; BENCH=--record writes the ratios to compare with.
+bench-quick: install
+	$(BIN)/python -m benchmarks.quick $(BENCH)
 
 # uv comes from the same package index as the rest; it is only the faster installer.
 $(VENV)/.installed: requirements/tools.txt requirements/dev.txt pyproject.toml

@@ -4,7 +4,7 @@
     python -m benchmarks.peers --list                # the sections
     python -m benchmarks.peers --only parquet-768    # one section, put into the results in place of the older one
     python -m benchmarks.peers --quick               # a tenth of the rows, one pair, kept apart: to see that it runs
-    python -m benchmarks.peers --readme              # measure nothing, put what was measured into docs/benchmarks.md
+    python -m benchmarks.peers --readme              # measure nothing, write what was measured into the pages
     python -m benchmarks.peers --machine machine-2   # keep the results of another machine beside those of the first
 
 Writes ``peers.json``, ``peers.md`` and charts into ``benchmarks/results/MACHINE``. Files, environments and what is
@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.peers.charts import draw_charts
 from benchmarks.peers.data import CACHE
 from benchmarks.peers.machines import read_machines, read_reports
-from benchmarks.peers.readme import BEGIN, with_results
+from benchmarks.peers.readme import BEGIN, with_figures, with_results
 from benchmarks.peers.results import Results
 from benchmarks.peers.running import run_section
 from benchmarks.peers.sections import all_sections
@@ -55,11 +55,12 @@ def main() -> None:
         sys.exit(f"there are no results in {folder} yet")
     (folder / "peers.md").write_text(report_text(results))
     draw_charts(results, folder)
-    readme = ROOT / "docs" / "benchmarks.md"
+    page, readme = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
     # A page that shows results shows the newest.
-    if options.readme or (folder.parent == RESULTS and BEGIN in readme.read_text()):
+    if options.readme or (folder.parent == RESULTS and BEGIN in page.read_text()):
         machines, reports = read_machines(RESULTS), read_reports(RESULTS)
-        readme.write_text(with_results(readme.read_text(), machines, reports, Path("..") / RESULTS.relative_to(ROOT)))
+        page.write_text(with_results(page.read_text(), machines, reports, Path("..") / RESULTS.relative_to(ROOT)))
+        readme.write_text(with_figures(readme.read_text(), machines, reports))
     _tell(f"see {folder / 'peers.md'}")
 
 
@@ -75,7 +76,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--keep-tables", action="store_true", help="keep every table until its section ends")
     parser.add_argument("--results", type=Path, help="folder for the results")
     parser.add_argument(
-        "--readme", action="store_true", help="measure nothing; write docs/benchmarks.md from the results"
+        "--readme", action="store_true", help="measure nothing; write docs/benchmarks.md and README.md"
     )
     return parser.parse_args()
 

@@ -1,18 +1,27 @@
-"""The README's part that is made from the results."""
+"""The parts of ``docs/benchmarks.md`` and of the README that are made from the results."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.peers.machines import Machine, Report, compare_figures
-from benchmarks.peers.tables import rates_table, table
+from benchmarks.peers.tables import rates_table, ratios_of, table
 
-__all__ = ["BEGIN", "END", "HEADING", "with_results"]
+__all__ = ["BEGIN", "END", "HEADING", "with_figures", "with_results"]
 
 BEGIN = "<!-- made by `python -m benchmarks.peers --readme`; begin -->"
 END = "<!-- end of what is made -->"
 HEADING = "## Benchmarks\n"
+
+_FIGURES_OF = ("parquet-768", "parquet-128", "json-768", "jsonl-768", "csv-768", "npy-768")
+_RATIOS = {
+    "milvus": ("times Milvus 2.3.5", "Parquet 200,000 × 768, times Milvus 2.3.5"),
+    "lancedb": ("times LanceDB", "the same, share of LanceDB's table.add"),
+    "decode-write": ("share of decode + write + fsync", "the same, share of the limit decode + write + fsync"),
+}
+"""Contenders: the heading of a column, and the figure that a report has of it."""
+_REPORTED = "Parquet, 200,000 × 768"
 
 _EXPLANATION = """\
 Rows per second until all rows are visible, medians of alternating runs. The results depend on the speed of page cache
@@ -42,6 +51,32 @@ def with_results(readme: str, machines: Sequence[Machine], reports: Sequence[Rep
         raise ValueError(f"the README needs the heading {HEADING.strip()!r}, below which the results shall stand")
     before, _, after = readme.partition(HEADING)
     return f"{before}{HEADING}\n{part}\n{after}"
+
+
+def with_figures(readme: str, machines: Sequence[Machine], reports: Sequence[Report]) -> str:
+    """The README's text with its table of figures made anew.
+
+    Raises:
+        ValueError: the marks are not there.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the README needs the marks {BEGIN!r} and {END!r}, between which its figures shall stand")
+    return f"{before}{BEGIN}\n{table(_figure_rows(machines, reports))}\n{END}{after}"
+
+
+def _figure_rows(machines: Sequence[Machine], reports: Sequence[Report]) -> Iterator[tuple[str, ...]]:
+    yield "", "machine", "rows per second", *(heading for heading, _ in _RATIOS.values())
+    for name in _FIGURES_OF:
+        for machine in machines:
+            section = machine.results.sections.get(name)
+            if section is not None:
+                rate, *ratios = ratios_of(section, list(_RATIOS))
+                yield section.title, machine.title, f"**{rate}**", *ratios
+    for report in reports:
+        figures = [report.figures.get(figure) for _, figure in _RATIOS.values()]
+        yield _REPORTED, report.label, "", *("" if figure is None else f"{figure:g}" for figure in figures)
 
 
 def _part(machines: Sequence[Machine], reports: Sequence[Report], folder: Path) -> str:

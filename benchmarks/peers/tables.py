@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks.peers.figures import measured_figures
 from benchmarks.peers.results import EntryResult, Results, SectionResult, Spread
 
-__all__ = ["rates_table", "report_text", "table"]
+__all__ = ["rates_table", "ratios_of", "report_text", "table"]
 
 _HOLDS = {True: "yes", False: "**no**", None: ""}
 
@@ -29,6 +29,15 @@ def report_text(results: Results) -> str:
 def rates_table(results: Results) -> str:
     """The same in short: rows per second of Penstock and of the others, by files."""
     return table(_short_rows(results))
+
+
+def ratios_of(section: SectionResult, others: Sequence[str]) -> Iterator[str]:
+    """Penstock's rows per second, and how many times as fast as the others it is, with the spread."""
+    ours = section.entries["penstock"]
+    yield f"{ours.rows_per_second.median:,.0f}"
+    for name in others:
+        other = section.entries.get(name)
+        yield _ratio(ours.times_as_fast_as(other)) if other else ""
 
 
 def _figures(results: Results) -> str:
@@ -61,7 +70,7 @@ def _section_rows(section: SectionResult) -> Iterator[tuple[str, ...]]:
             f"{entry.middle('seconds'):.2f} s",
             "" if index is None else f"+ {index:.1f} s",
             "" if index is None else str(sum(run.index_seconds is not None for run in entry.runs)),
-            *([_spread(ratio, "{:.2f}" if ratio.median < 10 else "{:.0f}") if ratio else ""] if ours else []),
+            *([_ratio(ratio)] if ours else []),
         )
 
 
@@ -98,6 +107,10 @@ def _contenders(results: Results) -> Iterator[tuple[str, ...]]:
 def _turns(section: SectionResult) -> str:
     loads = [run.load_average for entry in section.entries.values() for run in entry.runs]
     return f"Load average before the measurements: {min(loads):.1f} to {max(loads):.1f}."
+
+
+def _ratio(ratio: Spread | None) -> str:
+    return "" if ratio is None else _spread(ratio, "{:.2f}" if ratio.median < 10 else "{:.0f}")
 
 
 def _spread(spread: Spread, form: str) -> str:

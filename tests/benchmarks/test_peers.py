@@ -15,7 +15,7 @@ from benchmarks.peers.data import DataSet
 from benchmarks.peers.figures import measured_figures
 from benchmarks.peers.machines import Machine, Report, compare_figures, read_machines, read_reports
 from benchmarks.peers.programs.limit import READERS, Share
-from benchmarks.peers.readme import BEGIN, with_results
+from benchmarks.peers.readme import BEGIN, END, with_figures, with_results
 from benchmarks.peers.results import EntryResult, Results, Run, SectionResult, Spread
 from benchmarks.peers.running import run_section
 from benchmarks.peers.sections import Entry, Section, all_sections
@@ -187,6 +187,24 @@ def test_the_readme_shows_the_results() -> None:
     readme = (ROOT / "docs" / "benchmarks.md").read_text()
     expected = with_results(readme, read_machines(folder), read_reports(folder), Path("../benchmarks/results"))
     assert readme == expected, "run `python -m benchmarks.peers --readme`"
+    readme = (ROOT / "README.md").read_text()
+    assert readme == with_figures(readme, read_machines(folder), read_reports(folder)), "run the same"
+
+
+def test_the_readme_has_each_machine_side_by_side_with_the_spread(results: Results) -> None:
+    name = "the same, share of the limit decode + write + fsync"
+    report = Report(label="Reported", machine="", date="", conditions="", figures={name: 0.52})
+    machines = [Machine("machine-1", results), Machine("machine-2", results)]
+    lines = with_figures(f"before\n{BEGIN}\nold\n{END}\nafter\n", machines, [report]).splitlines()
+    ratios = "**1,000** | 14 (10 to 40) |  | 0.50 (0.50 to 1.00)"
+    assert lines[4:7] == [
+        f"| title of parquet-768 | Machine 1 | {ratios} |",
+        f"| title of parquet-768 | Machine 2 | {ratios} |",
+        "| Parquet, 200,000 × 768 | Reported |  |  |  | 0.52 |",
+    ]
+    assert (lines[0], lines[-1]) == ("before", "after")
+    with pytest.raises(ValueError, match="needs the marks"):
+        with_figures("# Name\n", machines, [])
 
 
 @pytest.mark.parametrize("parts", [1, 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from penstock.errors import DataError
 from penstock.runners.base import TaskContext
 
 __all__ = [
+    "Fill",
     "Hoard",
     "double",
+    "fill",
     "hoard",
     "kill_self",
     "pid_of",
@@ -51,6 +54,21 @@ def wait_for_file(path: Path, context: TaskContext) -> int:
     while not path.exists():
         time.sleep(0.02)
     return os.getpid()
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Takes 24 MiB in small pieces, as batches of rows do, and gives them back."""
+
+    memory_limit: int
+
+
+def fill(_: Fill, context: TaskContext) -> int:
+    """The page faults of it."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    pieces = [b"x" * 100_000 for _ in range(250)]
+    del pieces
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import pytest
 
 from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.local import LocalRunner
-from tests.runners.tasks import double, kill_self, pid_of, report_until_told, wait_for_file
+from penstock.runners.memory import tune_malloc_reuse
+from tests.runners.tasks import Fill, double, fill, kill_self, pid_of, report_until_told, wait_for_file
 from tests.support.cgroups import command_in, memory_group
 
 LIMIT = 60
@@ -122,6 +123,7 @@ def test_closing_ends_the_workers() -> None:
 STARVED = """
 from penstock.errors import WorkerLost
 from penstock.runners.local import LocalRunner
+from penstock.runners.memory import tune_malloc_reuse
 from tests.runners.tasks import double, hoard
 if __name__ == "__main__":
     runner = LocalRunner(1)
@@ -154,3 +156,26 @@ def test_a_worker_that_was_killed_otherwise_does_not_speak_of_memory(runner: Loc
 def test_workers_that_run_unprivileged_raise_their_score(runner: LocalRunner) -> None:
     pid = runner.submit(pid_of, None).future.result(LIMIT)
     assert int(Path(f"/proc/{pid}/oom_score_adj").read_text()) == 800
+
+
+def test_a_task_takes_the_memory_of_the_one_before_and_an_idle_worker_gives_it_back() -> None:
+    local = LocalRunner(1, tune_malloc_reuse)
+    worker = psutil.Process(local.submit(pid_of, None).future.result(LIMIT))
+    first, *others = [local.submit(fill, Fill(memory_limit=1 << 30)).future.result(LIMIT) for _ in range(3)]
+    assert first >= 5_000
+    assert max(others) < first / 4
+    kept = worker.memory_info().rss
+    until = time.monotonic() + LIMIT
+    while worker.memory_info().rss > kept - (20 << 20):
+        assert time.monotonic() < until, "the memory was not given back"
+        time.sleep(0.1)
+    local.close()
+
+
+def test_a_task_that_took_half_of_its_limit_gives_its_memory_back_at_once() -> None:
+    """The next one may need it in other pieces, and its limit counts what is free, too."""
+    local = LocalRunner(1, tune_malloc_reuse)
+    limit = psutil.Process(local.submit(pid_of, None).future.result(LIMIT)).memory_info().rss + (30 << 20)
+    faults = [local.submit(fill, Fill(memory_limit=limit)).future.result(LIMIT) for _ in range(2)]
+    assert min(faults) >= 5_000
+    local.close()

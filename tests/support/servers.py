@@ -85,6 +85,7 @@ def running_server(
     ready: int = 200,
     workers: int | None = 1,
     forked: bool = False,
+    program: Sequence[str] = (str(PENSTOCK),),
 ) -> Iterator[RunningServer]:
     """A server on a free port, with ``folder/data`` and the import root ``folder/files``; stopped at
     the end.
@@ -99,6 +100,7 @@ def running_server(
             whatever measures speed must.
         forked: fork it, which saves two seconds of processor time, see :mod:`tests.support.forked_server`. For tests
             of what a server does after its start, and not of how a process of it looks from outside.
+        program: what to start in place of the command ``penstock``.
 
     Raises:
         RuntimeError: it didn't start, or didn't end with exit code 0 (one that the test killed or stopped isn't
@@ -110,8 +112,10 @@ def running_server(
     arguments += [] if workers is None else ["--workers", str(workers)]
     environment = clean_environment() | dict(env or {})
     printed = log.stat().st_size if log.exists() else 0
-    start = _forked if forked else _started
-    process = start([*arguments, *flags], environment, log)
+    if forked:
+        process: subprocess.Popen[bytes] | ForkedProcess = _forked([*arguments, *flags], environment, log)
+    else:
+        process = _started([*program, *arguments, *flags], environment, log)
     try:
         url = _address(process, log, printed, ready)
         server = RunningServer(url=url, data_dir=data_dir, import_root=import_root, log=log, process=process)
@@ -127,7 +131,7 @@ def running_server(
 def _started(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         return subprocess.Popen(
-            [str(PENSTOCK), *arguments],
+            arguments,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -33,6 +33,7 @@ from penstock.readers.columnar import (
     warn_of_dropped,
 )
 from penstock.readers.dynamic_columns import DynamicColumns
+from penstock.readers.parquet_vectors import VectorColumns, vector_columns
 
 BUFFER = 1 << 20
 """Read buffer of a column, in bytes. Without it a whole column of a row group is read at once."""
@@ -71,7 +72,7 @@ class _Group:
 
 class _ParquetReader:
     def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange]:
-        with _opened(request) as file:
+        with _opened(request) as (file, _):
             columns = select_columns(file.schema_arrow.names, request)
             groups = _groups(file, columns, request)
             if sum(group.rows for group in groups):
@@ -88,15 +89,16 @@ class _ParquetReader:
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
         start, stop = spec["row_groups"]
-        with _opened(request) as file:
+        with _opened(request) as (file, stream):
             columns = select_columns(file.schema_arrow.names, request)
             groups = _groups(file, columns, request)[start:stop]
+            vectors = vector_columns(file, stream, columns.fields, request)
             warn_of_dropped(request, columns, sum(group.rows for group in groups))
             dynamic = DynamicColumns(request.schema, request.batch_bytes)
             first_row = done = 0
             for number, group in enumerate(groups, start):
                 read = 0
-                for batch in _batches(file, number, group, columns.selected, request, first_row):
+                for batch in _batches(file, number, group, columns.selected, request, first_row, vectors):
                     outputs = merge_dynamic(dynamic, batch, request, first_row + read)
                     read += batch.num_rows
                     for output in outputs:
@@ -107,7 +109,7 @@ class _ParquetReader:
 
     def sample(self, request: SampleRequest) -> Sample:
         read = request.read_request()
-        with _opened(read) as file:
+        with _opened(read) as (file, _):
             names = file.schema_arrow.names[: request.max_columns]
             selected = Columns(fields=[], dynamic=names, dropped=[], names=file.schema_arrow.names)
             groups = _groups(file, selected, read)
@@ -133,7 +135,7 @@ PARQUET = FormatSpec(name="Parquet", extensions=("parquet",), reader=_ParquetRea
 
 
 @contextmanager
-def _opened(request: ReadRequest) -> Iterator[pq.ParquetFile]:
+def _opened(request: ReadRequest) -> Iterator[tuple[pq.ParquetFile, pa.NativeFile]]:
     source = request.sources[0]
     with source.open_arrow() as stream:
         _check_ends(stream, source.name)
@@ -144,7 +146,7 @@ def _opened(request: ReadRequest) -> Iterator[pq.ParquetFile]:
             raise
         except (pa.ArrowException, OSError, UnicodeError) as error:
             raise _broken(error, source.name) from error
-        yield file
+        yield file, stream
 
 
 def _check_ends(stream: pa.NativeFile, name: str) -> None:
@@ -318,7 +320,13 @@ def _range(groups: Sequence[_Group], start: int, stop: int) -> FileRange:
 
 
 def _batches(
-    file: pq.ParquetFile, number: int, group: _Group, names: Sequence[str], request: ReadRequest, first_row: int
+    file: pq.ParquetFile,
+    number: int,
+    group: _Group,
+    names: Sequence[str],
+    request: ReadRequest,
+    first_row: int,
+    vectors: VectorColumns | None = None,
 ) -> Iterator[pa.RecordBatch]:
     if not group.rows:
         return
@@ -326,7 +334,10 @@ def _batches(
     average = request.batch_bytes * group.rows // max(1, group.arrow_size)
     worst = SLACK * request.batch_bytes * group.rows // max(1, group.worst_size)
     size = max(1, min(average, worst, MAX_BATCH_ROWS))
-    batches = file.iter_batches(size, row_groups=[number], columns=list(names), use_threads=False)
+    if vectors is None:
+        batches = file.iter_batches(size, row_groups=[number], columns=list(names), use_threads=False)
+    else:
+        batches = vectors.batches(number, group.rows, size, names)
     read = 0
     while True:
         try:

@@ -33,7 +33,13 @@ import structlog
 from penstock.errors import PenstockError, TaskCancelled, WorkerLost
 from penstock.machine import memory_limit, oom_kills
 from penstock.runners.base import Bounded
-from penstock.runners.memory import die_before_server, limit_memory, memory_exceeded, trim_malloc
+from penstock.runners.memory import (
+    die_before_server,
+    limit_memory,
+    memory_exceeded,
+    private_bytes,
+    trim_malloc,
+)
 from penstock.runners.parent_death import die_with_parent
 
 log = structlog.get_logger(__name__)
@@ -322,6 +328,8 @@ class _Context:
 # In the worker
 
 _worker_board: Any = None
+_tasks = [0, 0]
+"""How many tasks began here, and how many have ended."""
 
 
 def _begin(board: Any, place: int, setup: Callable[[], None] | None) -> None:
@@ -339,9 +347,15 @@ def _begin(board: Any, place: int, setup: Callable[[], None] | None) -> None:
 
 
 def _heartbeat(place: int) -> None:
-    """Send heartbeats until the runner closes; then end the process."""
+    """Send heartbeats until the runner closes; then end the process. Trim memory after a beat without a task."""
+    last = trimmed = 0
     while not _worker_board[_CLOSING]:
         _worker_board[place + _BEAT] += 1
+        begun, ended = _tasks
+        if begun == ended == last != trimmed:
+            trim_malloc()
+            trimmed = ended
+        last = ended
         time.sleep(_BEAT_SECONDS)
     time.sleep(_CLOSING_SECONDS)
     os._exit(1)
@@ -351,11 +365,16 @@ def _run(function: Callable[[Any, _Context], Any], argument: Any, slot: int) -> 
     context = _Context(_worker_board, slot)
     context.check()
     limit = argument.memory_limit if isinstance(argument, Bounded) else None
+    _tasks[0] += 1
     try:
         with limit_memory(limit, context.end_for_memory):
             return function(argument, context)
     finally:
-        trim_malloc()
+        # The next split of a job needs as much again, and each page that was given back is filled with zeros first:
+        # 12,000 to 20,000 page faults for a split of 60 MB, and 2,000 to 3,000 if its memory is that of the last one.
+        if limit is None or private_bytes() > limit // 2:
+            trim_malloc()
+        _tasks[1] += 1
 
 
 def _pid() -> int:

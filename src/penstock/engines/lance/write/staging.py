@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import lance
@@ -14,6 +15,7 @@ from penstock.engines.base import Staged, Table
 from penstock.engines.lance.layout.encoding import STORAGE_VERSION, encode, in_small_batches, stored_schema
 from penstock.engines.lance.layout.errors import translate, translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
+from penstock.engines.lance.write.write_back import writing_back
 from penstock.errors import StorageError
 
 MAX_FILE_ROWS = 1 << 20
@@ -80,15 +82,16 @@ def stage(store: TableRoot, table: Table, job_id: int, batches: Iterator[pa.Reco
     dataset = store.at_least(table, doing)  # by path alone, Lance would create a dropped table again
     try:
         # On failure Lance removes what it wrote, finished files as well as temporary ones.
-        new_fragments = write_fragments(
-            pa.RecordBatchReader.from_batches(schema, iter(source)),
-            dataset,
-            schema=schema,
-            mode="append",
-            max_rows_per_file=MAX_FILE_ROWS,
-            max_bytes_per_file=MAX_FILE_BYTES,
-            storage_options=store.options or None,
-        )
+        with writing_back(Path(store.uri(table.id)) / "data") if store.is_local else nullcontext():
+            new_fragments = write_fragments(
+                pa.RecordBatchReader.from_batches(schema, iter(source)),
+                dataset,
+                schema=schema,
+                mode="append",
+                max_rows_per_file=MAX_FILE_ROWS,
+                max_bytes_per_file=MAX_FILE_BYTES,
+                storage_options=store.options or None,
+            )
     except BaseException as error:
         if source.error is not None:
             raise source.error from None
