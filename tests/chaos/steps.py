@@ -54,7 +54,7 @@ STEPS = {
     "progress": Step(phase="in a split", place=f"{_CLAIMS}.save_progress", calls=_PARTS),
     "intent": Step(phase="before the commit", place=f"{_CLAIMS}.move", then=JobState.COMMITTING),
     "publish": Step(phase="before the commit", place="penstock.engines.lance.engine:LanceEngine.publish"),
-    "check files": Step(phase="before the commit", place=f"{_PUBLISH}:_check_files"),
+    "check files": Step(phase="before the commit", place=f"{_PUBLISH}:_missing_files"),
     "engine commit": Step(phase="in the commit", place="lance.dataset:LanceDataset.commit"),
     "fsync": Step(phase="in the commit", place="penstock.engines.lance.layout.tables:TableRoot.sync_version"),
     "raise version": Step(

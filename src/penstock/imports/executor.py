@@ -19,7 +19,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.write_modes import Duplicates, WriteMode, WriteOptions
-from penstock.engines.base import Engine, Published, Table
+from penstock.engines.base import Engine, Publication, Published, Table
 from penstock.errors import (
     CatalogError,
     CatalogUnavailable,
@@ -38,6 +38,7 @@ from penstock.imports.checksums import ChecksumTask, ExpectedContent, verify_che
 from penstock.imports.context import ImportContext, staged_of
 from penstock.imports.dry_run.job import CheckingRun, plan_problems, spool_of
 from penstock.imports.duplicate_keys import duplicate_key_error
+from penstock.imports.group_publication import GroupPublisher
 from penstock.imports.job_verification import verify_committed_rows
 from penstock.imports.leased_job import LeasedJob
 from penstock.imports.loaded_files import without_loaded
@@ -61,15 +62,24 @@ from penstock.sources.roots import ImportRoots
 log = structlog.get_logger(__name__)
 
 
+_SMALL_BYTES = 4 << 20
+"""The most bytes of a job that runs beyond the limit of running jobs, which is for the memory and time of large ones:
+as much as one split has at least."""
+
+
 class Executor:
     """Run leased jobs. Thread-safe; each call of :meth:`run` works on one job."""
 
     def __init__(self, context: ImportContext, maintenance: MaintenanceWorker) -> None:
         self._context = context
         self._maintenance = maintenance
+        self._publisher = GroupPublisher()
 
-    def run(self, job: ImportJob, stop: threading.Event) -> None:
-        """Run a leased job until it has ended, waits for its commit, or ``stop`` is set."""
+    def run(self, job: ImportJob, stop: threading.Event, *, runs_along: bool = False) -> None:
+        """Run a leased job until it has ended, waits for its commit, or ``stop`` is set.
+
+        ``runs_along``: beyond the limit of running jobs; once its files turn out not to be small, it is released.
+        """
         job_log = log.bind(job_id=str(job.id), collection=job.collection)
         observer = self._context.observer
         observer.claimed(job)
@@ -81,7 +91,8 @@ class Executor:
         }
         try:
             with observer.step("job", facts, job.trace):
-                JobRun(LeasedJob(self._context, job, stop), self._maintenance).go()
+                leased = LeasedJob(self._context, job, stop)
+                JobRun(leased, self._maintenance, self._publisher, runs_along=runs_along).go()
         except LeaseLost:
             job_log.info("job.lease_lost", epoch=job.epoch)
             observer.lost(job)
@@ -93,13 +104,22 @@ class Executor:
 class JobRun:
     """The steps of one leased job."""
 
-    def __init__(self, leased: LeasedJob, maintenance: MaintenanceWorker) -> None:
+    def __init__(
+        self,
+        leased: LeasedJob,
+        maintenance: MaintenanceWorker,
+        publisher: GroupPublisher,
+        *,
+        runs_along: bool = False,
+    ) -> None:
         self._leased = leased
         self._context = leased.context
         self._catalog = leased.context.catalog
         self._engines = leased.context.engines
         self._observer = leased.context.observer
         self._maintenance = maintenance
+        self._publisher = publisher
+        self._runs_along = runs_along
         org_id = self._catalog.clusters.get(leased.job.cluster_id).org_id
         self._runner = maintenance.fair_share.for_tenant(org_id)
 
@@ -182,6 +202,8 @@ class JobRun:
             expected,
         )
         check_sizes(files, self._context.settings)
+        if self._runs_along and sum(file.size for file in files) > _SMALL_BYTES:
+            raise TaskCancelled("its files are not small: it waits until fewer jobs run")
         self._verify_checksums(expected)
         files = without_loaded(files, collection.id, self.job.options, self._catalog.loaded_files, warnings)
         plan = plan_ranges(
@@ -321,7 +343,13 @@ class JobRun:
         if self._leased.stop.is_set():
             raise TaskCancelled("the server is stopping; the rows become visible after its restart")
         self._leased.collection()
-        return engine.publish(table, self.job.id, self.job.epoch, self._leased.staged(), options)
+        job = Publication(
+            job_id=self.job.id,
+            epoch=self.job.epoch,
+            intent_version=table.version,
+            staged=self._leased.staged(),
+        )
+        return self._publisher.publish(engine, table, job, options)
 
     def _end_dropped(self) -> None:
         """End a job whose collection was dropped after the intent: failed, or completed if it may have committed."""
