@@ -23,7 +23,13 @@ from sqlalchemy import (
 from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis, upsert_insert
-from penstock.catalog.jobs.fair_scheduling import claimable_jobs, free, mark_served
+from penstock.catalog.jobs.fair_scheduling import (
+    COMPANION,
+    claimable_jobs,
+    free,
+    jobs_to_run_along,
+    mark_served,
+)
 from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.plans import store_plan
 from penstock.catalog.jobs.quotas import record_usage
@@ -81,19 +87,21 @@ class JobLeases:
                     break
             else:
                 return None
-            connection.execute(
-                update(tables.job)
-                .where(job.id == job_id)
-                .values(
-                    owner=owner,
-                    lease_until=now + lease_millis,
-                    epoch=job.epoch + 1,
-                    started_at=func.coalesce(job.started_at, now),
-                )
-            )
-            row = connection.execute(select(*JOB_COLUMNS).where(job.id == job_id)).one()
-            mark_served(connection, row.cluster_id)
-        return job_of(row)
+            (claimed,) = _lease(connection, [job_id], owner, lease_millis)
+            mark_served(connection, claimed.cluster_id)
+        return claimed
+
+    def claim_companions(
+        self, job: ImportJob, owner: str, lease_millis: int, most: int, quota: Quota = UNLIMITED
+    ) -> Sequence[ImportJob]:
+        """Claim up to ``most`` Pending jobs of the collection of a job that was just claimed, to run along with it.
+
+        They are meant to be small, so they count towards no limit of running jobs; there are none in an org that
+        has one of its own. ``quota`` is the default for the others.
+        """
+        with self._database.write() as connection:
+            job_ids = jobs_to_run_along(connection, job, quota, most)
+            return _lease(connection, job_ids, f"{owner}{COMPANION}", lease_millis) if job_ids else []
 
     def _wait_for_turn(self, connection: Connection) -> None:
         """Serialize claims, so that each counts the leases of those before; SQLite has one writer anyway.
@@ -109,7 +117,7 @@ class JobLeases:
         with self._database.write(durable=False) as connection:
             connection.execute(
                 update(tables.job)
-                .where(job.owner == owner, tuple_(job.id, job.epoch).in_(sorted(claims)))
+                .where(job.owner.in_([owner, f"{owner}{COMPANION}"]), tuple_(job.id, job.epoch).in_(sorted(claims)))
                 .values(lease_until=database_clock(connection) + lease_millis)
             )
 
@@ -148,8 +156,11 @@ class JobLeases:
             LeaseLost: the job's lease has been lost.
             PartitionNotFound: the partition to commit into was dropped.
         """
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> ImportJob:
             return self._transitions.transition(connection, job, to, Guard.LEASE, keep_files=keep_files, **values)
+
+        return self._database.run_grouped(write)
 
     def save_plan(
         self,
@@ -174,7 +185,8 @@ class JobLeases:
             QuotaExceeded: the org has no bytes left for these files today.
         """
         size = sum(file.size for file in files)
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> ImportJob:
             self._check_claim(connection, job)
             record_usage(connection, job, size, quota)
             pending = [split for split in splits if split.state is SplitState.PENDING]
@@ -192,6 +204,8 @@ class JobLeases:
                 warnings=warnings,
             )
 
+        return self._database.run_grouped(write)
+
     def save_split(
         self,
         job: ImportJob,
@@ -203,7 +217,8 @@ class JobLeases:
         report: Any = None,
     ) -> None:
         """Store what a split has staged, or the ``report`` of a dry run; ``rows`` are those of its file ranges."""
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> None:
             self._check_claim(connection, job)
             connection.execute(
                 update(tables.job_split)
@@ -217,6 +232,8 @@ class JobLeases:
                     warnings=[warning.to_json() for warning in warnings] or None,
                 )
             )
+
+        self._database.run_grouped(write)
 
     def skip_file(self, job: ImportJob, file: ImportFile, stale: Sequence[int]) -> None:
         """Store that a file is left out, and that its splits that were staged, ``stale``, are Pending again."""
@@ -252,7 +269,8 @@ class JobLeases:
     ) -> None:
         """Store the progress of a leased job. Figures never fall: a lower value is ignored."""
         job_table = tables.job.c
-        with self._database.write(durable=False) as connection:
+
+        def write(connection: Connection) -> None:
             self._check_claim(connection, job)
             connection.execute(
                 update(tables.job)
@@ -267,6 +285,8 @@ class JobLeases:
             _save_files(connection, job.id, files)
             self._database.notify_job(connection, job.id)
 
+        self._database.run_grouped(write, durable=False)
+
     def save_reason(self, job: ImportJob, reason: str | None) -> None:
         """Store why a step of a leased job is being retried; None clears it."""
         with self._database.write(durable=False) as connection:
@@ -276,7 +296,8 @@ class JobLeases:
 
     def count_attempt(self, job: ImportJob, ordinal: int) -> None:
         """Increment the attempts of a split."""
-        with self._database.write(durable=False) as connection:
+
+        def write(connection: Connection) -> None:
             self._check_claim(connection, job)
             connection.execute(
                 update(tables.job_split)
@@ -284,12 +305,31 @@ class JobLeases:
                 .values(attempts=tables.job_split.c.attempts + 1)
             )
 
+        self._database.run_grouped(write, durable=False)
+
     def _check_claim(self, connection: Connection, job: ImportJob) -> None:
         """Check the epoch and lock the job's row, so that it can't be taken over before the transaction ends."""
         epoch = connection.execute(
             select(tables.job.c.epoch).where(tables.job.c.id == job.id).with_for_update()
         ).scalar_one_or_none()
         _require_epoch(job, epoch)
+
+
+def _lease(connection: Connection, job_ids: Sequence[int], owner: str, lease_millis: int) -> Sequence[ImportJob]:
+    """Give the leases of jobs to an owner, under a new fencing epoch each; the jobs by id."""
+    job, now = tables.job.c, database_clock(connection)
+    connection.execute(
+        update(tables.job)
+        .where(job.id.in_(job_ids))
+        .values(
+            owner=owner,
+            lease_until=now + lease_millis,
+            epoch=job.epoch + 1,
+            started_at=func.coalesce(job.started_at, now),
+        )
+    )
+    rows = connection.execute(select(*JOB_COLUMNS).where(job.id.in_(job_ids)).order_by(job.id)).all()
+    return [job_of(row) for row in rows]
 
 
 def _require_epoch(job: ImportJob, epoch: int | None) -> None:
