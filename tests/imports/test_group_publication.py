@@ -22,7 +22,7 @@ TABLE = Table(id="t", schema=SCHEMA)
 
 
 class GroupedEngine(MemoryEngine):
-    """``groups`` are the jobs of each commit of several; ``fault`` ends the next of them."""
+    """``groups`` are the jobs of each commit of several; ``fault`` ends them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,9 +31,10 @@ class GroupedEngine(MemoryEngine):
         self.fault: PenstockError | None = None
 
     def publish_group(self, table: Table, jobs: Sequence[Publication]) -> Mapping[int, Published | PenstockError]:
-        self.groups.append([job.job_id for job in jobs])
-        if self.fault is not None:
-            raise self.fault
+        if len(jobs) > 1:
+            self.groups.append([job.job_id for job in jobs])
+            if self.fault is not None:
+                raise self.fault
         return super().publish_group(table, jobs)
 
 
@@ -84,6 +85,23 @@ def test_what_is_ready_meanwhile_is_one_commit() -> None:
     assert [each.result().rows for each in asked] == [0, 0, 0]
     assert [sorted(group) for group in engine.groups] == [[1, 2, 3]]
     assert sorted(engine.visible[TABLE.id]) == [0, 1, 2, 3]
+
+
+def test_a_commit_waits_for_small_jobs_that_are_expected_and_no_longer() -> None:
+    engine, publisher = GroupedEngine(), GroupPublisher()
+    for number in (1, 2, 3):
+        publisher.expect(TABLE.id, number)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(publisher.publish, cast(Engine, engine), TABLE, job(1), APPEND)
+        time.sleep(0.05)
+        second = threads.submit(publisher.publish, cast(Engine, engine), TABLE, job(2), APPEND)
+        publisher.forget(3)  # it failed
+        assert [first.result().rows, second.result().rows] == [0, 0]
+    assert engine.groups == [[1, 2]]
+    # One that takes long is not waited for.
+    publisher.expect(TABLE.id, 4)
+    assert publisher.publish(cast(Engine, engine), TABLE, job(5), APPEND).rows == 0
+    publisher.forget(4)
 
 
 def test_the_error_of_one_job_is_its_own() -> None:

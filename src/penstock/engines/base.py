@@ -68,12 +68,17 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """A job to publish: what it has staged, and its epoch. ``intent_version``: it is in no version up to this one."""
+    """A job to publish: what it has staged, and its epoch. ``intent_version``: it is in no version up to this one.
+
+    ``own_intent``: the caller wrote the intent itself, and read the table before that. So no version since then can
+    have been lost to a power failure, and whoever else has published the job is found in the table's history.
+    """
 
     job_id: int
     epoch: int
     intent_version: int
     staged: Sequence[Staged]
+    own_intent: bool = False
 
     @property
     def rows(self) -> int:

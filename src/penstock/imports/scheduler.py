@@ -220,8 +220,11 @@ class Scheduler:
             self._release(job)
         finally:
             self._forget(job)
-            self._job_ended.set()
-            self.wake()
+            if runs_along:
+                self._cleanup_requested.set()  # its end makes no room for another job
+            else:
+                self._job_ended.set()
+                self.wake()
 
     def _release(self, job: ImportJob) -> None:
         """Release the job's lease; if this fails, the lease expires and the job is claimed again."""

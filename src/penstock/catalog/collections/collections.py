@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -257,9 +258,12 @@ class CollectionRepository:
     def set_load_state(self, collection_id: str, state: LoadState) -> None:
         self._update(collection_id, load_state=state.value)
 
-    def raise_version(self, collection_id: str, version: int) -> None:
-        """Store the engine's version of the table; a lower one than stored changes nothing."""
-        with self._database.write() as connection:
+    def raise_version(self, collection_id: str, version: int, within: Connection | None = None) -> None:
+        """Store the engine's version of the table; a lower one than stored changes nothing.
+
+        ``within`` is a transaction of the caller; None: one of its own.
+        """
+        with self._database.write() if within is None else nullcontext(within) as connection:
             connection.execute(
                 update(tables.collection)
                 .where(tables.collection.c.id == collection_id, tables.collection.c.version < version)

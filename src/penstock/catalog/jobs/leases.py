@@ -149,8 +149,18 @@ class JobLeases:
                 .values(owner=None, lease_until=None, run_after=0)
             )
 
-    def move(self, job: ImportJob, to: JobState, *, keep_files: bool = False, **values: Any) -> ImportJob:
+    def move(
+        self,
+        job: ImportJob,
+        to: JobState,
+        *,
+        keep_files: bool = False,
+        files: Sequence[ImportFile] = (),
+        **values: Any,
+    ) -> ImportJob:
         """Move a leased job to its next state, as :meth:`JobTransitions.transition`, and set further columns.
+
+        The progress of ``files`` is saved with it.
 
         Raises:
             LeaseLost: the job's lease has been lost.
@@ -158,7 +168,50 @@ class JobLeases:
         """
 
         def write(connection: Connection) -> ImportJob:
-            return self._transitions.transition(connection, job, to, Guard.LEASE, keep_files=keep_files, **values)
+            moved = self._transitions.transition(connection, job, to, Guard.LEASE, keep_files=keep_files, **values)
+            _save_files(connection, job.id, files)
+            return moved
+
+        return self._database.run_grouped(write)
+
+    def record_publication(
+        self,
+        job: ImportJob,
+        version: int,
+        warnings: Sequence[JobWarning] | None,
+        *,
+        progress: int,
+        rows: int,
+        replaced_rows: int | None,
+    ) -> Sequence[ImportJob]:
+        """Record the version of the table that shows a job's rows, and move the job to Indexing.
+
+        With ``warnings`` nothing is left to do, and it moves on to Completed. Returns the job after each transition.
+
+        Raises:
+            LeaseLost: the job's lease has been lost.
+        """
+
+        def write(connection: Connection) -> Sequence[ImportJob]:
+            self._collections.raise_version(job.collection_id, version, connection)
+            indexing = self._transitions.transition(
+                connection,
+                job,
+                JobState.INDEXING,
+                Guard.LEASE,
+                reason=None,
+                stage="indexing",
+                progress=progress,
+                rows=rows,
+                published_version=version,
+                replaced_rows=replaced_rows,
+            )
+            if warnings is None:
+                return [indexing]
+            completed = self._transitions.transition(
+                connection, indexing, JobState.COMPLETED, Guard.LEASE, progress=100, warnings=warnings
+            )
+            return [indexing, completed]
 
         return self._database.run_grouped(write)
 
@@ -225,6 +278,7 @@ class JobLeases:
                 .where(tables.job_split.c.job_id == job.id, tables.job_split.c.ordinal == ordinal)
                 .values(
                     state=SplitState.STAGED.value,
+                    attempts=tables.job_split.c.attempts + 1,
                     rows=sum(rows),
                     part_rows=list(rows),
                     staged=null() if staged is None else staged,
@@ -295,7 +349,7 @@ class JobLeases:
             self._database.notify_job(connection, job.id)
 
     def count_attempt(self, job: ImportJob, ordinal: int) -> None:
-        """Increment the attempts of a split."""
+        """Count an attempt at a split that failed; :meth:`save_split` counts the others."""
 
         def write(connection: Connection) -> None:
             self._check_claim(connection, job)

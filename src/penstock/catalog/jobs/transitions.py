@@ -108,7 +108,7 @@ class JobTransitions:
             lock_partitions_for_revert(connection, job)
         if "warnings" in values:
             values["warnings"] = [warning.to_json() for warning in values["warnings"]]
-        changed = connection.execute(
+        row = connection.execute(
             update(tables.job)
             .where(
                 tables.job.c.id == job.id,
@@ -116,10 +116,10 @@ class JobTransitions:
                 tables.job.c.epoch == job.epoch,  # after a retry the state may be the same again
             )
             .values({**values, **_lease_values(to, guard), **_end_values(to), "state": to.value})
-        ).rowcount
-        if changed != 1:
+            .returning(*JOB_COLUMNS)
+        ).one_or_none()
+        if row is None:
             raise _changed_meanwhile(job, guard)
-        row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         updated = job_of(row)
         self._outbox.add(connection, updated, job_to_json(row))
         # A rename of its collection into another database may have moved the job since it was read.
@@ -129,7 +129,7 @@ class JobTransitions:
         if to is JobState.REVERTED:
             forget_loaded_files(connection, job.collection_id, job_id=job.id)
         if to.is_final:
-            _end_job(connection, job.id, to, keep_files=keep_files)
+            _end_job(connection, updated, keep_files=keep_files)
         if audit is not None:
             note(connection, audit)
         if guard is not Guard.LEASE or not _is_runnable(to):
@@ -189,12 +189,14 @@ def _end_values(to: JobState) -> dict[str, Any]:
     return values
 
 
-def _end_job(connection: Connection, job_id: int, state: JobState, *, keep_files: bool) -> None:
+def _end_job(connection: Connection, job: ImportJob, *, keep_files: bool) -> None:
     """End each file of an ended job, as completed or failed, and delete the job's credentials.
 
     If it failed or was aborted, the staged files of its splits stay, for a retry or the cleanup.
     """
-    connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id == job_id))
+    job_id, state = job.id, job.state
+    if job.has_credentials:
+        connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id == job_id))
     if state in (JobState.FAILED, JobState.ABORTED) and not keep_files:
         split = tables.job_split.c
         staged = select(split.ordinal).where(split.job_id == job_id, split.state == SplitState.STAGED.value)

@@ -92,7 +92,8 @@ def _publish(store: TableRoot, table: Table, jobs: Sequence[Publication], option
         with translating_errors(doing, store.options):
             intents = {job.job_id: job.intent_version for job in with_rows.values()}
             found = find_by_transaction(dataset, intents, options)
-            found |= find_by_rows(dataset, with_rows.keys() - found.keys(), options)
+            resumed = {job_id for job_id, job in with_rows.items() if not job.own_intent}
+            found |= find_by_rows(dataset, resumed - found.keys(), options)
     except StorageError as error:
         if not isinstance(error, Transient):
             refuse_damaged(store, table)  # names the file
