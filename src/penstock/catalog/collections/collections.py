@@ -292,11 +292,7 @@ class CollectionRepository:
     def partitions(self, collection_id: str) -> Sequence[Partition]:
         """The partitions, in creation order."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(tables.partition)
-                .where(tables.partition.c.collection_id == collection_id)
-                .order_by(tables.partition.c.number)
-            ).all()
+            rows = connection.execute(_PARTITIONS, {"id": collection_id}).all()
         return [Partition(collection_id=row.collection_id, number=row.number, name=row.name) for row in rows]
 
     def partition(self, collection_id: str, name: str) -> Partition:
@@ -432,6 +428,11 @@ _BY_NAME = _live().where(
     tables.collection.c.database_id == bindparam("database_id"), tables.collection.c.name == bindparam("name")
 )
 _BY_ID = _live().where(tables.collection.c.id == bindparam("id"))
+_PARTITIONS = (
+    select(tables.partition)
+    .where(tables.partition.c.collection_id == bindparam("id"))
+    .order_by(tables.partition.c.number)
+)
 _INDEXES = (
     select(tables.vector_index.c.spec)
     .where(tables.vector_index.c.collection_id == bindparam("collection_id"))

@@ -59,7 +59,13 @@ def jobs_to_run_along(connection: Connection, job: ImportJob, quota: Quota, most
     (owner,) = connection.execute(_OWNERS, {"clusters": [job.cluster_id]}).all()
     if (quota.running_jobs if owner.max_running_jobs is None else owner.max_running_jobs) or 0:
         return []
-    values = {"cluster": job.cluster_id, "collection": job.collection_id, "most": most, "now": now_millis()}
+    values = {
+        "leader": job.id,
+        "cluster": job.cluster_id,
+        "collection": job.collection_id,
+        "most": most,
+        "now": now_millis(),
+    }
     return list(connection.execute(_waiting_jobs(connection.dialect.name), values).scalars())
 
 
@@ -152,6 +158,7 @@ def _waiting_jobs(dialect: str) -> Select[Any]:
         .where(
             job.id.in_(first),
             is_free,
+            job.id != bindparam("leader"),
             job.collection_id == bindparam("collection"),
             job.state == JobState.PENDING.value,
             func.coalesce(job.options["write_mode"].as_string(), "").in_(["", WriteMode.APPEND.value]),

@@ -80,6 +80,13 @@ _JOB = select(*JOB_COLUMNS).where(
     tables.job.c.id == bindparam("id"), tables.job.c.cluster_id == bindparam("cluster_id")
 )
 
+_GROUPS = select(tables.job.c.groups).where(tables.job.c.id == bindparam("id"))
+_ROOTS = select(tables.job.c.roots).where(tables.job.c.id == bindparam("id"))
+_FILES = select(*FILE_COLUMNS).where(tables.job_file.c.job_id == bindparam("id")).order_by(tables.job_file.c.ordinal)
+_SPLITS = (
+    select(tables.job_split).where(tables.job_split.c.job_id == bindparam("id")).order_by(tables.job_split.c.ordinal)
+)
+
 # As long as the transaction lasts, the collection is neither renamed nor moved to another database.
 _COLLECTION = (
     select(tables.collection.c.name, tables.collection.c.database_id)
@@ -206,9 +213,7 @@ class JobRepository:
 
     def files(self, job_id: int) -> Sequence[ImportFile]:
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(*FILE_COLUMNS).where(tables.job_file.c.job_id == job_id).order_by(tables.job_file.c.ordinal)
-            ).all()
+            rows = connection.execute(_FILES, {"id": job_id}).all()
         return [file_of(row) for row in rows]
 
     def empty_files(self, job_id: int) -> Sequence[str]:
@@ -235,11 +240,7 @@ class JobRepository:
 
     def splits(self, job_id: int) -> Sequence[Split]:
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(tables.job_split)
-                .where(tables.job_split.c.job_id == job_id)
-                .order_by(tables.job_split.c.ordinal)
-            ).all()
+            rows = connection.execute(_SPLITS, {"id": job_id}).all()
         return [split_of(row) for row in rows]
 
     def split_warnings(self, job_id: int) -> list[list[JobWarning]]:
@@ -282,9 +283,7 @@ class JobRepository:
     def groups(self, job_id: int) -> Sequence[Sequence[str]]:
         """The paths as the request has them."""
         with self._database.read() as connection:
-            groups: list[list[str]] = connection.execute(
-                select(tables.job.c.groups).where(tables.job.c.id == job_id)
-            ).scalar_one()
+            groups: list[list[str]] = connection.execute(_GROUPS, {"id": job_id}).scalar_one()
         return groups
 
     def roots(self, job_id: int) -> Sequence[Sequence[str]]:
@@ -432,9 +431,7 @@ def _with_current_names(connection: Connection, new: NewJob) -> NewJob:
 
 
 def _roots(connection: Connection, job_id: int) -> list[list[str]]:
-    roots: list[list[str]] = connection.execute(
-        select(tables.job.c.roots).where(tables.job.c.id == job_id)
-    ).scalar_one()
+    roots: list[list[str]] = connection.execute(_ROOTS, {"id": job_id}).scalar_one()
     return roots
 
 

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     Connection,
     bindparam,
-    case,
     func,
-    null,
     select,
     tuple_,
     update,
@@ -22,7 +20,7 @@ from sqlalchemy import (
 
 from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis, upsert_insert
+from penstock.catalog.db.connection import CatalogDatabase, database_clock, upsert_insert
 from penstock.catalog.jobs.fair_scheduling import (
     COMPANION,
     claimable_jobs,
@@ -32,6 +30,7 @@ from penstock.catalog.jobs.fair_scheduling import (
 )
 from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.plans import store_plan
+from penstock.catalog.jobs.progress import raise_progress, reset_splits, save_files, save_staged_split
 from penstock.catalog.jobs.quotas import record_usage
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
 from penstock.catalog.jobs.transitions import Guard, JobTransitions
@@ -169,7 +168,7 @@ class JobLeases:
 
         def write(connection: Connection) -> ImportJob:
             moved = self._transitions.transition(connection, job, to, Guard.LEASE, keep_files=keep_files, **values)
-            _save_files(connection, job.id, files)
+            save_files(connection, job.id, files)
             return moved
 
         return self._database.run_grouped(write)
@@ -273,19 +272,7 @@ class JobLeases:
 
         def write(connection: Connection) -> None:
             self._check_claim(connection, job)
-            connection.execute(
-                update(tables.job_split)
-                .where(tables.job_split.c.job_id == job.id, tables.job_split.c.ordinal == ordinal)
-                .values(
-                    state=SplitState.STAGED.value,
-                    attempts=tables.job_split.c.attempts + 1,
-                    rows=sum(rows),
-                    part_rows=list(rows),
-                    staged=null() if staged is None else staged,
-                    report=null() if report is None else report,
-                    warnings=[warning.to_json() for warning in warnings] or None,
-                )
-            )
+            save_staged_split(connection, job.id, ordinal, rows, staged, report, warnings)
 
         self._database.run_grouped(write)
 
@@ -293,14 +280,14 @@ class JobLeases:
         """Store that a file is left out, and that its splits that were staged, ``stale``, are Pending again."""
         with self._database.write() as connection:
             self._check_claim(connection, job)
-            _save_files(connection, job.id, [file])
-            _reset_splits(connection, job.id, stale)
+            save_files(connection, job.id, [file])
+            reset_splits(connection, job.id, stale)
 
     def reset_splits(self, job: ImportJob, ordinals: Sequence[int]) -> None:
         """Make staged splits Pending again: their staged files are to be deleted."""
         with self._database.write() as connection:
             self._check_claim(connection, job)
-            _reset_splits(connection, job.id, ordinals)
+            reset_splits(connection, job.id, ordinals)
 
     def save_report(self, job: ImportJob, report: Any) -> None:
         """Store the report of a dry run, in place of an earlier one."""
@@ -322,21 +309,11 @@ class JobLeases:
         files: Sequence[ImportFile] = (),
     ) -> None:
         """Store the progress of a leased job. Figures never fall: a lower value is ignored."""
-        job_table = tables.job.c
 
         def write(connection: Connection) -> None:
             self._check_claim(connection, job)
-            connection.execute(
-                update(tables.job)
-                .where(job_table.id == job.id)
-                .values(
-                    progress=_greatest(job_table.progress, progress),
-                    rows=_greatest(job_table.rows, rows),
-                    total_rows=_greatest(job_table.total_rows, total_rows),
-                    stage=stage,
-                )
-            )
-            _save_files(connection, job.id, files)
+            raise_progress(connection, job.id, progress, rows, total_rows, stage)
+            save_files(connection, job.id, files)
             self._database.notify_job(connection, job.id)
 
         self._database.run_grouped(write, durable=False)
@@ -363,10 +340,13 @@ class JobLeases:
 
     def _check_claim(self, connection: Connection, job: ImportJob) -> None:
         """Check the epoch and lock the job's row, so that it can't be taken over before the transaction ends."""
-        epoch = connection.execute(
-            select(tables.job.c.epoch).where(tables.job.c.id == job.id).with_for_update()
-        ).scalar_one_or_none()
+        epoch = connection.execute(_LOCKED_EPOCH, {"id": job.id}).scalar_one_or_none()
         _require_epoch(job, epoch)
+
+
+# Built once, every job needs them: building such a statement takes longer than running it.
+
+_LOCKED_EPOCH = select(tables.job.c.epoch).where(tables.job.c.id == bindparam("id")).with_for_update()
 
 
 def _lease(connection: Connection, job_ids: Sequence[int], owner: str, lease_millis: int) -> Sequence[ImportJob]:
@@ -389,52 +369,3 @@ def _lease(connection: Connection, job_ids: Sequence[int], owner: str, lease_mil
 def _require_epoch(job: ImportJob, epoch: int | None) -> None:
     if epoch != job.epoch:
         raise LeaseLost(f"job {job.id} is no longer leased under epoch {job.epoch}", job_id=job.id)
-
-
-def _greatest(column: Any, value: Any) -> Any:
-    return case((column < value, value), else_=column)
-
-
-def _reset_splits(connection: Connection, job_id: int, ordinals: Sequence[int]) -> None:
-    split = tables.job_split.c
-    if ordinals:
-        connection.execute(
-            update(tables.job_split)
-            .where(split.job_id == job_id, split.ordinal.in_(ordinals))
-            .values(state=SplitState.PENDING.value, rows=0, part_rows=null(), staged=null(), warnings=null())
-        )
-
-
-def _save_files(connection: Connection, job_id: int, files: Sequence[ImportFile]) -> None:
-    if not files:
-        return
-    column = tables.job_file.c
-    # One statement for all: a job of small files reports a thousand at a time.
-    connection.execute(
-        update(tables.job_file)
-        .where(column.job_id == job_id, column.ordinal == bindparam("file"))
-        .values(
-            state=bindparam("then"),
-            progress=_greatest(column.progress, bindparam("percent", type_=column.progress.type)),
-            rows=_greatest(column.rows, bindparam("read", type_=column.rows.type)),
-            total_rows=_greatest(column.total_rows, bindparam("of", type_=column.total_rows.type)),
-            reason=bindparam("why"),
-            rejected_rows=_greatest(column.rejected_rows, bindparam("bad", type_=column.rejected_rows.type)),
-            error=bindparam("facts", type_=column.error.type),
-            finished_at=func.coalesce(bindparam("ended", type_=column.finished_at.type), column.finished_at),
-        ),
-        [
-            {
-                "file": file.ordinal,
-                "then": file.state.value,
-                "percent": file.progress,
-                "read": file.rows,
-                "of": file.total_rows,
-                "why": file.reason,
-                "bad": file.rejected_rows,
-                "facts": file.error,
-                "ended": None if file.finished_at is None else to_millis(file.finished_at),
-            }
-            for file in files
-        ],
-    )

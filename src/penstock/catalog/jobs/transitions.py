@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Table, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, tuple_, update
 
 from penstock.catalog.access.audit import note
 from penstock.catalog.collections.partition_drop import lock_partition_for_commit, lock_partitions_for_revert
@@ -108,15 +108,11 @@ class JobTransitions:
             lock_partitions_for_revert(connection, job)
         if "warnings" in values:
             values["warnings"] = [warning.to_json() for warning in values["warnings"]]
+        columns = {**values, **_lease_values(to, guard), **_end_values(to), "state": to.value}
         row = connection.execute(
-            update(tables.job)
-            .where(
-                tables.job.c.id == job.id,
-                tables.job.c.state == job.state.value,
-                tables.job.c.epoch == job.epoch,  # after a retry the state may be the same again
-            )
-            .values({**values, **_lease_values(to, guard), **_end_values(to), "state": to.value})
-            .returning(*JOB_COLUMNS)
+            _change_of(tuple(columns), raises_epoch=guard is not Guard.LEASE),
+            {"id_": job.id, "state_": job.state.value, "epoch_": job.epoch}
+            | {f"new_{name}": value for name, value in columns.items()},
         ).one_or_none()
         if row is None:
             raise _changed_meanwhile(job, guard)
@@ -165,6 +161,26 @@ def _changed_meanwhile(job: ImportJob, guard: Guard) -> Exception:
     return JobStateConflict(f"job {job.id} is no longer in state {job.state}", job_id=job.id)
 
 
+# Cached, a job makes five transitions: building the statement takes longer than running it.
+@lru_cache
+def _change_of(columns: tuple[str, ...], *, raises_epoch: bool) -> Any:
+    """Change columns of the job ``id_``, if state and epoch are as they were; returns the job."""
+    job = tables.job.c
+    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=job[name].type) for name in columns}
+    if raises_epoch:
+        values["epoch"] = job.epoch + 1
+    return (
+        update(tables.job)
+        .where(
+            job.id == bindparam("id_"),
+            job.state == bindparam("state_"),
+            job.epoch == bindparam("epoch_"),  # after a retry the state may be the same again
+        )
+        .values(values)
+        .returning(*JOB_COLUMNS)
+    )
+
+
 # Columns that follow from the state
 
 
@@ -176,7 +192,7 @@ def _is_runnable(state: JobState) -> bool:
 def _lease_values(to: JobState, guard: Guard) -> dict[str, Any]:
     ended = {"owner": None, "lease_until": None}
     if guard is not Guard.LEASE:
-        return {**ended, "runnable": _is_runnable(to), "run_after": 0, "epoch": tables.job.c.epoch + 1}
+        return {**ended, "runnable": _is_runnable(to), "run_after": 0}
     return {} if _is_runnable(to) else {**ended, "runnable": False}
 
 
