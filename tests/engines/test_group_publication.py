@@ -23,9 +23,10 @@ ROWS = 3
 
 
 def staged_job(engine: Engine, table: Table, job: int, rows: int = ROWS) -> Publication:
-    """A job whose ids begin at a hundred times its own."""
+    """A job whose ids begin at a hundred times its own; every other one has its own intent."""
     staged = engine.stage(table, job, iter([plain_batch(vectors(rows), first_id=100 * job)]))
-    return Publication(job_id=job, epoch=1, intent_version=table.version, staged=[staged])
+    own_intent = job % 2 == 1
+    return Publication(job_id=job, epoch=1, intent_version=table.version, staged=[staged], own_intent=own_intent)
 
 
 def published(outcome: Published | PenstockError) -> Published:

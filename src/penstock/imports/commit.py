@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from penstock.domain.collections import Collection
-from penstock.domain.jobs import ImportJob, JobWarning
+from penstock.domain.jobs import ImportJob
 from penstock.domain.write_modes import WriteMode
 from penstock.engines.base import MaintenanceNeeds, Publication, Published, Table
 from penstock.errors import (
@@ -104,7 +104,13 @@ class Committer:
             if leased.stop.is_set():
                 raise TaskCancelled("the server is stopping; the rows become visible after its restart")
             leased.collection()
-            publication = Publication(job_id=job.id, epoch=job.epoch, intent_version=intent, staged=leased.staged())
+            publication = Publication(
+                job_id=job.id,
+                epoch=job.epoch,
+                intent_version=intent,
+                staged=leased.staged(),
+                own_intent=leased.work is not None and leased.work.wrote_table,
+            )
             return self._publisher.publish(engine, table, publication, options)
 
         try:
@@ -125,11 +131,7 @@ class Committer:
         job = leased.job
         replaced = 0 if leased.write_options(collection).mode is WriteMode.APPEND else result.replaced
         visible = replace(job, rows=result.rows, published_version=result.version, replaced_rows=replaced)
-        warnings: list[JobWarning] | None = None
-        if self._nothing_is_left(leased, collection):
-            leased.job = visible
-            warnings = leased.warnings()
-            leased.job = job
+        warnings = leased.warnings(visible) if self._nothing_is_left(leased, collection) else None
         leased.move_published(
             result.version,
             warnings,

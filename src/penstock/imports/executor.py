@@ -271,7 +271,7 @@ class JobRun:
                 *warnings_of_rejects(self.job, rejected, kept, skipped_files),
             ]
         snapshot["files"] = run.changed_files()
-        self._leased.work = StagedWork(splits, run.empty_files())
+        self._leased.work = StagedWork(splits, run.empty_files(), run.wrote_table)
         if not self.job.auto_commit:
             self._leased.move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **snapshot)
             return

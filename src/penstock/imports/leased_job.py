@@ -48,10 +48,14 @@ class JobTimedOut(PenstockError):
 
 @dataclass(frozen=True, slots=True)
 class StagedWork:
-    """What was staged under this lease, as the catalog has it: all splits in order, and the names of empty files."""
+    """What is staged, as the catalog has it: all splits in order, and the names of empty files.
+
+    ``wrote_table``: some of it was written under this lease, to a table that was at least at the catalog's version.
+    """
 
     splits: Sequence[Split]
     empty_files: Sequence[str]
+    wrote_table: bool
 
 
 class LeasedJob:
@@ -137,10 +141,11 @@ class LeasedJob:
             # Its staged files take the space that other jobs need; a retry stages them again.
             discard(self.context, self.job.collection_id, self.job.id)
 
-    def warnings(self) -> list[JobWarning]:
-        """The warnings of the plan, of the staged splits, and about files without rows."""
-        is_planned = self.job.state not in (JobState.PENDING, JobState.PLANNING)
-        of_plan = list(self.job.warnings) if is_planned else self.option_warnings()
+    def warnings(self, job: ImportJob | None = None) -> list[JobWarning]:
+        """The warnings of the plan, of the staged splits, and about files without rows; ``job`` as it will be."""
+        job = job or self.job
+        is_planned = job.state not in (JobState.PENDING, JobState.PLANNING)
+        of_plan = list(job.warnings) if is_planned else self.option_warnings()
         jobs = self.context.catalog.jobs
         if self.work is None:
             empty, of_splits = jobs.empty_files(self.job.id), jobs.split_warnings(self.job.id)
@@ -149,13 +154,7 @@ class LeasedJob:
         of_files = [no_rows(name) for name in empty[:_MAX_EMPTY_FILES]]
         if more := len(empty) - len(of_files):
             of_files.append(JobWarning(code="no_rows", message=f"{more:,} more files have no rows"))
-        return merge_warnings([of_plan, *of_splits, of_files, self._left_out()])
-
-    def _left_out(self) -> list[JobWarning]:
-        """The warning about rows that were left out for another one of the job with the same key."""
-        count = self.job.total_rows - self.job.rows if self.job.published_version is not None else 0
-        message = "rows were left out, since another row of the job has the same key"
-        return [JobWarning(code="duplicate_keys", message=message, count=count)] if count > 0 else []
+        return merge_warnings([of_plan, *of_splits, of_files, _left_out(job)])
 
     def option_warnings(self) -> list[JobWarning]:
         texts = [*option_warnings(self.job.options), *check_options(self.job.options)]
@@ -230,3 +229,10 @@ class LeasedJob:
         elif self._lease_checks.is_ready():
             # With no progress to save, the lease is checked: saving would detect an abort or a takeover.
             self._claims.check(self.job)
+
+
+def _left_out(job: ImportJob) -> list[JobWarning]:
+    """The warning about rows that were left out for another one of the job with the same key."""
+    count = job.total_rows - job.rows if job.published_version is not None else 0
+    message = "rows were left out, since another row of the job has the same key"
+    return [JobWarning(code="duplicate_keys", message=message, count=count)] if count > 0 else []

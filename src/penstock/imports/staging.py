@@ -73,6 +73,8 @@ class StagingRun:
         self._policy = ErrorPolicy.of(leased.job.options)
         self._skipped = SkippedFiles(self._policy, files)
         self._reject_limits = self._limits_of_rejects()
+        self.wrote_table = False
+        """Whether any split was staged in this run."""
         self._halted = threading.Event()
         self._keep: set[int] = set()
         self._lock = threading.Lock()
@@ -337,6 +339,7 @@ class StagingRun:
         with self._lock:
             self._first_errors += [(split, error) for error in result.first_errors]
             self._staged_splits[split.ordinal] = _staged_split(split, result)
+            self.wrote_table = True
         self._context.observer.staged(staged.rows, split.size, sum(rejected))
         return result.rows, rejected
 

@@ -119,15 +119,15 @@ class JobRepository:
         while True:
             new_job_id = new_id()
             try:
-                job_id = self._database.run_grouped(partial(self._insert_once, job_id=new_job_id, new=new))
+                inserted = self._database.run_grouped(partial(self._insert_once, job_id=new_job_id, new=new))
             except IntegrityError:
                 # The cluster was just dropped, or another process generated the same id in the same millisecond.
                 self._clusters.get(new.cluster_id)
                 continue
-            job = self.get(new.cluster_id, job_id)
-            if job_id == new_job_id:
-                log_transition(job, None)
-            return job
+            if isinstance(inserted, int):
+                return self.get(new.cluster_id, inserted)
+            log_transition(inserted, None)
+            return inserted
 
     def repeated(self, cluster_id: str, collection_id: str, record: IdempotencyRecord) -> ImportJob | None:
         """Find the job that an earlier call with the same key created. Raises InvalidParameter as :meth:`insert`."""
@@ -144,22 +144,23 @@ class JobRepository:
         """A keyed hash of a request, for :class:`IdempotencyRecord`."""
         return self._seal.fingerprint(content)
 
-    def _insert_once(self, connection: Connection, job_id: int, new: NewJob) -> int:
+    def _insert_once(self, connection: Connection, job_id: int, new: NewJob) -> ImportJob | int:
+        """The new job, or the id of the one that an earlier call with the same key created."""
         if new.repeated is not None:
             key_job_id = reserve_key(connection, new.collection_id, new.repeated, job_id)
             if key_job_id != job_id:
                 return key_job_id
         lock_cluster(connection, new.cluster_id, new.limits)
         enforce_quota(connection, new.cluster_id, new.quota, new.size)
-        self._insert(connection, job_id, new)
+        job = self._insert(connection, job_id, new)
         enforce_job_limits(connection, new.cluster_id, new.collection_id, new.collection, new.limits)
         if new.audit is not None:
             note(connection, replace(new.audit, job_id=job_id))
-        return job_id
+        return job
 
-    def _insert(self, connection: Connection, job_id: int, new: NewJob) -> None:
+    def _insert(self, connection: Connection, job_id: int, new: NewJob) -> ImportJob:
         new = _with_current_names(connection, new)
-        self._transitions.create(
+        job = self._transitions.create(
             connection,
             {
                 "id": job_id,
@@ -185,6 +186,7 @@ class JobRepository:
         )
         self._keep_secret(connection, job_id, new.secret)
         use_uploads(connection, job_id, new.uploads)
+        return job
 
     def _keep_secret(self, connection: Connection, job_id: int, secret: Mapping[str, str]) -> None:
         if secret:

@@ -63,14 +63,15 @@ class JobTransitions:
         self._database = database
         self._outbox = outbox or WebhookOutbox(database)
 
-    def create(self, connection: Connection, values: Mapping[str, Any]) -> None:
+    def create(self, connection: Connection, values: Mapping[str, Any]) -> ImportJob:
         """Insert a Pending job with these columns. The caller logs it after the commit: :func:`log_transition`."""
         # As parameters: with values() the statement would be rebuilt for every call.
-        connection.execute(insert(tables.job), {**values, "state": JobState.PENDING.value, "runnable": True})
+        row = connection.execute(_INSERT, {**values, "state": JobState.PENDING.value, "runnable": True}).one()
         key = (values["cluster_id"], values["database_id"], values["collection_id"], JobState.PENDING.value)
         _add(connection, tables.job_counter, {key: 1})
         self._database.notify(connection)
         self._database.notify_job(connection, values["id"])
+        return job_of(row)
 
     def transition(
         self,
@@ -159,6 +160,9 @@ def _changed_meanwhile(job: ImportJob, guard: Guard) -> Exception:
     if guard is Guard.LEASE:
         return LeaseLost(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
     return JobStateConflict(f"job {job.id} is no longer in state {job.state}", job_id=job.id)
+
+
+_INSERT = insert(tables.job).returning(*JOB_COLUMNS)
 
 
 # Cached, a job makes five transitions: building the statement takes longer than running it.

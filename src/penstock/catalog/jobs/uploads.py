@@ -110,6 +110,8 @@ class UploadRepository:
 
     def get_all(self, org_id: str, upload_ids: Sequence[str]) -> Sequence[Upload]:
         """The uploads with these ids, in their order. Raises UploadNotFound for the first that the org lacks."""
+        if not upload_ids:
+            return []
         uploads: dict[str, Upload] = {}
         with self._database.read() as connection:
             for start in range(0, len(upload_ids), _BATCH):
