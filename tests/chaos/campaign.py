@@ -233,8 +233,11 @@ class Campaign:
         server.kill()
 
     def _ask(self, url: str) -> None:
-        """A new job, and one more of another kind now and then. A call without an answer is made again later."""
-        kinds = ["good"]
+        """New jobs: one or, so that they are published together, three; and one more of another kind now and then.
+
+        A call without an answer is made again later.
+        """
+        kinds = ["good"] * self._chance.choice([1, 3])
         if self._chance.random() < 0.6:
             kinds.append(self._chance.choice(["bad", "two-phase", "aborted", "upsert", "reverted", "reverted"]))
         for kind in kinds:

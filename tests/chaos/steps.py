@@ -34,12 +34,12 @@ _PARTS = (1, 2, 3, 4)
 STEPS = {
     "insert": Step(phase="creating", place="penstock.catalog.jobs.jobs:JobRepository.insert"),
     "claim": Step(phase="claiming", place=f"{_CLAIMS}.claim", calls=(1, 2, 3)),
+    "claim companions": Step(phase="claiming", place=f"{_CLAIMS}.claim_companions"),
     "begin": Step(phase="claiming", place=f"{_CLAIMS}.move", then=JobState.PLANNING),
     "locate": Step(phase="planning", place="penstock.imports.executor:resolve_files"),
     "cut": Step(phase="planning", place="penstock.imports.tasks:plan_files", process="worker"),
     "plan": Step(phase="planning", place="penstock.imports.executor:plan_ranges"),
     "save plan": Step(phase="planning", place=f"{_CLAIMS}.save_plan"),
-    "attempt": Step(phase="in a split", place=f"{_CLAIMS}.count_attempt", calls=_PARTS),
     "batch": Step(
         phase="in a split", place="penstock.validation.conform:Conformer.conform", process="worker", calls=_PARTS
     ),
@@ -54,13 +54,15 @@ STEPS = {
     "progress": Step(phase="in a split", place=f"{_CLAIMS}.save_progress", calls=_PARTS),
     "intent": Step(phase="before the commit", place=f"{_CLAIMS}.move", then=JobState.COMMITTING),
     "publish": Step(phase="before the commit", place="penstock.engines.lance.engine:LanceEngine.publish"),
-    "check files": Step(phase="before the commit", place=f"{_PUBLISH}:_check_files"),
+    "publish group": Step(phase="before the commit", place="penstock.engines.lance.engine:LanceEngine.publish_group"),
+    "gathered": Step(phase="before the commit", place="penstock.imports.group_publication:_publish_together"),
+    "check files": Step(phase="before the commit", place=f"{_PUBLISH}:_missing_files"),
     "engine commit": Step(phase="in the commit", place="lance.dataset:LanceDataset.commit"),
     "fsync": Step(phase="in the commit", place="penstock.engines.lance.layout.tables:TableRoot.sync_version"),
     "raise version": Step(
         phase="in the commit", place="penstock.catalog.collections.collections:CollectionRepository.raise_version"
     ),
-    "committed": Step(phase="in the commit", place=f"{_CLAIMS}.move", then=JobState.INDEXING),
+    "committed": Step(phase="in the commit", place=f"{_CLAIMS}.record_publication"),
     "index": Step(phase="indexing", place="penstock.imports.maintenance:MaintenanceWorker.build"),
     "build": Step(phase="indexing", place="penstock.imports.tasks:build_indexes", process="worker"),
     "extend": Step(

@@ -113,7 +113,7 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
 
 @pytest.mark.parametrize(
     ("step", "after"),
-    [("publish", False), ("publish", True), ("raise_version", False), ("raise_version", True)],
+    [("publish_group", False), ("publish_group", True), ("raise_version", False), ("raise_version", True)],
     ids=["before the publish", "after the publish", "before the catalog knows", "after the catalog knows"],
 )
 def test_a_crash_around_the_commit_loses_nothing_and_doubles_nothing(

@@ -26,6 +26,7 @@ from penstock.engines.base import (
     DuplicateKey,
     Engine,
     EngineCapabilities,
+    Publication,
     Published,
     QueryHits,
     Reversal,
@@ -38,10 +39,12 @@ from penstock.errors import (
     FieldNotFound,
     InvalidParameter,
     JobWithdrawn,
+    PenstockError,
     StorageConflict,
     StorageError,
 )
 from penstock.filters import Filter
+from tests.support.engines import published_singly
 from tests.support.filter_oracle import evaluate
 
 __all__ = ["ArrowEngine"]
@@ -175,6 +178,9 @@ class ArrowEngine:
         version = self._commit(table.id, add)
         replaced = _total(version.replaced.get(job, {}))
         return Published(version=version.number, rows=version.rows.get(job, 0), replaced=replaced)
+
+    def publish_group(self, table: Table, jobs: Sequence[Publication]) -> Mapping[int, Published | PenstockError]:
+        return published_singly(self, table, jobs)
 
     def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> int:
         return reversal.published.rows - _total(self._rows_of_job(self._newest(table.id), table, job_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,16 +13,19 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.write_modes import APPEND, WriteMode, WriteOptions
 from penstock.engines.base import (
     DuplicateKey,
+    Engine,
     EngineCapabilities,
     MaintainableEngine,
     MaintenanceNeeds,
+    Publication,
     Published,
     Reversal,
     Reverted,
     Staged,
     Table,
 )
-from penstock.errors import StorageError
+from penstock.errors import PenstockError, StorageError
+from tests.support.engines import published_singly
 
 __all__ = ["InlineRunner", "MemoryEngine", "NullContext"]
 
@@ -167,6 +170,9 @@ class MemoryEngine:
             )
         self.hook("published")
         return self.results[job_id]
+
+    def publish_group(self, table: Table, jobs: Sequence[Publication]) -> Mapping[int, Published | PenstockError]:
+        return published_singly(cast(Engine, self), table, jobs)
 
     def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
         return self.results[job_id] if job_id in self.visible[table.id] else self.versions[table.id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
 from penstock.imports.context import ImportContext
+from penstock.imports.executor import Executor
 from penstock.imports.memory_budget import MIB, WorkerMemory
 from penstock.imports.requests import CreateImport, StoreCredentials
 from penstock.imports.scheduler import Scheduler
@@ -56,6 +58,7 @@ class World:
     roots: Sequence[str] = ()
     store: Mapping[str, str] = field(default_factory=dict)
     web: Mapping[str, str] = field(default_factory=dict)
+    context: ImportContext = field(init=False)
     scheduler: Scheduler = field(init=False)
     imports: ImportService = field(init=False)
     collections: CollectionService = field(init=False)
@@ -66,11 +69,10 @@ class World:
         self.files.mkdir(exist_ok=True)
         stores = {"s3": self.store, "http": self.web, "https": self.web}
         roots = ImportRoots([str(self.files), *self.roots], stores)
-        self.scheduler = Scheduler(
-            ImportContext(
-                self.catalog, self.engines, self.runner, roots, self.settings, spool=self.folder / "dry-runs"
-            )
+        self.context = ImportContext(
+            self.catalog, self.engines, self.runner, roots, self.settings, spool=self.folder / "dry-runs"
         )
+        self.scheduler = Scheduler(self.context)
         self.imports = ImportService(self.catalog, self.engines, roots, self.settings, self.scheduler.wake)
         self.collections = CollectionService(self.catalog, self.engines, self.scheduler.wake)
         self.partitions = PartitionService(self.catalog, self.engines)
@@ -105,6 +107,18 @@ class World:
 
     def retry(self, job: ImportJob, keys: StoreCredentials | None = None) -> ImportJob:
         return self.imports.retry(CLUSTER, job.id, keys or StoreCredentials(), ANONYMOUS)
+
+    def revert(self, job: ImportJob) -> ImportJob:
+        """Revert a job, and wait for its end."""
+        return self.ended(self.imports.revert(CLUSTER, job.id, ANONYMOUS))
+
+    def run_next(self, job: ImportJob) -> ImportJob:
+        """Run the next job in this thread, where no scheduler is started; it has to be this one."""
+        claimed = self.catalog.claims.claim("test", 60_000)
+        assert claimed is not None
+        assert claimed.id == job.id
+        Executor(self.context, self.scheduler.maintenance).run(claimed, threading.Event())
+        return self.job(job.id)
 
     def job(self, job_id: int) -> ImportJob:
         return self.catalog.jobs.get(CLUSTER, job_id)

@@ -24,6 +24,7 @@ from penstock.domain.expiry import Expiry
 from penstock.domain.index import Bm25Params, IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema, Field
 from penstock.domain.write_modes import APPEND, WriteOptions
+from penstock.errors import PenstockError
 from penstock.filters import Filter
 
 
@@ -63,6 +64,26 @@ class Published:
     version: int
     rows: int
     replaced: int | None = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A job to publish: what it has staged, and its epoch. ``intent_version``: it is in no version up to this one.
+
+    ``own_intent``: the caller wrote the intent itself, after it had opened the table at the catalog's version or a
+    later one. What was opened isn't lost to a power failure, so whoever else has published the job since is found in
+    the table's history, without a scan of its rows.
+    """
+
+    job_id: int
+    epoch: int
+    intent_version: int
+    staged: Sequence[Staged]
+    own_intent: bool = False
+
+    @property
+    def rows(self) -> int:
+        return sum(split.rows for split in self.staged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +293,17 @@ class Engine(Protocol):
             StorageError: a staged file is missing or has another size.
             TableDamaged: files of the table are missing, or none of its versions can be opened.
             JobWithdrawn: the job was withdrawn (:meth:`withdraw`).
+        """
+        ...
+
+    def publish_group(self, table: Table, jobs: Sequence[Publication]) -> Mapping[int, Published | PenstockError]:
+        """Publish several jobs that append in as few transactions as possible; returns the outcome of each by its id.
+
+        Each is published as by :meth:`publish`, or has the error that this would have raised for the job alone.
+
+        Raises:
+            StorageConflict, StorageError, TableDamaged: as :meth:`publish`; each job is published, or isn't, and
+                which is found by publishing it again.
         """
         ...
 

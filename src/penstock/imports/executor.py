@@ -7,7 +7,7 @@ last finished split, and a process that lost its lease changes nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import replace
 from functools import partial
@@ -17,35 +17,31 @@ import structlog
 
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, merge_warnings
-from penstock.domain.names import DEFAULT_PARTITION
-from penstock.domain.write_modes import Duplicates, WriteMode, WriteOptions
-from penstock.engines.base import Engine, Published, Table
+from penstock.domain.write_modes import Duplicates, WriteMode
+from penstock.engines.base import Table
 from penstock.errors import (
     CatalogError,
     CatalogUnavailable,
-    CollectionNotFound,
     DataError,
-    JobWithdrawn,
     LeaseLost,
     MemoryExceeded,
     PenstockError,
-    StorageError,
-    StorageFull,
     TaskCancelled,
     Transient,
 )
 from penstock.imports.checksums import ChecksumTask, ExpectedContent, verify_checksums
+from penstock.imports.commit import Committer
 from penstock.imports.context import ImportContext, staged_of
 from penstock.imports.dry_run.job import CheckingRun, plan_problems, spool_of
 from penstock.imports.duplicate_keys import duplicate_key_error
 from penstock.imports.job_verification import verify_committed_rows
-from penstock.imports.leased_job import LeasedJob
+from penstock.imports.leased_job import LeasedJob, StagedWork
 from penstock.imports.loaded_files import without_loaded
 from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.memory_budget import too_large
 from penstock.imports.planner import Plan, check_sizes, plan_ranges, resolve_files
-from penstock.imports.progress import COMMITTED, UNCOMMITTED
-from penstock.imports.reject_files import SplitRejects, warnings_of_rejects
+from penstock.imports.progress import COMMITTED, PLANNED, UNCOMMITTED
+from penstock.imports.reject_files import warnings_of_rejects
 from penstock.imports.replays import plan_of_rows
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.retry import MAX_BACKOFF_SECONDS, RetriesExhausted
@@ -53,12 +49,16 @@ from penstock.imports.reversal import revert_leased
 from penstock.imports.split_packing import pack_splits
 from penstock.imports.staging import SplitFailed, StagingRun
 from penstock.imports.tasks import file_at
-from penstock.imports.withdrawal import withdraw_intent
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
 log = structlog.get_logger(__name__)
+
+
+_SMALL_BYTES = 4 << 20
+"""The most bytes of a small job: as much as one split has at least. It may run beyond the limit of running jobs,
+which is for the memory and time of large ones, and the commits of others wait for it."""
 
 
 class Executor:
@@ -67,9 +67,13 @@ class Executor:
     def __init__(self, context: ImportContext, maintenance: MaintenanceWorker) -> None:
         self._context = context
         self._maintenance = maintenance
+        self._committer = Committer(context, maintenance)
 
-    def run(self, job: ImportJob, stop: threading.Event) -> None:
-        """Run a leased job until it has ended, waits for its commit, or ``stop`` is set."""
+    def run(self, job: ImportJob, stop: threading.Event, *, runs_along: bool = False) -> None:
+        """Run a leased job until it has ended, waits for its commit, or ``stop`` is set.
+
+        ``runs_along``: beyond the limit of running jobs; once its files turn out not to be small, it is released.
+        """
         job_log = log.bind(job_id=str(job.id), collection=job.collection)
         observer = self._context.observer
         observer.claimed(job)
@@ -81,25 +85,39 @@ class Executor:
         }
         try:
             with observer.step("job", facts, job.trace):
-                JobRun(LeasedJob(self._context, job, stop), self._maintenance).go()
+                leased = LeasedJob(self._context, job, stop)
+                JobRun(leased, self._maintenance, self._committer, runs_along=runs_along).go()
         except LeaseLost:
             job_log.info("job.lease_lost", epoch=job.epoch)
             observer.lost(job)
         except TaskCancelled:
             job_log.info("job.paused")
             self._context.catalog.claims.release(job)
+        finally:
+            self._committer.forget(job)
 
 
 class JobRun:
     """The steps of one leased job."""
 
-    def __init__(self, leased: LeasedJob, maintenance: MaintenanceWorker) -> None:
+    def __init__(
+        self,
+        leased: LeasedJob,
+        maintenance: MaintenanceWorker,
+        committer: Committer,
+        *,
+        runs_along: bool = False,
+    ) -> None:
         self._leased = leased
         self._context = leased.context
         self._catalog = leased.context.catalog
         self._engines = leased.context.engines
         self._observer = leased.context.observer
         self._maintenance = maintenance
+        self._committer = committer
+        self._runs_along = runs_along
+        self._planned: Mapping[int, Sequence[Location]] | None = None
+        """The locations of the files, if the job was planned under this lease."""
         org_id = self._catalog.clusters.get(leased.job.cluster_id).org_id
         self._runner = maintenance.fair_share.for_tenant(org_id)
 
@@ -133,7 +151,7 @@ class JobRun:
     # The steps
 
     def _start_planning(self) -> None:
-        self._leased.move(JobState.PLANNING, stage="planning")
+        self._leased.move(JobState.PLANNING, stage="planning", progress=max(self.job.progress, PLANNED // 2))
 
     def _plan(self) -> None:
         with self._observer.step("planning", {}):
@@ -162,12 +180,16 @@ class JobRun:
             auto_id=collection.schema.auto_id and not self.job.is_dry_run,
             errors={} if self.job.is_dry_run else plan.errors,
         )
-        self._engines.for_collection(collection).discard(collection.id, [staged_of(split.staged) for split in stale])
+        self._planned = {ordinal: file.locations for ordinal, file in enumerate(plan.files)}
+        if stale:
+            engine = self._engines.for_collection(collection)
+            engine.discard(collection.id, [staged_of(split.staged) for split in stale])
         self._observer.moved(self.job)
+        if self.job.size <= _SMALL_BYTES and not self.job.is_dry_run:
+            self._committer.expect(self._leased, collection)
 
     def _new_plan(self, collection: Collection) -> Plan:
         self._leased.check_time()
-        self._leased.save_planning()
         warnings: list[JobWarning] = []
         expected: list[ExpectedContent] = []
         if self.job.replays_rows:
@@ -182,6 +204,8 @@ class JobRun:
             expected,
         )
         check_sizes(files, self._context.settings)
+        if self._runs_along and sum(file.size for file in files) > _SMALL_BYTES:
+            raise TaskCancelled("its files are not small: it waits until fewer jobs run")
         self._verify_checksums(expected)
         files = without_loaded(files, collection.id, self.job.options, self._catalog.loaded_files, warnings)
         plan = plan_ranges(
@@ -189,7 +213,7 @@ class JobRun:
             collection.schema,
             self.job.options,
             self._context.settings,
-            self._partition(collection),
+            self._leased.partition(collection),
             self._run_plan_tasks,
             keep_errors=self.job.is_dry_run,
         )
@@ -203,12 +227,18 @@ class JobRun:
                 return
             run = StagingRun(self._leased, self._runner, collection, self._locations())
             run.run()
-            self._end_staging(collection, list(run.rejects()), run.skipped_files)
+            try:
+                self._end_staging(collection, run)
+            except Exception:
+                run.save_progress()  # else it is saved with the intent
+                raise
 
     def _check(self, collection: Collection) -> None:
         """Check the splits of a dry run, and take the way of an import from here on, with nothing to publish."""
         checking = CheckingRun(self._leased, self._runner, collection, self._locations())
         checking.run()
+        checking.save_progress()
+        checking.check_budgets(is_complete=True)
         report = checking.report()
         self._catalog.claims.save_report(self.job, report.to_json())
         self._leased.move(
@@ -216,14 +246,14 @@ class JobRun:
         )
         spool_of(self._context, self.job.id).drop()
 
-    def _end_staging(self, collection: Collection, rejects: Sequence[SplitRejects], skipped_files: int) -> None:
+    def _end_staging(self, collection: Collection, run: StagingRun) -> None:
+        run.check_budgets(is_complete=True)
         current = self._catalog.collections.by_id(collection.id) or collection
-        if (engine := self._engines.maintainable(current)) is not None:
-            # Checked while the job may still fail: after the intent it is bound to its rows.
-            self._leased.retry(
-                partial(engine.refuse_damaged, Table.of(current)), "commit", "checking the table before the commit"
-            )
-        splits = self._catalog.jobs.splits(self.job.id)
+        # Checked while the job may still fail: after the intent it is bound to its rows.
+        self._leased.retry(
+            partial(self._committer.refuse_damaged, current), "commit", "checking the table before the commit"
+        )
+        splits, rejects, skipped_files = run.staged_splits(), run.rejects(), run.skipped_files
         rows = sum(split.rows for split in splits)
         self._check_rows(collection, splits, rows)
         rejected = sum(sum(split.rows) for split in rejects)
@@ -240,6 +270,8 @@ class JobRun:
                 *self.job.warnings,
                 *warnings_of_rejects(self.job, rejected, kept, skipped_files),
             ]
+        snapshot["files"] = run.changed_files()
+        self._leased.work = StagedWork(splits, run.empty_files(), run.wrote_table)
         if not self.job.auto_commit:
             self._leased.move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **snapshot)
             return
@@ -249,7 +281,7 @@ class JobRun:
 
     def _check_rows(self, collection: Collection, splits: Sequence[Split], rows: int) -> None:
         """Check what a publish can no longer refuse. Raises DataError."""
-        options = self._write_options(collection)
+        options = self._leased.write_options(collection)
         if options.mode is WriteMode.OVERWRITE and rows == 0:
             what = "the collection" if options.partition is None else f"the partition {self.job.partition}"
             raise DataError(
@@ -267,68 +299,11 @@ class JobRun:
                 files = self._catalog.jobs.files(self.job.id)
                 raise duplicate_key_error(duplicate, collection.schema.primary.name, files, splits)
 
-    def _write_options(self, collection: Collection) -> WriteOptions:
-        return WriteOptions.of(self.job.options, self._partition(collection) if self.job.partition else None)
-
     def _commit(self) -> None:
         if self.job.is_dry_run:
             self._leased.move(JobState.INDEXING)
             return
-        collection = self._catalog.collections.by_id(self.job.collection_id)
-        if collection is None:
-            self._end_dropped()
-            return
-        intent = self.job.intent_version or collection.version
-        engine = self._engines.for_collection(collection)
-        table = replace(Table.of(collection, self._catalog.row_expiry.of(collection)), version=intent)
-        options = self._write_options(collection)
-        expires = collection.settings.ttl_seconds is not None
-        if expires:
-            self._catalog.row_expiry.begin(collection.id, self.job.id)
-        try:
-            with self._observer.step("commit", {"rows": self.job.rows}):
-                result = self._leased.retry(
-                    lambda: self._publish(engine, table, options),
-                    "commit",
-                    "making the rows visible",
-                    "None of the job's rows are visible. Retry the job when the cause is fixed",
-                    (Transient, StorageError),
-                )
-        except CollectionNotFound:
-            self._end_dropped()
-            return
-        except (RetriesExhausted, JobWithdrawn) as error:
-            if isinstance(error.__cause__, Transient | StorageFull):
-                raise  # still transient
-            if (publication := withdraw_intent(self._leased, engine, table, error)) is None:
-                return
-            result = publication
-        self._observer.published(result.rows, self.job.size)
-        self._catalog.collections.raise_version(collection.id, result.version)
-        if expires:
-            self._catalog.row_expiry.committed(collection.id, self.job.id)
-        self._leased.move(
-            JobState.INDEXING,
-            stage="indexing",
-            # A job with two-phase commit has been at 99 % since it began to wait for the commit.
-            progress=max(self.job.progress, COMMITTED),
-            rows=result.rows,
-            published_version=result.version,
-            replaced_rows=0 if options.mode is WriteMode.APPEND else result.replaced,
-        )
-
-    def _publish(self, engine: Engine, table: Table, options: WriteOptions) -> Published:
-        if self._leased.stop.is_set():
-            raise TaskCancelled("the server is stopping; the rows become visible after its restart")
-        self._leased.collection()
-        return engine.publish(table, self.job.id, self.job.epoch, self._leased.staged(), options)
-
-    def _end_dropped(self) -> None:
-        """End a job whose collection was dropped after the intent: failed, or completed if it may have committed."""
-        if self.job.reason is not None:
-            self._leased.fail(CollectionNotFound(f"collection {self.job.collection} dropped"))
-        else:
-            self._leased.move(JobState.INDEXING, stage="")
+        self._committer.commit(self._leased)
 
     def _index(self) -> None:
         warnings = self._leased.warnings()
@@ -340,7 +315,7 @@ class JobRun:
             self._maintenance.request(self.job.collection_id)
             return
         try:
-            self._maintenance.build(self.job.collection_id, self._leased.stop, self._leased.save_indexing)
+            self._committer.build_indexes(self._leased)
         except (LeaseLost, TaskCancelled, CatalogError):
             raise
         except PenstockError as error:
@@ -351,7 +326,7 @@ class JobRun:
         self._complete(warnings)
 
     def _complete(self, warnings: Sequence[JobWarning]) -> None:
-        if self.job.options.get("verify", "").lower() != "true":
+        if not self._leased.verifies:
             self._leased.move(JobState.COMPLETED, progress=100, warnings=warnings)
             return
         verification, problems = verify_committed_rows(self._leased, self._runner, self._locations())
@@ -434,17 +409,13 @@ class JobRun:
         return roots.with_uploads(self._catalog.uploads.of_job(self.job.id))
 
     def _keys(self) -> StoreCredentials:
-        return StoreCredentials(**self._catalog.jobs.secret(self.job.id))
+        return StoreCredentials(**self._catalog.jobs.secret(self.job.id) if self.job.has_credentials else {})
 
-    def _locations(self) -> dict[int, list[Location]]:
+    def _locations(self) -> Mapping[int, Sequence[Location]]:
+        if self._planned is not None:
+            return self._planned
         keys, roots = self._keys(), self._roots()
         return {
             ordinal: [roots.restore(location, keys.access_key, keys.secret_key, keys.token) for location in locations]
             for ordinal, locations in self._catalog.jobs.locations(self.job.id).items()
         }
-
-    def _partition(self, collection: Collection) -> int | None:
-        """The partition of all rows; None where the partition key decides per row."""
-        if collection.schema.partition_key:
-            return None
-        return self._catalog.collections.partition(collection.id, self.job.partition or DEFAULT_PARTITION).number

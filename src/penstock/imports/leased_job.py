@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -16,7 +16,9 @@ import structlog
 
 from penstock.domain.collections import Collection
 from penstock.domain.import_options import option_warnings
-from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, SplitState, merge_warnings
+from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
+from penstock.domain.names import DEFAULT_PARTITION
+from penstock.domain.write_modes import WriteOptions
 from penstock.engines.base import Staged
 from penstock.errors import CatalogFull, CollectionNotFound, PenstockError, StorageFull, TaskCancelled, Transient
 from penstock.imports.cleanup import discard, overdue_reason
@@ -44,13 +46,29 @@ class JobTimedOut(PenstockError):
     code = "import_timeout"
 
 
+@dataclass(frozen=True, slots=True)
+class StagedWork:
+    """What is staged, as the catalog has it: all splits in order, and the names of empty files.
+
+    ``wrote_table``: some of it was written under this lease, to a table that was at least at the catalog's version.
+    """
+
+    splits: Sequence[Split]
+    empty_files: Sequence[str]
+    wrote_table: bool
+
+
 class LeasedJob:
-    """A leased job: ``job`` is its state as of the last write. ``stop`` is set when the process stops."""
+    """A leased job: ``job`` is its state as of the last write. ``stop`` is set when the process stops.
+
+    ``work`` is None unless the job was staged under this lease; then it needs not be read again.
+    """
 
     def __init__(self, context: ImportContext, job: ImportJob, stop: threading.Event) -> None:
         self.context = context
         self.job = job
         self.stop = stop
+        self.work: StagedWork | None = None
         self.log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self._claims = context.catalog.claims
         self._saved = (-1, -1)
@@ -63,19 +81,54 @@ class LeasedJob:
             raise CollectionNotFound(f"collection {self.job.collection} dropped", collection=self.job.collection)
         return replace(collection, schema=collection.schema.first_fields(self.job.field_count))
 
+    def partition(self, collection: Collection) -> int | None:
+        """The partition of all rows; None where the partition key decides per row."""
+        if collection.schema.partition_key:
+            return None
+        name = self.job.partition or DEFAULT_PARTITION
+        return self.context.catalog.collections.partition(collection.id, name).number
+
+    def write_options(self, collection: Collection) -> WriteOptions:
+        return WriteOptions.of(self.job.options, self.partition(collection) if self.job.partition else None)
+
+    @property
+    def verifies(self) -> bool:
+        """Whether its rows are compared with its files after the commit."""
+        return self.job.options.get("verify", "").lower() == "true"
+
     def staged(self) -> list[Staged]:
         """What the job's splits have staged, in order."""
-        return [
-            staged_of(split.staged)
-            for split in self.context.catalog.jobs.splits(self.job.id)
-            if split.state is SplitState.STAGED and split.rows
-        ]
+        splits = self.context.catalog.jobs.splits(self.job.id) if self.work is None else self.work.splits
+        return [staged_of(split.staged) for split in splits if split.state is SplitState.STAGED and split.rows]
 
     # State
 
     def move(self, then: JobState, **values: Any) -> None:
         self.job = self._claims.move(self.job, then, **{"reason": None, **values})
         self.context.observer.moved(self.job)
+
+    def move_published(
+        self,
+        version: int,
+        warnings: Sequence[JobWarning] | None,
+        *,
+        progress: int,
+        rows: int,
+        replaced_rows: int | None,
+    ) -> None:
+        """Record that the job's rows are visible; with ``warnings`` it is Completed, else Indexing."""
+        moved = self._claims.record_publication(
+            self.job, version, warnings, progress=progress, rows=rows, replaced_rows=replaced_rows
+        )
+        for self.job in moved:
+            self.context.observer.moved(self.job)
+
+    def end_dropped(self) -> None:
+        """End a job whose collection was dropped after the intent: failed, or completed if it may have committed."""
+        if self.job.reason is not None:
+            self.fail(CollectionNotFound(f"collection {self.job.collection} dropped"))
+        else:
+            self.move(JobState.INDEXING, stage="")
 
     def fail(self, error: BaseException, *, keep_files: bool = False) -> None:
         """Fail the job with ``error`` as its reason."""
@@ -88,22 +141,20 @@ class LeasedJob:
             # Its staged files take the space that other jobs need; a retry stages them again.
             discard(self.context, self.job.collection_id, self.job.id)
 
-    def warnings(self) -> list[JobWarning]:
-        """The warnings of the plan, of the staged splits, and about files without rows."""
-        is_planned = self.job.state not in (JobState.PENDING, JobState.PLANNING)
-        of_plan = list(self.job.warnings) if is_planned else self.option_warnings()
+    def warnings(self, job: ImportJob | None = None) -> list[JobWarning]:
+        """The warnings of the plan, of the staged splits, and about files without rows; ``job`` as it will be."""
+        job = job or self.job
+        is_planned = job.state not in (JobState.PENDING, JobState.PLANNING)
+        of_plan = list(job.warnings) if is_planned else self.option_warnings()
         jobs = self.context.catalog.jobs
-        empty = jobs.empty_files(self.job.id)
+        if self.work is None:
+            empty, of_splits = jobs.empty_files(self.job.id), jobs.split_warnings(self.job.id)
+        else:
+            empty, of_splits = self.work.empty_files, [list(split.warnings) for split in self.work.splits]
         of_files = [no_rows(name) for name in empty[:_MAX_EMPTY_FILES]]
         if more := len(empty) - len(of_files):
             of_files.append(JobWarning(code="no_rows", message=f"{more:,} more files have no rows"))
-        return merge_warnings([of_plan, *jobs.split_warnings(self.job.id), of_files, self._left_out()])
-
-    def _left_out(self) -> list[JobWarning]:
-        """The warning about rows that were left out for another one of the job with the same key."""
-        count = self.job.total_rows - self.job.rows if self.job.published_version is not None else 0
-        message = "rows were left out, since another row of the job has the same key"
-        return [JobWarning(code="duplicate_keys", message=message, count=count)] if count > 0 else []
+        return merge_warnings([of_plan, *of_splits, of_files, _left_out(job)])
 
     def option_warnings(self) -> list[JobWarning]:
         texts = [*option_warnings(self.job.options), *check_options(self.job.options)]
@@ -153,7 +204,7 @@ class LeasedJob:
             raise JobTimedOut(overdue_reason(self.job))
 
     def save_planning(self) -> None:
-        self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage="planning")
+        self._save_progress(PLANNED // 2, 0, 0, "planning")
 
     def save_verifying(self, share: float) -> None:
         """Save how much of the files' content has been verified, in steps of ten percent."""
@@ -178,3 +229,10 @@ class LeasedJob:
         elif self._lease_checks.is_ready():
             # With no progress to save, the lease is checked: saving would detect an abort or a takeover.
             self._claims.check(self.job)
+
+
+def _left_out(job: ImportJob) -> list[JobWarning]:
+    """The warning about rows that were left out for another one of the job with the same key."""
+    count = job.total_rows - job.rows if job.published_version is not None else 0
+    message = "rows were left out, since another row of the job has the same key"
+    return [JobWarning(code="duplicate_keys", message=message, count=count)] if count > 0 else []

@@ -168,6 +168,16 @@ class ProgressTracker:
             share = done / self._size if self._size else 1.0
             return PLANNED + int((COMMITTED - PLANNED) * share), rows, self._changed_files()
 
+    def empty_files(self) -> list[str]:
+        """The names of the files that are completed and have no rows, in the order of the request."""
+        with self._lock:
+            files = [self._files[ordinal] for ordinal in sorted(self._files)]
+        return [
+            file.name
+            for file in files
+            if file.state is FileState.COMPLETED and not file.rows and not file.rejected_rows
+        ]
+
     def row_offset(self, split: Split, number: int) -> int | None:
         """Rows of the file before this file range; None until all ranges before it are staged."""
         with self._lock:

@@ -45,6 +45,10 @@ _MAX_JOBS = 16
 long jobs of other orgs never block it, since workers are shared by time (:mod:`penstock.runners.fair_share`)."""
 _MAX_THREADS = 256
 
+_COMPANIONS = 31
+"""Further small jobs of the same collection that run along with each job, and share its commits. None where jobs
+run one at a time (``max_running_jobs`` is 1)."""
+
 _PAUSE = 0.1
 """Seconds until the next claim after one without a result while jobs run, unless a job ends: create calls wake it."""
 
@@ -69,6 +73,8 @@ class Scheduler:
         self._job_ended = threading.Event()
         self._running: dict[tuple[int, int], threading.Thread] = {}
         """By job and fencing epoch: a lost job may be claimed again here before its old thread has noticed."""
+        self._companions: set[tuple[int, int]] = set()
+        """Those that run along with another one."""
         self._lock = threading.Lock()
         self._loop = threading.Thread(target=self._work, name="scheduler", daemon=True)
         self._cleanup_thread = threading.Thread(target=self._cleanup_loop, name="cleanup", daemon=True)
@@ -118,12 +124,18 @@ class Scheduler:
         with self._lock:
             return len(self._running)
 
+    @property
+    def _leading(self) -> int:
+        """Running jobs without those that run along."""
+        with self._lock:
+            return len(self._running) - len(self._companions)
+
     def _threads(self) -> list[threading.Thread]:
         with self._lock:
             return list(self._running.values())
 
     def _work(self) -> None:
-        lease, max_jobs = int(self._context.settings.lease_duration * 1000), self._context.settings.max_running_jobs
+        max_jobs = self._context.settings.max_running_jobs
         # Every create call wakes this loop; the deadline check is throttled.
         deadline_checks = Throttle(_POLL)
         while not self._stop.is_set():
@@ -131,21 +143,13 @@ class Scheduler:
             try:
                 if deadline_checks.is_ready():
                     fail_overdue_jobs(self._context)
-                while (running := self.running) < max(max_jobs, _MAX_THREADS) and not self._stop.is_set():
+                while self.running < max(max_jobs, _MAX_THREADS) and not self._stop.is_set():
                     self._job_ended.clear()
-                    job = self._context.catalog.claims.claim(
-                        self._owner,
-                        lease,
-                        max_jobs,
-                        self._context.settings.quota,
-                        one_each=running >= max(max_jobs, _MAX_JOBS),
-                    )
-                    if job is None:
+                    if not self._claim(max_jobs):
                         # Usually the limit is reached, which only the end of a job changes, yet create calls wake it.
                         if self.running:
                             self._job_ended.wait(_PAUSE)
                         break
-                    self._begin(job)
                     if self._context.catalog.database.is_shared:
                         self._stop.wait(_YIELD)
             except CatalogUnavailable as error:
@@ -154,6 +158,20 @@ class Scheduler:
             except Exception:
                 log.exception("scheduler.error")
             self._wake.wait(_POLL)
+
+    def _claim(self, max_jobs: int) -> bool:
+        """Claim and begin the next job, and those that run along with it; False if there is none."""
+        claims, settings = self._context.catalog.claims, self._context.settings
+        lease, one_each = int(settings.lease_duration * 1000), self._leading >= max(max_jobs, _MAX_JOBS)
+        job = claims.claim(self._owner, lease, max_jobs, settings.quota, one_each=one_each)
+        if job is None:
+            return False
+        self._begin(job)
+        most = min(_COMPANIONS, _MAX_THREADS - self.running)
+        if max_jobs > 1 and most > 0:
+            for companion in claims.claim_companions(job, self._owner, lease, most, settings.quota):
+                self._begin(companion, runs_along=True)
+        return True
 
     def _heartbeat(self) -> None:
         """Renew the leases of running jobs until the last one has paused.
@@ -173,21 +191,27 @@ class Scheduler:
             except Exception:
                 log.exception("lease.error")
 
-    def _begin(self, job: ImportJob) -> None:
-        thread = threading.Thread(target=self._run, args=(job,), name=f"job-{job.id}", daemon=True)
+    def _begin(self, job: ImportJob, *, runs_along: bool = False) -> None:
+        thread = threading.Thread(target=self._run, args=(job, runs_along), name=f"job-{job.id}", daemon=True)
         with self._lock:
             self._running[job.id, job.epoch] = thread
+            if runs_along:
+                self._companions.add((job.id, job.epoch))
         try:
             thread.start()
         except RuntimeError:  # the system is out of threads
-            with self._lock:
-                del self._running[job.id, job.epoch]
+            self._forget(job)
             self._release(job)
             raise
 
-    def _run(self, job: ImportJob) -> None:
+    def _forget(self, job: ImportJob) -> None:
+        with self._lock:
+            del self._running[job.id, job.epoch]
+            self._companions.discard((job.id, job.epoch))
+
+    def _run(self, job: ImportJob, runs_along: bool) -> None:
         try:
-            self._executor.run(job, self._stop)
+            self._executor.run(job, self._stop, runs_along=runs_along)
         except CatalogUnavailable as error:
             log.warning("job.paused", job_id=str(job.id), reason=str(error))
             self._release(job)
@@ -195,10 +219,12 @@ class Scheduler:
             log.exception("job.crashed", job_id=str(job.id))
             self._release(job)
         finally:
-            with self._lock:
-                del self._running[job.id, job.epoch]
-            self._job_ended.set()
-            self.wake()
+            self._forget(job)
+            if runs_along:
+                self._cleanup_requested.set()  # its end makes no room for another job
+            else:
+                self._job_ended.set()
+                self.wake()
 
     def _release(self, job: ImportJob) -> None:
         """Release the job's lease; if this fails, the lease expires and the job is claimed again."""

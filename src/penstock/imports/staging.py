@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import replace
@@ -13,7 +13,7 @@ from typing import Any
 from penstock.domain.collections import Collection
 from penstock.domain.error_budget import ErrorBudget, ErrorPolicy
 from penstock.domain.import_options import OnError
-from penstock.domain.jobs import Split, SplitState
+from penstock.domain.jobs import ImportFile, Split, SplitState
 from penstock.engines.base import Table
 from penstock.errors import CatalogUnavailable, DataError, MemoryExceeded, TaskCancelled
 from penstock.imports.context import note_of, rejects_of
@@ -73,6 +73,8 @@ class StagingRun:
         self._policy = ErrorPolicy.of(leased.job.options)
         self._skipped = SkippedFiles(self._policy, files)
         self._reject_limits = self._limits_of_rejects()
+        self.wrote_table = False
+        """Whether any split was staged in this run."""
         self._halted = threading.Event()
         self._keep: set[int] = set()
         self._lock = threading.Lock()
@@ -81,7 +83,7 @@ class StagingRun:
         self._staged_splits = {split.ordinal: split for split in self._splits if split.state is SplitState.STAGED}
 
     def run(self) -> None:
-        """Stage the splits, and save the job's progress a few times a second.
+        """Stage the splits, and save the job's progress a few times a second, but not at the end.
 
         When the process stops, the job times out or a write to the catalog fails, running splits are cancelled and
         their staged files discarded.
@@ -101,19 +103,28 @@ class StagingRun:
                 raise error
             failed = self._explained(split, error)
             self._tracker.failed(failed.file, failed.cause)
-            self._save_progress()
+            self.save_progress()
             raise failed from error
         if self._leased.stop.is_set():
             raise TaskCancelled("the server is stopping; the job resumes here after its restart")
-        self._save_progress()
-        self._check_budgets(is_complete=True)
 
-    def rejects(self) -> Iterator[SplitRejects]:
+    def staged_splits(self) -> Sequence[Split]:
+        """The staged splits, as the catalog has them, in order."""
+        return [self._staged_splits[ordinal] for ordinal in sorted(self._staged_splits)]
+
+    def rejects(self) -> Sequence[SplitRejects]:
         """The rejects of the staged splits that have any."""
-        for split in self._context.catalog.jobs.splits(self._leased.job.id):
-            rejects = rejects_of(split.staged)
-            if rejects is not None:
-                yield rejects
+        found = (rejects_of(split.staged) for split in self.staged_splits())
+        return [rejects for rejects in found if rejects is not None]
+
+    def changed_files(self) -> Sequence[ImportFile]:
+        """The files whose progress is to be saved with the job's next transition."""
+        _, _, files = self._tracker.snapshot()
+        return files
+
+    def empty_files(self) -> Sequence[str]:
+        """The names of the files that are staged and have no rows, once :meth:`changed_files` was called."""
+        return self._tracker.empty_files()
 
     @property
     def skipped_files(self) -> int:
@@ -132,7 +143,7 @@ class StagingRun:
             rows=-(-settings.max_kept_rejects // splits), bytes=-(-settings.max_kept_reject_bytes // splits)
         )
 
-    def _check_budgets(self, *, is_complete: bool) -> None:
+    def check_budgets(self, *, is_complete: bool) -> None:
         """Raises TooManyErrors. Percentages are of all rows, so they are checked at the end."""
         policy, tracker = self._policy, self._tracker
         if policy.on_error is not OnError.SKIP_ROW or not (bad := tracker.rejected_rows()):
@@ -165,8 +176,7 @@ class StagingRun:
         file = self._skipped.add(explained.file, explained.cause)
         self._tracker.skipped(file)
         self._leased.log.warning("file.skipped", file=file.name, reason=file.reason)
-        staged = [self._staged_splits[ordinal] for ordinal in sorted(self._staged_splits)]
-        stale = [split for split in staged if self._skipped.has_rows_in(split)]
+        stale = [split for split in self.staged_splits() if self._skipped.has_rows_in(split)]
         self._context.catalog.claims.skip_file(self._leased.job, file, [split.ordinal for split in stale])
         self._skipped.check()
         return [failed, *self._unstage(stale, saved=True)]
@@ -191,6 +201,7 @@ class StagingRun:
         with ThreadPoolExecutor(max(1, len(queue)), "split") as threads:  # threads start on demand
             futures: dict[Future[None], Split] = {}
             ticks = Throttle(_TICK)
+            ticks.is_ready()  # a small job ends before the next one, and saves its progress with its intent
             try:
                 waiting: set[Future[None]] = set()
                 while queue or waiting:
@@ -202,12 +213,12 @@ class StagingRun:
                     done, waiting = wait(waiting, timeout=_TICK, return_when=FIRST_COMPLETED)
                     if ticks.is_ready():
                         self._leased.check_time()
-                        self._save_progress()
+                        self.save_progress()
                     for future in done:
                         queue += self._again(futures, future)
                     if self._leased.stop.is_set() or any(future.exception() for future in done if future in futures):
                         break
-                    self._check_budgets(is_complete=False)
+                    self.check_budgets(is_complete=False)
                 return self._first_failure(futures)
             except BaseException:
                 self._halt()
@@ -284,14 +295,18 @@ class StagingRun:
 
     def _attempt(self, split: Split) -> None:
         self._check(split)
-        self._context.catalog.claims.count_attempt(self._leased.job, split.ordinal)
         handle = self._submit(split)
         with self._lock:
             self._handles[split.ordinal] = handle
         if self._is_halted(split):
             handle.cancel()
         self._tracker.running(split, handle)
-        self._tracker.staged(split, *self._save_result(split, handle.future.result()))
+        try:
+            result = handle.future.result()
+        except Exception:
+            self._context.catalog.claims.count_attempt(self._leased.job, split.ordinal)
+            raise
+        self._tracker.staged(split, *self._save_result(split, result))
 
     def _restored(self, splits: Sequence[Split]) -> Sequence[Split]:
         """The splits of the catalog, those that are staged already among them."""
@@ -324,6 +339,7 @@ class StagingRun:
         with self._lock:
             self._first_errors += [(split, error) for error in result.first_errors]
             self._staged_splits[split.ordinal] = _staged_split(split, result)
+            self.wrote_table = True
         self._context.observer.staged(staged.rows, split.size, sum(rejected))
         return result.rows, rejected
 
@@ -344,7 +360,7 @@ class StagingRun:
             reject_limits=self._reject_limits,
         )
 
-    def _save_progress(self) -> None:
+    def save_progress(self) -> None:
         self._leased.save_importing(*self._tracker.snapshot())
 
     def _halt(self, keep: set[int] | None = None) -> None:
@@ -371,4 +387,10 @@ def _staged_split(split: Split, result: StageResult) -> Split:
         replace(file_range, rows=rows, rejected=bad)
         for file_range, rows, bad in zip(split.ranges, result.rows, rejected, strict=True)
     )
-    return replace(split, state=SplitState.STAGED, ranges=ranges, staged=note_of(result.staged, result.rejects))
+    return replace(
+        split,
+        state=SplitState.STAGED,
+        ranges=ranges,
+        staged=note_of(result.staged, result.rejects),
+        warnings=tuple(result.warnings),
+    )

@@ -134,7 +134,8 @@ class Settings(BaseModel):
         2,
         "Maximum number of running import jobs of a cluster, on all servers that share the catalog; others wait.",
         unit="jobs",
-        reason="One reads while another commits. With several servers, allow about two per server.",
+        reason="One reads while another commits. With several servers, allow about two per server. From 2 on, up to "
+        "31 small jobs (4 MiB) of the same collection that append run along with each, and are published with it.",
     )
     lease_duration: Annotated[Seconds, Field(ge=1)] = _span(
         15.0,

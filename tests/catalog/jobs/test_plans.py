@@ -58,7 +58,6 @@ def test_a_staged_split_keeps_its_rows_ids_and_warnings_at_its_new_place(catalog
     files = [input_file("a.jsonl"), input_file("b.jsonl")]
     job = catalog.claims.save_plan(planning(catalog), files, [split_of_file(0), split_of_file(1)], auto_id=True)
     warning = JobWarning(code="column_dropped", message="column 'x' is not in the schema", count=3)
-    catalog.claims.count_attempt(job, 1)
     catalog.claims.save_split(job, 1, rows=[3], staged={"note": {"files": ["f"]}}, warnings=[warning])
     staged = catalog.jobs.splits(job.id)[1]
     job = planned_again(catalog, job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -257,9 +258,12 @@ class CollectionRepository:
     def set_load_state(self, collection_id: str, state: LoadState) -> None:
         self._update(collection_id, load_state=state.value)
 
-    def raise_version(self, collection_id: str, version: int) -> None:
-        """Store the engine's version of the table; a lower one than stored changes nothing."""
-        with self._database.write() as connection:
+    def raise_version(self, collection_id: str, version: int, within: Connection | None = None) -> None:
+        """Store the engine's version of the table; a lower one than stored changes nothing.
+
+        ``within`` is a transaction of the caller; None: one of its own.
+        """
+        with self._database.write() if within is None else nullcontext(within) as connection:
             connection.execute(
                 update(tables.collection)
                 .where(tables.collection.c.id == collection_id, tables.collection.c.version < version)
@@ -288,11 +292,7 @@ class CollectionRepository:
     def partitions(self, collection_id: str) -> Sequence[Partition]:
         """The partitions, in creation order."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(tables.partition)
-                .where(tables.partition.c.collection_id == collection_id)
-                .order_by(tables.partition.c.number)
-            ).all()
+            rows = connection.execute(_PARTITIONS, {"id": collection_id}).all()
         return [Partition(collection_id=row.collection_id, number=row.number, name=row.name) for row in rows]
 
     def partition(self, collection_id: str, name: str) -> Partition:
@@ -428,6 +428,11 @@ _BY_NAME = _live().where(
     tables.collection.c.database_id == bindparam("database_id"), tables.collection.c.name == bindparam("name")
 )
 _BY_ID = _live().where(tables.collection.c.id == bindparam("id"))
+_PARTITIONS = (
+    select(tables.partition)
+    .where(tables.partition.c.collection_id == bindparam("id"))
+    .order_by(tables.partition.c.number)
+)
 _INDEXES = (
     select(tables.vector_index.c.spec)
     .where(tables.vector_index.c.collection_id == bindparam("collection_id"))

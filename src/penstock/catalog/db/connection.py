@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -22,6 +23,8 @@ from penstock.catalog.db.dialects import make_engine, parse_catalog_url, without
 from penstock.catalog.db.errors import translate
 from penstock.catalog.db.group_commit import GroupCommit
 from penstock.errors import CatalogError, PenstockError
+
+log = structlog.get_logger(__name__)
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
@@ -63,7 +66,7 @@ class CatalogDatabase:
         autocommit = {"isolation_level": "AUTOCOMMIT"} if self.is_shared else {}
         self._reading = self.engine.execution_options(**autocommit)
         self._writer = threading.Lock()
-        self._group = GroupCommit(self.write)
+        self._groups = {durable: GroupCommit(partial(self.write, durable=durable)) for durable in (True, False)}
         self._job_listeners: tuple[Callable[[int], None], ...] = ()
         self._wal_has_secrets = threading.Event()
         self._wal_has_secrets.set()  # a killed process may have left some
@@ -96,24 +99,37 @@ class CatalogDatabase:
         ):
             yield connection
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception:
+                # The write is committed: to report it as failed would have it done again.
+                log.exception("catalog.callback_failed")
 
     def after_commit(self, connection: Connection, callback: Callable[[], None]) -> None:
         """Call a function once the write transaction of ``connection`` is committed, and not if it is rolled back.
 
-        Not for writes of :meth:`run_grouped`: of these one may be rolled back alone.
+        After a group commit, the thread that committed calls it.
         """
         connection.get_execution_options()[_AFTER_COMMIT].append(callback)
 
-    def run_grouped(self, function: Callable[[Connection], Result]) -> Result:
+    def run_grouped(self, function: Callable[[Connection], Result], *, durable: bool = True) -> Result:
         """Run a small write in a group commit with those of other threads; returns its result once committed.
 
-        The function may be called twice, if its first write was rolled back.
+        The function may be called twice, if its first write was rolled back. ``durable`` is as in :meth:`write`.
         """
         if not self.is_shared:
-            return self._group.run(function)
-        with self.write() as connection:  # PostgreSQL groups by itself
+            return self._groups[durable].run(partial(self._with_own_callbacks, function))
+        with self.write(durable=durable) as connection:  # PostgreSQL groups by itself
             return function(connection)
+
+    def _with_own_callbacks(self, function: Callable[[Connection], Result], connection: Connection) -> Result:
+        callbacks = connection.get_execution_options()[_AFTER_COMMIT]
+        present = len(callbacks)
+        try:
+            return function(connection)
+        except BaseException:
+            del callbacks[present:]  # this write is rolled back, those before it may be committed
+            raise
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:

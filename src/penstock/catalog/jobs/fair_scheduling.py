@@ -15,10 +15,16 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, bind
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import SERVER_CLOCK, now_millis
+from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.quotas import Quota
+from penstock.domain.write_modes import WriteMode
+
+COMPANION = "+"
+"""Ends the owner of the lease of a job that runs along with another one: it counts towards no limit."""
 
 _CANDIDATES = 16
 """The first of these is claimed, unless another transaction has locked that job's row."""
+_WAITING = 256
 
 
 def free(now: ColumnElement[int]) -> ColumnElement[bool]:
@@ -42,6 +48,25 @@ def claimable_jobs(
     clusters, orgs = _full(connection, max_running, quota, one_each)
     values = {"clusters": clusters, "orgs": orgs, "now": now_millis()}
     return list(connection.execute(_next_jobs(connection.dialect.name), values).scalars())
+
+
+def jobs_to_run_along(connection: Connection, job: ImportJob, quota: Quota, most: int) -> Sequence[int]:
+    """The ids of Pending jobs of a job's collection, the oldest first, at most ``most``; none if its org is limited.
+
+    Only those that append: for jobs that replace rows it matters which one is first. Looks through
+    the first :data:`_WAITING` jobs of the cluster only. Locks the rows of those it returns.
+    """
+    (owner,) = connection.execute(_OWNERS, {"clusters": [job.cluster_id]}).all()
+    if (quota.running_jobs if owner.max_running_jobs is None else owner.max_running_jobs) or 0:
+        return []
+    values = {
+        "leader": job.id,
+        "cluster": job.cluster_id,
+        "collection": job.collection_id,
+        "most": most,
+        "now": now_millis(),
+    }
+    return list(connection.execute(_waiting_jobs(connection.dialect.name), values).scalars())
 
 
 def running_jobs(connection: Connection, org_id: str) -> int:
@@ -91,7 +116,9 @@ def _clock(dialect: str) -> ColumnElement[int]:
 def _leased_jobs(dialect: str) -> Select[Any]:
     # No join with the clusters: SQLite would then scan all jobs of each.
     job = tables.job.c
-    return select(job.cluster_id).where(job.owner.is_not(None), job.lease_until >= _clock(dialect))
+    return select(job.cluster_id).where(
+        job.owner.is_not(None), job.owner.not_like(f"%{COMPANION}"), job.lease_until >= _clock(dialect)
+    )
 
 
 _OWNERS = (
@@ -119,6 +146,26 @@ def _next_jobs(dialect: str) -> Select[Any]:
         .where(places.c.job_id.is_not(None))
         .order_by(places.c.turn, places.c.org_id, places.c.job_id)
         .limit(_CANDIDATES)
+    )
+
+
+@lru_cache
+def _waiting_jobs(dialect: str) -> Select[Any]:
+    job, is_free = tables.job.c, free(_clock(dialect))
+    first = select(job.id).where(job.cluster_id == bindparam("cluster"), is_free).order_by(job.id).limit(_WAITING)
+    return (
+        select(job.id)
+        .where(
+            job.id.in_(first),
+            is_free,
+            job.id != bindparam("leader"),
+            job.collection_id == bindparam("collection"),
+            job.state == JobState.PENDING.value,
+            func.coalesce(job.options["write_mode"].as_string(), "").in_(["", WriteMode.APPEND.value]),
+        )
+        .order_by(job.id)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
     )
 
 

@@ -81,6 +81,13 @@ _JOB = select(*JOB_COLUMNS).where(
     tables.job.c.id == bindparam("id"), tables.job.c.cluster_id == bindparam("cluster_id")
 )
 
+_GROUPS = select(tables.job.c.groups).where(tables.job.c.id == bindparam("id"))
+_ROOTS = select(tables.job.c.roots).where(tables.job.c.id == bindparam("id"))
+_FILES = select(*FILE_COLUMNS).where(tables.job_file.c.job_id == bindparam("id")).order_by(tables.job_file.c.ordinal)
+_SPLITS = (
+    select(tables.job_split).where(tables.job_split.c.job_id == bindparam("id")).order_by(tables.job_split.c.ordinal)
+)
+
 # As long as the transaction lasts, the collection is neither renamed nor moved to another database.
 _COLLECTION = (
     select(tables.collection.c.name, tables.collection.c.database_id)
@@ -113,15 +120,15 @@ class JobRepository:
         while True:
             new_job_id = new_id()
             try:
-                job_id = self._database.run_grouped(partial(self._insert_once, job_id=new_job_id, new=new))
+                inserted = self._database.run_grouped(partial(self._insert_once, job_id=new_job_id, new=new))
             except IntegrityError:
                 # The cluster was just dropped, or another process generated the same id in the same millisecond.
                 self._clusters.get(new.cluster_id)
                 continue
-            job = self.get(new.cluster_id, job_id)
-            if job_id == new_job_id:
-                log_transition(job, None)
-            return job
+            if isinstance(inserted, int):
+                return self.get(new.cluster_id, inserted)
+            log_transition(inserted, None)
+            return inserted
 
     def repeated(self, cluster_id: str, collection_id: str, record: IdempotencyRecord) -> ImportJob | None:
         """Find the job that an earlier call with the same key created. Raises InvalidParameter as :meth:`insert`."""
@@ -138,22 +145,23 @@ class JobRepository:
         """A keyed hash of a request, for :class:`IdempotencyRecord`."""
         return self._seal.fingerprint(content)
 
-    def _insert_once(self, connection: Connection, job_id: int, new: NewJob) -> int:
+    def _insert_once(self, connection: Connection, job_id: int, new: NewJob) -> ImportJob | int:
+        """The new job, or the id of the one that an earlier call with the same key created."""
         if new.repeated is not None:
             key_job_id = reserve_key(connection, new.collection_id, new.repeated, job_id)
             if key_job_id != job_id:
                 return key_job_id
         lock_cluster(connection, new.cluster_id, new.limits)
         enforce_quota(connection, new.cluster_id, new.quota, new.size)
-        self._insert(connection, job_id, new)
+        job = self._insert(connection, job_id, new)
         enforce_job_limits(connection, new.cluster_id, new.collection_id, new.collection, new.limits)
         if new.audit is not None:
             note(connection, replace(new.audit, job_id=job_id))
-        return job_id
+        return job
 
-    def _insert(self, connection: Connection, job_id: int, new: NewJob) -> None:
+    def _insert(self, connection: Connection, job_id: int, new: NewJob) -> ImportJob:
         new = _with_current_names(connection, new)
-        self._transitions.create(
+        job = self._transitions.create(
             connection,
             {
                 "id": job_id,
@@ -181,6 +189,7 @@ class JobRepository:
         )
         self._keep_secret(connection, job_id, new.secret)
         use_uploads(connection, job_id, new.uploads)
+        return job
 
     def _keep_secret(self, connection: Connection, job_id: int, secret: Mapping[str, str]) -> None:
         if secret:
@@ -229,9 +238,7 @@ class JobRepository:
 
     def files(self, job_id: int) -> Sequence[ImportFile]:
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(*FILE_COLUMNS).where(tables.job_file.c.job_id == job_id).order_by(tables.job_file.c.ordinal)
-            ).all()
+            rows = connection.execute(_FILES, {"id": job_id}).all()
         return [file_of(row) for row in rows]
 
     def empty_files(self, job_id: int) -> Sequence[str]:
@@ -258,11 +265,7 @@ class JobRepository:
 
     def splits(self, job_id: int) -> Sequence[Split]:
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(tables.job_split)
-                .where(tables.job_split.c.job_id == job_id)
-                .order_by(tables.job_split.c.ordinal)
-            ).all()
+            rows = connection.execute(_SPLITS, {"id": job_id}).all()
         return [split_of(row) for row in rows]
 
     def split_warnings(self, job_id: int) -> list[list[JobWarning]]:
@@ -305,9 +308,7 @@ class JobRepository:
     def groups(self, job_id: int) -> Sequence[Sequence[str]]:
         """The paths as the request has them."""
         with self._database.read() as connection:
-            groups: list[list[str]] = connection.execute(
-                select(tables.job.c.groups).where(tables.job.c.id == job_id)
-            ).scalar_one()
+            groups: list[list[str]] = connection.execute(_GROUPS, {"id": job_id}).scalar_one()
         return groups
 
     def roots(self, job_id: int) -> Sequence[Sequence[str]]:
@@ -455,9 +456,7 @@ def _with_current_names(connection: Connection, new: NewJob) -> NewJob:
 
 
 def _roots(connection: Connection, job_id: int) -> list[list[str]]:
-    roots: list[list[str]] = connection.execute(
-        select(tables.job.c.roots).where(tables.job.c.id == job_id)
-    ).scalar_one()
+    roots: list[list[str]] = connection.execute(_ROOTS, {"id": job_id}).scalar_one()
     return roots
 
 

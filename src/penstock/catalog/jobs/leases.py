@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     Connection,
     bindparam,
-    case,
     func,
-    null,
     select,
     tuple_,
     update,
@@ -22,10 +20,17 @@ from sqlalchemy import (
 
 from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis, upsert_insert
-from penstock.catalog.jobs.fair_scheduling import claimable_jobs, free, mark_served
+from penstock.catalog.db.connection import CatalogDatabase, database_clock, upsert_insert
+from penstock.catalog.jobs.fair_scheduling import (
+    COMPANION,
+    claimable_jobs,
+    free,
+    jobs_to_run_along,
+    mark_served,
+)
 from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.plans import store_plan
+from penstock.catalog.jobs.progress import raise_progress, reset_splits, save_files, save_staged_split
 from penstock.catalog.jobs.quotas import record_usage
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
 from penstock.catalog.jobs.transitions import Guard, JobTransitions
@@ -81,19 +86,21 @@ class JobLeases:
                     break
             else:
                 return None
-            connection.execute(
-                update(tables.job)
-                .where(job.id == job_id)
-                .values(
-                    owner=owner,
-                    lease_until=now + lease_millis,
-                    epoch=job.epoch + 1,
-                    started_at=func.coalesce(job.started_at, now),
-                )
-            )
-            row = connection.execute(select(*JOB_COLUMNS).where(job.id == job_id)).one()
-            mark_served(connection, row.cluster_id)
-        return job_of(row)
+            (claimed,) = _lease(connection, [job_id], owner, lease_millis)
+            mark_served(connection, claimed.cluster_id)
+        return claimed
+
+    def claim_companions(
+        self, job: ImportJob, owner: str, lease_millis: int, most: int, quota: Quota = UNLIMITED
+    ) -> Sequence[ImportJob]:
+        """Claim up to ``most`` Pending jobs of the collection of a job that was just claimed, to run along with it.
+
+        They are meant to be small, so they count towards no limit of running jobs; there are none in an org that
+        has one of its own. ``quota`` is the default for the others.
+        """
+        with self._database.write() as connection:
+            job_ids = jobs_to_run_along(connection, job, quota, most)
+            return _lease(connection, job_ids, f"{owner}{COMPANION}", lease_millis) if job_ids else []
 
     def _wait_for_turn(self, connection: Connection) -> None:
         """Serialize claims, so that each counts the leases of those before; SQLite has one writer anyway.
@@ -109,7 +116,7 @@ class JobLeases:
         with self._database.write(durable=False) as connection:
             connection.execute(
                 update(tables.job)
-                .where(job.owner == owner, tuple_(job.id, job.epoch).in_(sorted(claims)))
+                .where(job.owner.in_([owner, f"{owner}{COMPANION}"]), tuple_(job.id, job.epoch).in_(sorted(claims)))
                 .values(lease_until=database_clock(connection) + lease_millis)
             )
 
@@ -141,15 +148,71 @@ class JobLeases:
                 .values(owner=None, lease_until=None, run_after=0)
             )
 
-    def move(self, job: ImportJob, to: JobState, *, keep_files: bool = False, **values: Any) -> ImportJob:
+    def move(
+        self,
+        job: ImportJob,
+        to: JobState,
+        *,
+        keep_files: bool = False,
+        files: Sequence[ImportFile] = (),
+        **values: Any,
+    ) -> ImportJob:
         """Move a leased job to its next state, as :meth:`JobTransitions.transition`, and set further columns.
+
+        The progress of ``files`` is saved with it.
 
         Raises:
             LeaseLost: the job's lease has been lost.
             PartitionNotFound: the partition to commit into was dropped.
         """
-        with self._database.write() as connection:
-            return self._transitions.transition(connection, job, to, Guard.LEASE, keep_files=keep_files, **values)
+
+        def write(connection: Connection) -> ImportJob:
+            moved = self._transitions.transition(connection, job, to, Guard.LEASE, keep_files=keep_files, **values)
+            save_files(connection, job.id, files)
+            return moved
+
+        return self._database.run_grouped(write)
+
+    def record_publication(
+        self,
+        job: ImportJob,
+        version: int,
+        warnings: Sequence[JobWarning] | None,
+        *,
+        progress: int,
+        rows: int,
+        replaced_rows: int | None,
+    ) -> Sequence[ImportJob]:
+        """Record the version of the table that shows a job's rows, and move the job to Indexing.
+
+        With ``warnings`` nothing is left to do, and it moves on to Completed. Returns the job after each transition.
+
+        Raises:
+            LeaseLost: the job's lease has been lost.
+        """
+
+        def write(connection: Connection) -> Sequence[ImportJob]:
+            self._collections.raise_version(job.collection_id, version, connection)
+            indexing = self._transitions.transition(
+                connection,
+                job,
+                JobState.INDEXING,
+                Guard.LEASE,
+                reason=None,
+                stage="indexing",
+                progress=progress,
+                rows=rows,
+                published_version=version,
+                replaced_rows=replaced_rows,
+            )
+            if warnings is None:
+                return [indexing]
+            completed = self._transitions.transition(
+                connection, indexing, JobState.COMPLETED, Guard.LEASE, progress=100, warnings=warnings
+            )
+            return [indexing, completed]
+
+        return self._database.run_grouped(write)
 
     def save_plan(
         self,
@@ -174,7 +237,8 @@ class JobLeases:
             QuotaExceeded: the org has no bytes left for these files today.
         """
         size = sum(file.size for file in files)
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> ImportJob:
             self._check_claim(connection, job)
             record_usage(connection, job, size, quota)
             pending = [split for split in splits if split.state is SplitState.PENDING]
@@ -192,6 +256,8 @@ class JobLeases:
                 warnings=warnings,
             )
 
+        return self._database.run_grouped(write)
+
     def save_split(
         self,
         job: ImportJob,
@@ -203,33 +269,25 @@ class JobLeases:
         report: Any = None,
     ) -> None:
         """Store what a split has staged, or the ``report`` of a dry run; ``rows`` are those of its file ranges."""
-        with self._database.write() as connection:
+
+        def write(connection: Connection) -> None:
             self._check_claim(connection, job)
-            connection.execute(
-                update(tables.job_split)
-                .where(tables.job_split.c.job_id == job.id, tables.job_split.c.ordinal == ordinal)
-                .values(
-                    state=SplitState.STAGED.value,
-                    rows=sum(rows),
-                    part_rows=list(rows),
-                    staged=null() if staged is None else staged,
-                    report=null() if report is None else report,
-                    warnings=[warning.to_json() for warning in warnings] or None,
-                )
-            )
+            save_staged_split(connection, job.id, ordinal, rows, staged, report, warnings)
+
+        self._database.run_grouped(write)
 
     def skip_file(self, job: ImportJob, file: ImportFile, stale: Sequence[int]) -> None:
         """Store that a file is left out, and that its splits that were staged, ``stale``, are Pending again."""
         with self._database.write() as connection:
             self._check_claim(connection, job)
-            _save_files(connection, job.id, [file])
-            _reset_splits(connection, job.id, stale)
+            save_files(connection, job.id, [file])
+            reset_splits(connection, job.id, stale)
 
     def reset_splits(self, job: ImportJob, ordinals: Sequence[int]) -> None:
         """Make staged splits Pending again: their staged files are to be deleted."""
         with self._database.write() as connection:
             self._check_claim(connection, job)
-            _reset_splits(connection, job.id, ordinals)
+            reset_splits(connection, job.id, ordinals)
 
     def save_report(self, job: ImportJob, report: Any) -> None:
         """Store the report of a dry run, in place of an earlier one."""
@@ -251,21 +309,14 @@ class JobLeases:
         files: Sequence[ImportFile] = (),
     ) -> None:
         """Store the progress of a leased job. Figures never fall: a lower value is ignored."""
-        job_table = tables.job.c
-        with self._database.write(durable=False) as connection:
+
+        def write(connection: Connection) -> None:
             self._check_claim(connection, job)
-            connection.execute(
-                update(tables.job)
-                .where(job_table.id == job.id)
-                .values(
-                    progress=_greatest(job_table.progress, progress),
-                    rows=_greatest(job_table.rows, rows),
-                    total_rows=_greatest(job_table.total_rows, total_rows),
-                    stage=stage,
-                )
-            )
-            _save_files(connection, job.id, files)
+            raise_progress(connection, job.id, progress, rows, total_rows, stage)
+            save_files(connection, job.id, files)
             self._database.notify_job(connection, job.id)
+
+        self._database.run_grouped(write, durable=False)
 
     def save_reason(self, job: ImportJob, reason: str | None) -> None:
         """Store why a step of a leased job is being retried; None clears it."""
@@ -275,8 +326,9 @@ class JobLeases:
             self._database.notify_job(connection, job.id)
 
     def count_attempt(self, job: ImportJob, ordinal: int) -> None:
-        """Increment the attempts of a split."""
-        with self._database.write(durable=False) as connection:
+        """Count an attempt at a split that failed; :meth:`save_split` counts the others."""
+
+        def write(connection: Connection) -> None:
             self._check_claim(connection, job)
             connection.execute(
                 update(tables.job_split)
@@ -284,63 +336,36 @@ class JobLeases:
                 .values(attempts=tables.job_split.c.attempts + 1)
             )
 
+        self._database.run_grouped(write, durable=False)
+
     def _check_claim(self, connection: Connection, job: ImportJob) -> None:
         """Check the epoch and lock the job's row, so that it can't be taken over before the transaction ends."""
-        epoch = connection.execute(
-            select(tables.job.c.epoch).where(tables.job.c.id == job.id).with_for_update()
-        ).scalar_one_or_none()
+        epoch = connection.execute(_LOCKED_EPOCH, {"id": job.id}).scalar_one_or_none()
         _require_epoch(job, epoch)
+
+
+# Built once, every job needs them: building such a statement takes longer than running it.
+
+_LOCKED_EPOCH = select(tables.job.c.epoch).where(tables.job.c.id == bindparam("id")).with_for_update()
+
+
+def _lease(connection: Connection, job_ids: Sequence[int], owner: str, lease_millis: int) -> Sequence[ImportJob]:
+    """Give the leases of jobs to an owner, under a new fencing epoch each; the jobs by id."""
+    job, now = tables.job.c, database_clock(connection)
+    connection.execute(
+        update(tables.job)
+        .where(job.id.in_(job_ids))
+        .values(
+            owner=owner,
+            lease_until=now + lease_millis,
+            epoch=job.epoch + 1,
+            started_at=func.coalesce(job.started_at, now),
+        )
+    )
+    rows = connection.execute(select(*JOB_COLUMNS).where(job.id.in_(job_ids)).order_by(job.id)).all()
+    return [job_of(row) for row in rows]
 
 
 def _require_epoch(job: ImportJob, epoch: int | None) -> None:
     if epoch != job.epoch:
         raise LeaseLost(f"job {job.id} is no longer leased under epoch {job.epoch}", job_id=job.id)
-
-
-def _greatest(column: Any, value: Any) -> Any:
-    return case((column < value, value), else_=column)
-
-
-def _reset_splits(connection: Connection, job_id: int, ordinals: Sequence[int]) -> None:
-    split = tables.job_split.c
-    if ordinals:
-        connection.execute(
-            update(tables.job_split)
-            .where(split.job_id == job_id, split.ordinal.in_(ordinals))
-            .values(state=SplitState.PENDING.value, rows=0, part_rows=null(), staged=null(), warnings=null())
-        )
-
-
-def _save_files(connection: Connection, job_id: int, files: Sequence[ImportFile]) -> None:
-    if not files:
-        return
-    column = tables.job_file.c
-    # One statement for all: a job of small files reports a thousand at a time.
-    connection.execute(
-        update(tables.job_file)
-        .where(column.job_id == job_id, column.ordinal == bindparam("file"))
-        .values(
-            state=bindparam("then"),
-            progress=_greatest(column.progress, bindparam("percent", type_=column.progress.type)),
-            rows=_greatest(column.rows, bindparam("read", type_=column.rows.type)),
-            total_rows=_greatest(column.total_rows, bindparam("of", type_=column.total_rows.type)),
-            reason=bindparam("why"),
-            rejected_rows=_greatest(column.rejected_rows, bindparam("bad", type_=column.rejected_rows.type)),
-            error=bindparam("facts", type_=column.error.type),
-            finished_at=func.coalesce(bindparam("ended", type_=column.finished_at.type), column.finished_at),
-        ),
-        [
-            {
-                "file": file.ordinal,
-                "then": file.state.value,
-                "percent": file.progress,
-                "read": file.rows,
-                "of": file.total_rows,
-                "why": file.reason,
-                "bad": file.rejected_rows,
-                "facts": file.error,
-                "ended": None if file.finished_at is None else to_millis(file.finished_at),
-            }
-            for file in files
-        ],
-    )

@@ -36,8 +36,9 @@ def store_plan(
     ordinal.
     """
     old_files = connection.execute(select(tables.job_file).where(tables.job_file.c.job_id == job_id)).all()
-    for table in (tables.job_file, tables.job_split):
-        connection.execute(delete(table).where(table.c.job_id == job_id))
+    if old_files:
+        for table in (tables.job_file, tables.job_split):
+            connection.execute(delete(table).where(table.c.job_id == job_id))
     if files:
         connection.execute(insert(tables.job_file), list(_file_rows(job_id, files, splits, old_files, errors)))
     if splits:

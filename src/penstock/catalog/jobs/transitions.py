@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import structlog
-from sqlalchemy import Column, Connection, Table, delete, insert, select, tuple_, update
+from sqlalchemy import Column, Connection, Table, bindparam, delete, insert, select, tuple_, update
 
 from penstock.catalog.access.audit import note
 from penstock.catalog.collections.partition_drop import lock_partition_for_commit, lock_partitions_for_revert
@@ -63,14 +63,15 @@ class JobTransitions:
         self._database = database
         self._outbox = outbox or WebhookOutbox(database)
 
-    def create(self, connection: Connection, values: Mapping[str, Any]) -> None:
+    def create(self, connection: Connection, values: Mapping[str, Any]) -> ImportJob:
         """Insert a Pending job with these columns. The caller logs it after the commit: :func:`log_transition`."""
         # As parameters: with values() the statement would be rebuilt for every call.
-        connection.execute(insert(tables.job), {**values, "state": JobState.PENDING.value, "runnable": True})
+        row = connection.execute(_INSERT, {**values, "state": JobState.PENDING.value, "runnable": True}).one()
         key = (values["cluster_id"], values["database_id"], values["collection_id"], JobState.PENDING.value)
         _add(connection, tables.job_counter, {key: 1})
         self._database.notify(connection)
         self._database.notify_job(connection, values["id"])
+        return job_of(row)
 
     def transition(
         self,
@@ -108,18 +109,14 @@ class JobTransitions:
             lock_partitions_for_revert(connection, job)
         if "warnings" in values:
             values["warnings"] = [warning.to_json() for warning in values["warnings"]]
-        changed = connection.execute(
-            update(tables.job)
-            .where(
-                tables.job.c.id == job.id,
-                tables.job.c.state == job.state.value,
-                tables.job.c.epoch == job.epoch,  # after a retry the state may be the same again
-            )
-            .values({**values, **_lease_values(to, guard), **_time_values(to), "state": to.value})
-        ).rowcount
-        if changed != 1:
+        columns = {**values, **_lease_values(to, guard), **_time_values(to), "state": to.value}
+        row = connection.execute(
+            _change_of(tuple(columns), raises_epoch=guard is not Guard.LEASE),
+            {"id_": job.id, "state_": job.state.value, "epoch_": job.epoch}
+            | {f"new_{name}": value for name, value in columns.items()},
+        ).one_or_none()
+        if row is None:
             raise _changed_meanwhile(job, guard)
-        row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         updated = job_of(row)
         self._outbox.add(connection, updated, job_to_json(row))
         # A rename of its collection into another database may have moved the job since it was read.
@@ -129,7 +126,7 @@ class JobTransitions:
         if to is JobState.REVERTED:
             forget_loaded_files(connection, job.collection_id, job_id=job.id)
         if to.is_final:
-            _end_job(connection, job.id, to, keep_files=keep_files)
+            _end_job(connection, updated, keep_files=keep_files)
         if audit is not None:
             note(connection, audit)
         if guard is not Guard.LEASE or not _is_runnable(to):
@@ -165,6 +162,29 @@ def _changed_meanwhile(job: ImportJob, guard: Guard) -> Exception:
     return JobStateConflict(f"job {job.id} is no longer in state {job.state}", job_id=job.id)
 
 
+_INSERT = insert(tables.job).returning(*JOB_COLUMNS)
+
+
+# Cached, a job makes five transitions: building the statement takes longer than running it.
+@lru_cache
+def _change_of(columns: tuple[str, ...], *, raises_epoch: bool) -> Any:
+    """Change columns of the job ``id_``, if state and epoch are as they were; returns the job."""
+    job = tables.job.c
+    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=job[name].type) for name in columns}
+    if raises_epoch:
+        values["epoch"] = job.epoch + 1
+    return (
+        update(tables.job)
+        .where(
+            job.id == bindparam("id_"),
+            job.state == bindparam("state_"),
+            job.epoch == bindparam("epoch_"),  # after a retry the state may be the same again
+        )
+        .values(values)
+        .returning(*JOB_COLUMNS)
+    )
+
+
 # Columns that follow from the state
 
 STATE_TIMES: Mapping[JobState, Column[int | None]] = {
@@ -185,7 +205,7 @@ def _is_runnable(state: JobState) -> bool:
 def _lease_values(to: JobState, guard: Guard) -> dict[str, Any]:
     ended = {"owner": None, "lease_until": None}
     if guard is not Guard.LEASE:
-        return {**ended, "runnable": _is_runnable(to), "run_after": 0, "epoch": tables.job.c.epoch + 1}
+        return {**ended, "runnable": _is_runnable(to), "run_after": 0}
     return {} if _is_runnable(to) else {**ended, "runnable": False}
 
 
@@ -201,12 +221,14 @@ def _time_values(to: JobState) -> dict[str, Any]:
     return values
 
 
-def _end_job(connection: Connection, job_id: int, state: JobState, *, keep_files: bool) -> None:
+def _end_job(connection: Connection, job: ImportJob, *, keep_files: bool) -> None:
     """End each file of an ended job, as completed or failed, and delete the job's credentials.
 
     If it failed or was aborted, the staged files of its splits stay, for a retry or the cleanup.
     """
-    connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id == job_id))
+    job_id, state = job.id, job.state
+    if job.has_credentials:
+        connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id == job_id))
     if state in (JobState.FAILED, JobState.ABORTED) and not keep_files:
         split = tables.job_split.c
         staged = select(split.ordinal).where(split.job_id == job_id, split.state == SplitState.STAGED.value)

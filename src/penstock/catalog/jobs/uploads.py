@@ -7,7 +7,20 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, now_millis
@@ -16,6 +29,7 @@ from penstock.domain.uploads import Upload
 from penstock.errors import LimitExceeded, QuotaExceeded, UploadConflict, UploadNotFound
 
 _upload, _use, _job = tables.upload.c, tables.upload_use.c, tables.job.c
+_OF_JOB = select(tables.upload_use.c.upload_id).where(tables.upload_use.c.job_id == bindparam("id"))
 _BATCH = 500
 MAX_UPLOADS = 10_000
 """Uploads of one org at a time: files without bytes don't count towards its quota."""
@@ -100,6 +114,8 @@ class UploadRepository:
 
     def get_all(self, org_id: str, upload_ids: Sequence[str]) -> Sequence[Upload]:
         """The uploads with these ids, in their order. Raises UploadNotFound for the first that the org lacks."""
+        if not upload_ids:
+            return []
         uploads: dict[str, Upload] = {}
         with self._database.read() as connection:
             for start in range(0, len(upload_ids), _BATCH):
@@ -175,7 +191,7 @@ class UploadRepository:
     def of_job(self, job_id: int) -> frozenset[str]:
         """The ids of the uploads that a job reads."""
         with self._database.read() as connection:
-            return frozenset(connection.execute(select(_use.upload_id).where(_use.job_id == job_id)).scalars())
+            return frozenset(connection.execute(_OF_JOB, {"id": job_id}).scalars())
 
 
 def use_uploads(connection: Connection, job_id: int, upload_ids: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from penstock.engines.base import (
     EngineCapabilities,
     MaintainableEngine,
     MaintenanceNeeds,
+    Publication,
     Published,
     QueryHits,
     Reversal,
@@ -38,7 +39,7 @@ from penstock.engines.lance.maintenance import (
 )
 from penstock.engines.lance.read import query, row_expiry, scan, search
 from penstock.engines.lance.write import add_field, delete_partition, keys, publish, reject_files, revert, staging
-from penstock.errors import StorageError
+from penstock.errors import PenstockError, StorageError
 from penstock.filters import Filter
 
 
@@ -132,6 +133,9 @@ class LanceEngine:
         self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], options: WriteOptions = APPEND
     ) -> Published:
         return publish.publish(self._tables, table, job_id, epoch, staged, options)
+
+    def publish_group(self, table: Table, jobs: Sequence[Publication]) -> Mapping[int, Published | PenstockError]:
+        return publish.publish_group(self._tables, table, jobs)
 
     def check_revert(self, table: Table, job_id: int, reversal: Reversal) -> int:
         return revert.check_revert(self._tables, table, job_id, reversal)

@@ -1,4 +1,4 @@
-"""Publish a job's staged rows: make them visible, exactly once.
+"""Publish the staged rows of jobs: make them visible, exactly once.
 
 The commit must fail if another publisher committed between our read of the table and our commit, or a process that
 stalled and woke up doubles the rows. Lance offers two ways that do not hold: an Append is rebased over any commits
@@ -10,6 +10,9 @@ delete or compaction was committed since ``read_version`` (an index build may be
 atomically, on local disks as in object stores. Ours lists present and staged fragments; the schema stays. Staged
 files may lack columns that were added since: their defaults are written before the commit (``add_field``).
 
+Several jobs that append may be published by one commit: a group commit. Each is looked for on its own, before the
+commit and after a conflict, and only those that are absent are part of the next attempt.
+
 A job that can't be published, since the table is damaged, is withdrawn: by a Merge that changes nothing and names the
 job. A process that stalled before the commit of its rows is refused by that, and finds the name on its next attempt.
 See docs/decisions/0012-withdrawing-an-intent.md.
@@ -17,25 +20,30 @@ See docs/decisions/0012-withdrawing-an-intent.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from lance.dataset import LanceDataset
 
-from penstock.domain.write_modes import APPEND, WriteMode, WriteOptions
-from penstock.engines.base import Published, Staged, Table
-from penstock.engines.lance.layout.encoding import JOB_COLUMN
+from penstock.domain.write_modes import APPEND, WriteOptions
+from penstock.engines.base import Publication, Published, Staged, Table
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
 from penstock.engines.lance.maintenance.damage import refuse_damaged
 from penstock.engines.lance.write.add_field import with_defaults
-from penstock.engines.lance.write.commit import commit_fragments, properties_after, retry_conflicts
+from penstock.engines.lance.write.commit import commit_fragments, retry_conflicts
 from penstock.engines.lance.write.deletions import DeletionWriter
+from penstock.engines.lance.write.published_jobs import (
+    CommittedJob,
+    Outcomes,
+    find_by_rows,
+    find_by_transaction,
+    properties_of,
+    withdrawal_of,
+)
 from penstock.engines.lance.write.replace import NewRows, with_new_rows
 from penstock.engines.lance.write.staging import file_sizes, fragments
-from penstock.errors import JobWithdrawn, StorageError, TableDamaged, Transient
-
-_WITHDRAWN = "withdrawn"
-"""Transaction property that names a withdrawn job."""
+from penstock.errors import PenstockError, StorageError, TableDamaged, Transient
 
 
 def publish(
@@ -46,70 +54,100 @@ def publish(
     staged: Sequence[Staged],
     options: WriteOptions = APPEND,
 ) -> Published:
-    doing = f"publishing job {job_id}"
-    if sum(split.rows for split in staged) == 0:
-        return Published(version=int(store.latest(table.id, doing).version), rows=0)
+    job = Publication(job_id=job_id, epoch=epoch, intent_version=table.version, staged=staged)
+    outcome = _publish(store, table, [job], options)[job_id]
+    if isinstance(outcome, PenstockError):
+        raise outcome
+    return outcome
+
+
+def publish_group(
+    store: TableRoot, table: Table, jobs: Sequence[Publication]
+) -> Mapping[int, Published | PenstockError]:
+    return _publish(store, table, jobs, APPEND)
+
+
+@dataclass(frozen=True, slots=True)
+class _NewJob:
+    """A job that was absent when it was looked for."""
+
+    publication: Publication
+    new_rows: NewRows
+
+    @property
+    def id(self) -> int:
+        return self.publication.job_id
+
+
+def _publish(store: TableRoot, table: Table, jobs: Sequence[Publication], options: WriteOptions) -> Outcomes:
+    """``options`` of several jobs are those of a plain append."""
+    doing = f"publishing {_named([job.job_id for job in jobs])}"
     dataset = store.latest(table.id, doing)
+    version = int(dataset.version)
+    outcomes: Outcomes = {job.job_id: Published(version=version, rows=0) for job in jobs if not job.rows}
+    with_rows = {job.job_id: job for job in jobs if job.rows}
+    if not with_rows:
+        return outcomes
     try:
         with translating_errors(doing, store.options):
-            published = _find_by_transaction(dataset, job_id, table.version, options)
-            published = published or _find_by_rows(dataset, job_id, options)
+            intents = {job.job_id: job.intent_version for job in with_rows.values()}
+            found = find_by_transaction(dataset, intents, options)
+            resumed = {job_id for job_id, job in with_rows.items() if not job.own_intent}
+            found |= find_by_rows(dataset, resumed - found.keys(), options)
     except StorageError as error:
         if not isinstance(error, Transient):
             refuse_damaged(store, table)  # names the file
         raise
-    if published is None:
-        with translating_errors(doing, store.options):
-            _check_files(store, table, staged)
-            new_rows = NewRows.of(store, table, fragments(staged), options)
-        published = retry_conflicts(
-            _attempt, store, table, job_id, epoch, new_rows, options, doing, int(dataset.version)
-        )
+    absent = [job for job_id, job in with_rows.items() if job_id not in found]
     with translating_errors(doing, store.options):
-        store.sync_version(table.id, published.version)
-    return published
+        found |= _missing_files(store, table, absent)
+        new = [
+            _NewJob(job, NewRows.of(store, table, fragments(job.staged), options))
+            for job in absent
+            if job.job_id not in found
+        ]
+    if new:
+        found |= retry_conflicts(_attempt, store, table, new, options, doing, version)
+    published = [outcome.version for outcome in found.values() if isinstance(outcome, Published)]
+    with translating_errors(doing, store.options):
+        for version in sorted(set(published)):
+            store.sync_version(table.id, version)
+    return outcomes | found
 
 
 def _attempt(
-    store: TableRoot,
-    table: Table,
-    job_id: int,
-    epoch: int,
-    new_rows: NewRows,
-    options: WriteOptions,
-    doing: str,
-    absent_until: int,
-) -> Published:
-    """Commit on top of the newest version; ``absent_until`` is up to which the job is known to be absent."""
+    store: TableRoot, table: Table, jobs: Sequence[_NewJob], options: WriteOptions, doing: str, absent_until: int
+) -> Outcomes:
+    """Commit on top of the newest version; ``absent_until`` is up to which the jobs are known to be absent."""
     dataset = store.latest(table.id, doing)
     writer = DeletionWriter(store, table.id, int(dataset.version))
     with translating_errors(doing, store.options):
-        published = _find_by_transaction(dataset, job_id, absent_until, options)
-        if published is not None:
-            return published
+        outcomes = find_by_transaction(dataset, {job.id: absent_until for job in jobs}, options)
+        absent = [job for job in jobs if job.id not in outcomes]
+        if not absent:
+            return outcomes
+        new_rows = NewRows.joined([job.new_rows for job in absent])
         with_defaults(store, table, dataset, new_rows.fragments)
     try:
         with translating_errors(doing, store.options):
             # What is replaced depends on the version: it is computed again for each.
             complete, replaced = with_new_rows(store, table, dataset, new_rows, options, writer)
             writer.sync()
-            properties = {
-                "job": str(job_id),
-                "epoch": str(epoch),
-                "rows": str(new_rows.rows),
-                "replaced": str(replaced),
-            }
-            version = commit_fragments(store, table.id, dataset, complete, properties)
+            committed = [
+                CommittedJob(id=job.id, epoch=job.publication.epoch, rows=job.new_rows.rows, replaced=replaced)
+                for job in absent
+            ]
+            version = commit_fragments(store, table.id, dataset, complete, properties_of(committed))
     except StorageError:
         # The commit may have succeeded although its response was lost.
         dataset = store.latest(table.id, doing)
         with translating_errors(doing, store.options):
-            published = _find_by_transaction(dataset, job_id, absent_until, options)
-            if published is not None:
-                return published
+            found = find_by_transaction(dataset, {job.id: absent_until for job in absent}, options)
+            if len(found) == len(absent):
+                return outcomes | found
             writer.discard()
         raise
-    return Published(version=version, rows=new_rows.rows, replaced=replaced)
+    return outcomes | {job.id: Published(version=version, rows=job.rows, replaced=job.replaced) for job in committed}
 
 
 def withdraw(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
@@ -129,9 +167,7 @@ def _withdraw_once(
             if names & _data_files(dataset, table, version):
                 return Published(version=newest, rows=sum(split.rows for split in staged), replaced=None)
         unchanged = [fragment.metadata for fragment in dataset.get_fragments()]
-        version = commit_fragments(
-            store, table.id, dataset, unchanged, {_WITHDRAWN: str(job_id), "epoch": str(epoch)}
-        )
+        version = commit_fragments(store, table.id, dataset, unchanged, withdrawal_of(job_id, epoch))
         store.sync_version(table.id, version)
     return version
 
@@ -149,57 +185,30 @@ def _data_files(dataset: LanceDataset, table: Table, version: int) -> set[str]:
     return {f"data/{file.path}" for fragment in snapshot.get_fragments() for file in fragment.data_files()}
 
 
-def _find_by_transaction(dataset: LanceDataset, job_id: int, after: int, options: WriteOptions) -> Published | None:
-    """Find the job in the transactions of versions later than ``after``, by their properties.
+def _missing_files(store: TableRoot, table: Table, jobs: Sequence[Publication]) -> Outcomes:
+    """The jobs whose staged files are not all there, with the reason of each.
 
-    This holds whatever became of its rows since: while a job is between its intent and its commit no version expires.
+    Lance commits fragments whose files are gone, and every later read fails.
     """
-    complete = True
-    try:
-        for version, properties in properties_after(dataset, after):
-            if properties is None:
-                complete = False
-                continue
-            if properties.get("job") == str(job_id):
-                return Published(version=version, rows=int(properties["rows"]), replaced=int(properties["replaced"]))
-            if properties.get(_WITHDRAWN) == str(job_id):
-                raise JobWithdrawn(
-                    f"The intent of job {job_id} was withdrawn because its table could not be read. Retry the job",
-                    job_id=job_id,
-                )
-    except OSError:
-        complete = False  # this version was cleaned up already
-    return None if complete else _find_by_rows(dataset, job_id, options)
+    expected = {job.job_id: file_sizes(job.staged) for job in jobs}
+    present = store.files(table.id).sizes([name for sizes in expected.values() for name in sizes])
+    outcomes: Outcomes = {}
+    for job_id, sizes in expected.items():
+        for name, size in sizes.items():
+            if present.get(name) != size:
+                outcomes[job_id] = _file_error(table, name, size, present.get(name))
+                break
+    return outcomes
 
 
-def _find_by_rows(dataset: LanceDataset, job_id: int, options: WriteOptions) -> Published | None:
-    """Find the job by its rows: 5 ms per million rows, right also where compaction and cleanup took the history."""
-    rows = _count_rows(dataset, job_id)
-    if not rows:
-        return None
-    replaced = 0 if options.mode is WriteMode.APPEND else None
-    return Published(version=int(dataset.version), rows=rows, replaced=replaced)
+def _file_error(table: Table, name: str, size: int, present: int | None) -> StorageError:
+    problem = "is missing" if present is None else f"has {present} bytes instead of {size}"
+    return StorageError(
+        f"The staged file {name} of table {table.id} {problem}. Nothing was published; import again.",
+        table=table.id,
+        file=name,
+    )
 
 
-def _count_rows(dataset: LanceDataset, job_id: int) -> int:
-    return int(dataset.count_rows(f"`{JOB_COLUMN}` = {job_id}"))
-
-
-def _check_files(store: TableRoot, table: Table, staged: Sequence[Staged]) -> None:
-    """Check that staged files exist: Lance commits fragments whose files are gone, and every later read fails."""
-    expected = file_sizes(staged)
-    present = store.files(table.id).sizes(expected)
-    for name, size in expected.items():
-        if name not in present:
-            raise StorageError(
-                f"The staged file {name} of table {table.id} is missing. Nothing was published; import again.",
-                table=table.id,
-                file=name,
-            )
-        if present[name] != size:
-            raise StorageError(
-                f"The staged file {name} of table {table.id} has {present[name]} bytes instead of {size}. "
-                "Nothing was published; import again.",
-                table=table.id,
-                file=name,
-            )
+def _named(job_ids: Sequence[int]) -> str:
+    return f"job {job_ids[0]}" if len(job_ids) == 1 else f"{len(job_ids)} jobs, the first of which is {job_ids[0]}"

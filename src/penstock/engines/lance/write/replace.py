@@ -30,7 +30,7 @@ from penstock.engines.lance.write.keys import StagedKeys, count_visible, rows_wi
 
 @dataclass(frozen=True)
 class NewRows:
-    """The staged fragments of a job, in order; ``superfluous`` are the rows of each that aren't published."""
+    """The staged fragments of jobs, in order; ``superfluous`` are the rows of each that aren't published."""
 
     fragments: Sequence[FragmentMetadata]
     superfluous: Sequence[Mask] | None = None
@@ -43,6 +43,13 @@ class NewRows:
             return cls(fragments)
         keys = StagedKeys(store, table, fragments)
         return cls(fragments, superfluous_rows(keys, keep_last=options.duplicates is Duplicates.LAST))
+
+    @classmethod
+    def joined(cls, parts: Sequence[NewRows]) -> NewRows:
+        """The rows of several jobs, of which all are published, or those of the only one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls([fragment for part in parts for fragment in part.fragments])
 
     @property
     def rows(self) -> int:
