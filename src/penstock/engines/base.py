@@ -130,11 +130,12 @@ class QueryHits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceNeeds:
-    """The maintenance that is due for a table: index builds, compaction, optimization of indexes."""
+    """The maintenance that is due for a version of a table: index builds, compaction, optimization of indexes."""
 
+    version: int
     index: bool
     compaction: bool
-    optimization: bool = False
+    optimization: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

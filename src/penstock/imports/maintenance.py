@@ -38,7 +38,7 @@ from penstock.runners.fair_share import FairShareRunner
 log = structlog.get_logger(__name__)
 
 _TICK = 0.2
-_CHECK_SECONDS = 1.0
+_CHECK_SECONDS = 0.5
 """Interval in which a job that waits for its rows to be indexed looks at the table."""
 _POLL_SECONDS = 5.0
 """Seconds between polls without a wake-up: a failed build may be due again, or a lease may have expired."""
@@ -180,11 +180,17 @@ class MaintenanceWorker:
     def _wait_for_lease(
         self, engine: MaintainableEngine, collection: Collection, stop: threading.Event
     ) -> Maintenance | None:
-        """None if there is nothing to build any more: an index that is trained is extended by the same task."""
+        """None if nothing is to be built any more: the task that trains an index adds the rows of jobs to it, too."""
         owner, check = uuid.uuid4().hex, Throttle(_CHECK_SECONDS)
+        built: int | None = None
         while (lease := self._catalog.maintenance.take(collection.id, owner, self._lease_millis)) is None:
-            if check.is_ready() and not self._due(engine, collection).index:
-                return None
+            if check.is_ready():
+                if built is None and not (due := self._due(engine, collection)).index:
+                    built = due.version
+                known = self._catalog.collections.by_id(collection.id)
+                # Readers take the version that the catalog has.
+                if known is None or (built is not None and known.version >= built):
+                    return None
             if stop.wait(_TICK):
                 raise TaskCancelled("the server is stopping; the index is built after its restart")
         return lease

@@ -242,7 +242,11 @@ def test_a_training_that_is_cancelled_changes_nothing(growing: Growing, monkeypa
         if trains.is_set():
             raise TaskCancelled("the server is stopping")
 
-    while_training(monkeypatch, lambda: (trains.set(), time.sleep(0.1))[1])
+    def wait() -> None:
+        trains.set()
+        time.sleep(0.1)
+
+    while_training(monkeypatch, wait)
     with pytest.raises(TaskCancelled):
         growing.optimized(cancel)
     assert [segment.uuid for segment in growing.segments()] == before

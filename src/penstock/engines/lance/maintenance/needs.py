@@ -18,6 +18,7 @@ def due(store: TableRoot, table: Table, specs: Sequence[IndexSpec]) -> Maintenan
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
         return MaintenanceNeeds(
+            version=int(dataset.version),
             index=index_is_due(dataset, table, specs),
             compaction=compaction_is_due(dataset),
             optimization=optimization_is_due(dataset, table, specs),
