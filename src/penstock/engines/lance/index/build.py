@@ -22,7 +22,13 @@ from penstock.domain.arrow_schema import PARTITION_COLUMN
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import Field
 from penstock.engines.base import Table
-from penstock.engines.lance.index.mapping import LEAST_SCALAR_ROWS, DesiredIndex, desired_index, partitions_for
+from penstock.engines.lance.index.mapping import (
+    LEAST_SCALAR_ROWS,
+    DesiredIndex,
+    desired_index,
+    partitions_for,
+    vector_bytes,
+)
 from penstock.engines.lance.index.present_rows import present_rows
 from penstock.engines.lance.index.progress import Progress, Steps
 from penstock.engines.lance.index.segments import appended, merged_by_extension
@@ -32,6 +38,9 @@ from penstock.engines.lance.layout.tables import TableRoot
 
 MAX_UNINDEXED_ROWS = 10_000
 """Rows that may be outside of an index before it is extended."""
+_MAX_UNINDEXED_BYTES, _LEAST_UNINDEXED_ROWS = 4 << 20, 1_000
+"""Vectors that may be outside of an index, but no fewer rows than these: with 10,000 rows of 256 dimensions outside, a
+search of 80,000 took 11 ms of processor time instead of 6."""
 
 _partition_counts: dict[str, int] = {}
 """Partitions by segment, which never changes: Lance reads the whole index to report them."""
@@ -204,8 +213,16 @@ def _action(
         should = partitions_for(desired, target, present_rows(dataset, target, rows))
         if has != should and (has > should or should == desired.partitions):
             return _IndexAction.BUILD
-    lags = rows - actual.rows > MAX_UNINDEXED_ROWS or actual.rows == 0 < rows
+    lags = rows - actual.rows > _max_unindexed(target) or actual.rows == 0 < rows
     return _IndexAction.EXTEND if lags else None
+
+
+def _max_unindexed(target: Field | None) -> int:
+    """How many rows may be outside of an index."""
+    if target is None or not target.type.is_vector:
+        return MAX_UNINDEXED_ROWS
+    by_bytes = _MAX_UNINDEXED_BYTES // vector_bytes(target, 1)
+    return min(MAX_UNINDEXED_ROWS, max(by_bytes, _LEAST_UNINDEXED_ROWS))
 
 
 def index_is_due(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec]) -> bool:
