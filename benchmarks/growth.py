@@ -81,6 +81,7 @@ def main() -> None:
 
 def grow(folder: Path, args: argparse.Namespace) -> None:
     engine, source = engine_of(Settings(data_dir=folder)), Source(args.dim)
+    (folder / "collections").mkdir()
     table = new_table(engine, plain(args.dim))
     home = folder / "collections" / f"{table.id}.lance"
     queries = source.rows(args.queries, 10**6)

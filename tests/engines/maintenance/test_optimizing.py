@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -268,3 +271,34 @@ def test_indexes_of_every_kind_grow(growing: Growing, kind: str) -> None:
     found = [ids(hits) for hits in growing.engine.search(growing.table, request)]
     assert 3 in found[0]
     assert 4_500 in found[1]
+
+
+def optimize_and_die(root: str, table: Table, place: str) -> None:
+    """In a process of its own: train an index, and die at the call of a function of the module."""
+    mapping.LEAST_VECTOR_BYTES, mapping.PARTITION_ROWS, build.MAX_UNINDEXED_ROWS = 1, 128, 0
+
+    def die(*args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(optimize, place, die)
+    LanceEngine(root).optimize(table, [VECTOR])
+
+
+@pytest.mark.parametrize("place", ["_put_in_place", "durable_indexes"])
+def test_a_process_that_is_killed_leaves_a_whole_index(growing: Growing, place: str) -> None:
+    """Before the commit there are orphan files and the training is due again; after it there is nothing to do."""
+    for _ in range(2):
+        growing.imported()
+        growing.indexed()
+    arguments = (str(growing.home.parent), growing.table, place)
+    process = multiprocessing.get_context("spawn").Process(target=optimize_and_die, args=arguments)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert growing.is_due == (place == "_put_in_place")
+    growing.expect_all_found()
+    orphans = growing.engine.orphans(growing.table, [], -60.0)
+    assert (orphans is not None) == growing.is_due
+    growing.optimized()
+    assert len(growing.segments()) == 1
+    growing.expect_all_found()

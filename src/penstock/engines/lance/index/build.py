@@ -39,8 +39,8 @@ from penstock.engines.lance.layout.tables import TableRoot
 MAX_UNINDEXED_ROWS = 10_000
 """Rows that may be outside of an index before it is extended."""
 _MAX_UNINDEXED_BYTES, _LEAST_UNINDEXED_ROWS = 4 << 20, 1_000
-"""Vectors that may be outside of an index, but no fewer rows than these: with 10,000 rows of 256 dimensions outside, a
-search of 80,000 took 11 ms of processor time instead of 6."""
+"""Vectors that may be outside of an index, but no fewer rows than these: with 10,000 rows of 256 dimensions outside,
+a search of 80,000 took 11 ms of processor time instead of 6."""
 
 _partition_counts: dict[str, int] = {}
 """Partitions by segment, which never changes: Lance reads the whole index to report them."""

@@ -122,15 +122,18 @@ def _train(
     with translating_errors(doing, store.options):
         actual = existing_indexes(dataset)[training.name]
         replaced = {str(segment.uuid) for segment in actual.segments}
+        before = seen = int(dataset.version)
         with ThreadPoolExecutor(1, thread_name_prefix="training") as pool:
             built = pool.submit(_build_segment, dataset, training, actual)
             try:
                 while not wait([built], _POLL_SECONDS).done:
                     with suppress(StorageConflict):  # the next turn tries again
-                        committed(index(store, table, specs, kept=replaced))
+                        if int(store.latest(table.id, doing).version) > seen:
+                            seen = index(store, table, specs, kept=replaced)
+                    committed(seen)
                 return _put_in_place(store, table, doing, training.name, built.result(), replaced)
             except BaseException:
-                _delete_unless_used(store, table, int(dataset.version), built.result())
+                _delete_unless_used(store, table, before, built.result())
                 raise
 
 
