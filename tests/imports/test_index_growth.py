@@ -192,3 +192,22 @@ def test_no_job_waits_for_a_training(world: World, monkeypatch: pytest.MonkeyPat
     growing.until_quiet()
     growing.expect_all_found()
     assert growing.segments <= 2
+
+
+def test_a_training_that_fails_is_left_for_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take minutes, and what let it fail may stay so; the old index serves, and grows."""
+    growing = Growing(world)
+    attempts = 0
+
+    def fail(*args: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        raise OSError("it needs too much memory")
+
+    monkeypatch.setattr(optimize, "_build_segment", fail)
+    for _ in range(4):
+        growing.imported()
+    world.until(lambda: attempts > 0 and not growing.is_training)
+    growing.imported()
+    growing.expect_all_found()
+    assert attempts == 1

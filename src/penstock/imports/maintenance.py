@@ -66,8 +66,8 @@ class MaintenanceWorker:
     A collection is compacted, and its old versions expire, only while none of its jobs is between its intent and
     its commit; see docs/decisions/0009-compaction.md.
 
-    Indexes are optimized, one collection at a time, in a thread of its own: other collections don't wait for a
-    training, and neither do jobs of the same one: the task that trains adds their rows to the old index meanwhile.
+    Indexes are optimized, one collection at a time, in another thread: no collection waits for another's training,
+    and no job for its own collection's, as the task that trains adds the job's rows to the old index.
     """
 
     def __init__(
@@ -91,8 +91,9 @@ class MaintenanceWorker:
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="maintenance", daemon=True)
-        self._optimizing = threading.Thread()
-        """The optimization that runs, or the last one; never started at first."""
+        self._optimizing = threading.Thread()  # of the optimization that runs, or of the last one
+        self._optimized_after: dict[str, float] = {}
+        """By collection whose optimization failed, the monotonic time from which on it is tried again."""
 
     def start(self) -> None:
         """Start with every collection: a server that stopped may have left rows without an index."""
@@ -145,10 +146,9 @@ class MaintenanceWorker:
             TaskCancelled: ``stop`` was set.
             StorageError: the build failed.
         """
-        collection = self._catalog.collections.by_id(collection_id)
-        engine = None if collection is None else self._engines.maintainable(collection)
-        if collection is None or engine is None:
+        if (maintained := self._maintained(collection_id)) is None:
             return
+        engine, collection = maintained
         due = self._due(engine, collection)
         if due.index:
             with self._observer.step("index", {"collection_id": collection_id}):
@@ -231,7 +231,7 @@ class MaintenanceWorker:
             log.info("versions.expired", collection_id=collection.id, size=result.freed_bytes)
 
     def _expire_soon(self, collection: Collection) -> None:
-        """Enqueue the expiry of the versions replaced now: they may be too large to keep until the next round."""
+        """Enqueue the expiry of versions just replaced, which may be too large to keep until the next round."""
         self._enqueue_in(collection.id, self._settings.old_version_min_age + 1)
 
     def _kept_version(self, collection: Collection) -> int:
@@ -307,16 +307,14 @@ class MaintenanceWorker:
         with self._releasing(lease):
             all_done = self._maintain(lease)
             # Not in the hands of committing jobs, which may leave no gap: a training runs beside them.
-            if self._needs_optimization(lease):
-                if not self._optimizing.is_alive():
-                    self._optimizing = threading.Thread(target=self._optimize, args=(lease,), name="optimization")
-                    self._optimizing.start()
-                    return
-                all_done = False
-            if all_done:
-                self._catalog.maintenance.done(lease)
-            else:
+            optimizes = self._needs_optimization(lease)
+            if optimizes and not self._optimizing.is_alive():
+                self._optimizing = threading.Thread(target=self._optimize, args=(lease,), name="optimization")
+                self._optimizing.start()
+            elif optimizes or not all_done:
                 self._catalog.maintenance.release(lease, _CONFLICT_PAUSE_MILLIS)
+            else:
+                self._catalog.maintenance.done(lease)
 
     @contextmanager
     def _releasing(self, lease: Maintenance) -> Iterator[None]:
@@ -335,21 +333,23 @@ class MaintenanceWorker:
             log.warning("maintenance.failed", collection_id=lease.collection_id, error=str(error))
             maintenance.release(lease, _RETRY_MILLIS)
 
-    def _maintained(self, lease: Maintenance) -> tuple[MaintainableEngine, Collection] | None:
-        """The collection of a lease; None if it was dropped, or its engine maintains its tables itself."""
-        collection = self._catalog.collections.by_id(lease.collection_id)
+    def _maintained(self, collection_id: str) -> tuple[MaintainableEngine, Collection] | None:
+        """None for a dropped collection, or one whose engine maintains its tables itself."""
+        collection = self._catalog.collections.by_id(collection_id)
         engine = None if collection is None else self._engines.maintainable(collection)
         return None if collection is None or engine is None else (engine, collection)
 
     def _needs_optimization(self, lease: Maintenance) -> bool:
-        maintained = self._maintained(lease)
-        return maintained is not None and self._due(*maintained).optimization
+        maintained = self._maintained(lease.collection_id)
+        if maintained is None or time.monotonic() < self._optimized_after.get(lease.collection_id, 0.0):
+            return False
+        return self._due(*maintained).optimization
 
     def _optimize(self, lease: Maintenance) -> None:
         """Optimize a collection's indexes, and release its lease, so that what was postponed meanwhile is due."""
         try:
             with self._releasing(lease):
-                if (maintained := self._maintained(lease)) is not None:
+                if (maintained := self._maintained(lease.collection_id)) is not None:
                     with self._observer.step("optimization", {"collection_id": lease.collection_id}):
                         self._run_optimization(*maintained, lease)
                 self._catalog.maintenance.release(lease, 0)
@@ -369,13 +369,20 @@ class MaintenanceWorker:
                 self._catalog.collections.raise_version(collection.id, version)
                 known = version
 
-        version = self._wait(self._submit(collection, optimize_indexes, task), self._stop, lease, raise_version)
-        raise_version(0, version)
+        handle = self._submit(collection, optimize_indexes, task)
+        try:
+            raise_version(0, self._wait(handle, self._stop, lease, raise_version))
+        except (TaskCancelled, StorageConflict, CatalogError):
+            raise
+        except PenstockError:
+            # Such as a worker killed for its memory: the old index serves, and each attempt may take minutes.
+            self._optimized_after[collection.id] = time.monotonic() + _ROUND_SECONDS
+            raise
         self._expire_soon(collection)
 
     def _maintain(self, lease: Maintenance) -> bool:
         """Index, compact and expire; False where committing jobs postpone a part of it."""
-        if (maintained := self._maintained(lease)) is None:
+        if (maintained := self._maintained(lease.collection_id)) is None:
             return True
         engine, collection = maintained
         describe(self._catalog.descriptions, engine, collection.id)
