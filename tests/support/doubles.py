@@ -204,7 +204,9 @@ class MemoryEngine:
                 self.files.pop(name, None)
 
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
-        return MaintenanceNeeds(index=True, compaction=False)
+        return MaintenanceNeeds(
+            version=self.versions.get(table.id, 1), index=True, compaction=False, optimization=False
+        )
 
     def index(
         self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = lambda share: None

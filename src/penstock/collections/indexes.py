@@ -81,7 +81,7 @@ class IndexService:
         pending = 0
         if engine is not None and engine.index_is_due(table, spec):
             covered = min(rows, engine.indexed_rows(table, spec))
-            # An index that is due for retraining still covers all of its rows.
+            # An index that is to have other parameters still covers all of its rows.
             pending = (rows - covered) or rows
         building = pending > 0 and self._catalog.maintenance.is_locked(collection.id)
         return IndexStatus(spec=spec, rows=rows, pending_rows=pending, is_building=building)

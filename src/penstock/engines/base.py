@@ -151,10 +151,12 @@ class QueryHits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceNeeds:
-    """The maintenance that is due for a table: index builds, compaction."""
+    """The maintenance that is due for a version of a table: index builds, compaction, optimization of indexes."""
 
+    version: int
     index: bool
     compaction: bool
+    optimization: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,13 +407,25 @@ class MaintainableEngine(Engine, Protocol):
     """
 
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
-        """Whether :meth:`index` and :meth:`compact` have work to do. Cheap: called after each job."""
+        """Whether :meth:`index`, :meth:`compact`, :meth:`optimize` have work to do. Cheap: called after each job."""
         ...
 
     def index(self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = ...) -> int:
         """Bring the table's indexes up to date with its rows and ``specs``; returns the table's version after it.
 
         ``progress`` is called, maybe from another thread, with the share that is done, from 0 to 1; it never falls.
+        """
+        ...
+
+    def optimize(self, table: Table, specs: Sequence[IndexSpec], committed: Callable[[int], None] = ...) -> int:
+        """Make indexes quicker to search that are complete already: merge their segments, train them anew.
+
+        May take as long as building them does. Meanwhile they are used as they are, jobs publish, and their rows are
+        added as :meth:`index` does. ``committed`` is called about once a second with the table's version; what it
+        raises ends the work. Returns the table's version after it.
+
+        Raises:
+            StorageConflict: another process changed the index; nothing is lost, try again later.
         """
         ...
 

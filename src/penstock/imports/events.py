@@ -46,8 +46,9 @@ class Observer(Protocol):
         """Context manager around a step, in its thread; the step failed if an exception leaves it.
 
         The steps: ``job`` (while this process works on it), and in it ``planning``, ``staging`` (with ``split``),
-        ``commit``, ``index``. Background steps have no job around them: ``index``, and ``maintenance``, which
-        compacts a table. ``within`` is the value of :meth:`context` at the step's cause, maybe in another process.
+        ``commit``, ``index``. Background steps have no job around them: ``index``, ``optimization`` of indexes, and
+        ``maintenance``, which compacts a table. ``within`` is the value of :meth:`context` at the step's cause, maybe
+        in another process.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Table maintenance: indexes after each import; in the background compaction and expiry of old versions."""
+"""Table maintenance: indexes after each import; in the background training, compaction, expiry of old versions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -28,6 +29,7 @@ from penstock.imports.tasks import (
     MaintenanceTask,
     build_indexes,
     maintain_table,
+    optimize_indexes,
 )
 from penstock.imports.throttle import Throttle
 from penstock.runners.base import TaskContext, TaskHandle
@@ -36,6 +38,8 @@ from penstock.runners.fair_share import FairShareRunner
 log = structlog.get_logger(__name__)
 
 _TICK = 0.2
+_CHECK_SECONDS = 0.5
+"""Interval in which a job that waits for its rows to be indexed looks at the table."""
 _POLL_SECONDS = 5.0
 """Seconds between polls without a wake-up: a failed build may be due again, or a lease may have expired."""
 _RETRY_MILLIS = 60_000
@@ -61,6 +65,9 @@ class MaintenanceWorker:
 
     A collection is compacted, and its old versions expire, only while none of its jobs is between its intent and
     its commit; see docs/decisions/0009-compaction.md.
+
+    Indexes are optimized, one collection at a time, in another thread: no collection waits for another's training,
+    and no job for its own collection's, as the task that trains adds the job's rows to the old index.
     """
 
     def __init__(
@@ -84,6 +91,9 @@ class MaintenanceWorker:
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="maintenance", daemon=True)
+        self._optimizing = threading.Thread()  # of the optimization that runs, or of the last one
+        self._optimized_after: dict[str, float] = {}
+        """By collection whose optimization failed, the monotonic time from which on it is tried again."""
 
     def start(self) -> None:
         """Start with every collection: a server that stopped may have left rows without an index."""
@@ -96,6 +106,8 @@ class MaintenanceWorker:
         self._changed.set()
         if self._thread.is_alive():
             self._thread.join()
+        if self._optimizing.is_alive():
+            self._optimizing.join()
 
     def wake(self) -> None:
         """Wake the background thread: maintenance may be due."""
@@ -134,21 +146,16 @@ class MaintenanceWorker:
             TaskCancelled: ``stop`` was set.
             StorageError: the build failed.
         """
-        collection = self._catalog.collections.by_id(collection_id)
-        engine = None if collection is None else self._engines.maintainable(collection)
-        if collection is None or engine is None:
+        if (maintained := self._maintained(collection_id)) is None:
             return
+        engine, collection = maintained
         due = self._due(engine, collection)
         if due.index:
             with self._observer.step("index", {"collection_id": collection_id}):
-                lease = self._wait_for_lease(collection_id, stop)
-                try:
-                    self._build(engine, collection, stop, lease, progress)
-                except BaseException:
-                    self._catalog.maintenance.release(lease)
-                    raise
-                self._catalog.maintenance.done(lease)
-        if due.compaction:
+                self._build_under_lease(engine, collection, stop, progress)
+            self._expire_soon(collection)
+            due = self._due(engine, collection)
+        if due.compaction or due.optimization:
             self.request(collection_id)
         if collection.settings.ttl_seconds is not None:
             self._enqueue_in(collection_id, collection.settings.ttl_seconds)
@@ -156,9 +163,34 @@ class MaintenanceWorker:
     def _due(self, engine: MaintainableEngine, collection: Collection) -> MaintenanceNeeds:
         return engine.due(Table.of(collection), self._catalog.collections.indexes(collection.id))
 
-    def _wait_for_lease(self, collection_id: str, stop: threading.Event) -> Maintenance:
-        owner = uuid.uuid4().hex
-        while (lease := self._catalog.maintenance.take(collection_id, owner, self._lease_millis)) is None:
+    def _build_under_lease(
+        self, engine: MaintainableEngine, collection: Collection, stop: threading.Event, progress: Progress
+    ) -> None:
+        """Build what is due, unless the process that has the lease does."""
+        lease = self._wait_for_lease(engine, collection, stop)
+        if lease is None:
+            return
+        try:
+            self._build(engine, collection, stop, lease, progress)
+        except BaseException:
+            self._catalog.maintenance.release(lease)
+            raise
+        self._catalog.maintenance.done(lease)
+
+    def _wait_for_lease(
+        self, engine: MaintainableEngine, collection: Collection, stop: threading.Event
+    ) -> Maintenance | None:
+        """None if nothing is to be built any more: the task that trains an index adds the rows of jobs to it, too."""
+        owner, check = uuid.uuid4().hex, Throttle(_CHECK_SECONDS)
+        built: int | None = None
+        while (lease := self._catalog.maintenance.take(collection.id, owner, self._lease_millis)) is None:
+            if check.is_ready():
+                if built is None and not (due := self._due(engine, collection)).index:
+                    built = due.version
+                known = self._catalog.collections.by_id(collection.id)
+                # Readers take the version that the catalog has.
+                if known is None or (built is not None and known.version >= built):
+                    return None
             if stop.wait(_TICK):
                 raise TaskCancelled("the server is stopping; the index is built after its restart")
         return lease
@@ -173,7 +205,8 @@ class MaintenanceWorker:
     ) -> None:
         specs = self._catalog.collections.indexes(collection.id)
         task = IndexTask(engine=engine, table=Table.of(collection), specs=specs)
-        version: int = self._wait(self._submit(collection, build_indexes, task), stop, lease, progress)
+        handle = self._submit(collection, build_indexes, task)
+        version: int = self._wait(handle, stop, lease, lambda done, _: progress(min(done / PROGRESS_SCALE, 1.0)))
         self._catalog.collections.raise_version(collection.id, version)
 
     def _compact(self, engine: MaintainableEngine, collection: Collection, lease: Maintenance) -> None:
@@ -187,16 +220,19 @@ class MaintenanceWorker:
             old_version_min_age=self._settings.old_version_min_age,
         )
         handle = self._submit(collection, maintain_table, task)
-        result: MaintenanceResult = self._wait(handle, self._stop, lease, lambda share: None)
+        result: MaintenanceResult = self._wait(handle, self._stop, lease)
         self._catalog.collections.raise_version(collection.id, result.version)
         if expiry is not None:
             self._catalog.row_expiry.forget(collection.id, expiry)
             self._await_expiry(collection)
         if result.version > collection.version:
-            # The replaced versions may be too large to keep until the next round.
-            self._enqueue_in(collection.id, self._settings.old_version_min_age + 1)
+            self._expire_soon(collection)
         if result.freed_bytes:
             log.info("versions.expired", collection_id=collection.id, size=result.freed_bytes)
+
+    def _expire_soon(self, collection: Collection) -> None:
+        """Enqueue the expiry of versions just replaced, which may be too large to keep until the next round."""
+        self._enqueue_in(collection.id, self._settings.old_version_min_age + 1)
 
     def _kept_version(self, collection: Collection) -> int:
         """The first version of a table that may not expire: the newest, or one that a revert or an export needs.
@@ -221,8 +257,14 @@ class MaintenanceWorker:
         if ttl is not None and delay is not None:
             self._enqueue_in(collection.id, max(delay, min(ttl / 10, _ROUND_SECONDS), 1.0))
 
-    def _wait(self, handle: TaskHandle[Any], stop: threading.Event, lease: Maintenance, progress: Progress) -> Any:
-        """Wait for a task's result, and renew the lease meanwhile."""
+    def _wait(
+        self,
+        handle: TaskHandle[Any],
+        stop: threading.Event,
+        lease: Maintenance,
+        report: Callable[[int, int], None] = lambda done, rows: None,
+    ) -> Any:
+        """Wait for a task's result, renew the lease meanwhile, and pass on what the task reports."""
         ended = threading.Event()
         handle.future.add_done_callback(lambda _: ended.set())
         last_renewal = time.monotonic()
@@ -230,7 +272,7 @@ class MaintenanceWorker:
             while not ended.wait(_TICK):
                 if stop.is_set():
                     raise TaskCancelled("the server is stopping; the index is built after its restart")
-                progress(min(handle.progress()[0] / PROGRESS_SCALE, 1.0))
+                report(*handle.progress())
                 if time.monotonic() - last_renewal > self._lease / 3:
                     # If a stall has lost it, two processes build at once: wasteful, but the engine allows it.
                     self._catalog.maintenance.renew(lease, self._lease_millis)
@@ -262,9 +304,24 @@ class MaintenanceWorker:
                 self._stop.wait(_POLL_SECONDS)
 
     def _do_due(self, lease: Maintenance) -> None:
+        with self._releasing(lease):
+            all_done = self._maintain(lease)
+            # Not in the hands of committing jobs, which may leave no gap: a training runs beside them.
+            optimizes = self._needs_optimization(lease)
+            if optimizes and not self._optimizing.is_alive():
+                self._optimizing = threading.Thread(target=self._optimize, args=(lease,), name="optimization")
+                self._optimizing.start()
+            elif optimizes or not all_done:
+                self._catalog.maintenance.release(lease, _CONFLICT_PAUSE_MILLIS)
+            else:
+                self._catalog.maintenance.done(lease)
+
+    @contextmanager
+    def _releasing(self, lease: Maintenance) -> Iterator[None]:
+        """Log an error and release the lease, so that the work is due again; errors of the catalog pass."""
         maintenance = self._catalog.maintenance
         try:
-            all_done = self._maintain(lease)
+            yield
         except CatalogError:
             raise
         except TaskCancelled:
@@ -275,23 +332,65 @@ class MaintenanceWorker:
         except PenstockError as error:
             log.warning("maintenance.failed", collection_id=lease.collection_id, error=str(error))
             maintenance.release(lease, _RETRY_MILLIS)
-        else:
-            if all_done:
-                maintenance.done(lease)
-            else:
-                maintenance.release(lease, _CONFLICT_PAUSE_MILLIS)
+
+    def _maintained(self, collection_id: str) -> tuple[MaintainableEngine, Collection] | None:
+        """None for a dropped collection, or one whose engine maintains its tables itself."""
+        collection = self._catalog.collections.by_id(collection_id)
+        engine = None if collection is None else self._engines.maintainable(collection)
+        return None if collection is None or engine is None else (engine, collection)
+
+    def _needs_optimization(self, lease: Maintenance) -> bool:
+        maintained = self._maintained(lease.collection_id)
+        if maintained is None or time.monotonic() < self._optimized_after.get(lease.collection_id, 0.0):
+            return False
+        return self._due(*maintained).optimization
+
+    def _optimize(self, lease: Maintenance) -> None:
+        """Optimize a collection's indexes, and release its lease, so that what was postponed meanwhile is due."""
+        try:
+            with self._releasing(lease):
+                if (maintained := self._maintained(lease.collection_id)) is not None:
+                    with self._observer.step("optimization", {"collection_id": lease.collection_id}):
+                        self._run_optimization(*maintained, lease)
+                self._catalog.maintenance.release(lease, 0)
+                self.wake()
+        except CatalogError as error:
+            # The lease expires by itself, and the collection is due still.
+            log.warning("catalog.unavailable", component="maintenance", error=str(error))
+
+    def _run_optimization(self, engine: MaintainableEngine, collection: Collection, lease: Maintenance) -> None:
+        specs = self._catalog.collections.indexes(collection.id)
+        task = IndexTask(engine=engine, table=Table.of(collection), specs=specs)
+        known = collection.version
+
+        def raise_version(_: int, version: int) -> None:
+            nonlocal known
+            if version > known:
+                self._catalog.collections.raise_version(collection.id, version)
+                known = version
+
+        handle = self._submit(collection, optimize_indexes, task)
+        try:
+            raise_version(0, self._wait(handle, self._stop, lease, raise_version))
+        except (TaskCancelled, StorageConflict, CatalogError):
+            raise
+        except PenstockError:
+            # Such as a worker killed for its memory: the old index serves, and each attempt may take minutes.
+            self._optimized_after[collection.id] = time.monotonic() + _ROUND_SECONDS
+            raise
+        self._expire_soon(collection)
 
     def _maintain(self, lease: Maintenance) -> bool:
         """Index, compact and expire; False where committing jobs postpone a part of it."""
-        collection = self._catalog.collections.by_id(lease.collection_id)
-        engine = None if collection is None else self._engines.maintainable(collection)
-        if collection is None or engine is None:
+        if (maintained := self._maintained(lease.collection_id)) is None:
             return True
+        engine, collection = maintained
         describe(self._catalog.descriptions, engine, collection.id)
         facts = {"collection_id": collection.id}
         if self._due(engine, collection).index:
             with self._observer.step("index", facts):
                 self._build(engine, collection, self._stop, lease, lambda share: None)
+            self._expire_soon(collection)
         if self._catalog.jobs.is_committing(collection.id):
             return False
         with self._observer.step("maintenance", facts):

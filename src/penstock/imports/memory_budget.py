@@ -31,6 +31,8 @@ LEAST_MEMORY = _SERVER + _LEAST_LIMIT
 """For a server with one worker."""
 _SLACK = 1.5
 """Factor by which a file may exceed a worker's share: not all workers are at their peak at once."""
+_CACHE_SHARE, _LEAST_CACHE_SHARE = 3, 16
+"""Parts of the memory: one of three that workers and server leave is the index cache, and one of sixteen of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,15 @@ def share_out(budget: int, workers: int, memory: int | None = None) -> WorkerMem
     if available is not None:
         limit = min(limit, max(available // count, _LEAST_LIMIT))
     return WorkerMemory(workers=count, batch_bytes=min(batch, _LARGEST_BATCH), limit=limit)
+
+
+def index_cache(budget: int, memory: int) -> int:
+    """Bytes of the engine's index cache in a server: searches read partitions that aren't cached from the disk again.
+
+    ``budget`` and ``memory`` as for :func:`share_out`.
+    """
+    free = memory - _SERVER - max(budget, _IDLE + _BUFFERS + _BATCHES * MIB)
+    return max(free // _CACHE_SHARE, memory // _LEAST_CACHE_SHARE)
 
 
 def too_large(file: str, size: int) -> MemoryExceeded:

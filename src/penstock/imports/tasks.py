@@ -381,6 +381,17 @@ def build_indexes(task: IndexTask, context: TaskContext) -> int:
     return task.engine.index(task.table, task.specs, lambda share: context.report(int(PROGRESS_SCALE * share), 0))
 
 
+def optimize_indexes(task: IndexTask, context: TaskContext) -> int:
+    """Merge and train the table's indexes; return its new version. Reports the version, while it changes, as rows."""
+
+    def committed(version: int) -> None:
+        context.report(0, version)
+        context.check()
+
+    context.check()
+    return task.engine.optimize(task.table, task.specs, committed)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceTask:
     """A table to maintain. Age (s) and share of live bytes bound old versions: see ``expire_versions``.

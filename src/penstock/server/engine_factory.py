@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from penstock.domain.store_location import normal_place, overlap
 from penstock.engines.lance import LanceEngine
+from penstock.engines.lance.layout.tables import TableCache
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import InvalidParameter
+from penstock.imports.memory_budget import index_cache
+from penstock.machine import memory_limit
 from penstock.server.storage_settings import table_store
 from penstock.settings import Settings
 
 
 def engine_of(settings: Settings) -> LanceEngine:
     """Create the engine on the server's own store: a prefix of an object store, or a folder of the data dir."""
+    caches = TableCache(
+        is_remote=bool(settings.storage_url), index_bytes=index_cache(settings.memory_budget, memory_limit().size)
+    )
     return LanceEngine(
-        settings.storage_url or str(settings.data_dir.resolve() / "collections"), table_store(settings)
+        settings.storage_url or str(settings.data_dir.resolve() / "collections"), table_store(settings), caches
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout import tables
+from penstock.engines.lance.layout.tables import TableCache
 from penstock.machine import MemoryLimit
 from tests.support.tables import import_rows, new_table, plain_batch, vectors
 
@@ -49,6 +50,8 @@ def test_caches_follow_the_memory_of_the_container(
     monkeypatch.setattr(tables, "Session", lambda *sizes: asked.append(sizes))
     for root in (str(tmp_path), "s3://bucket/prefix"):
         assert LanceEngine(root)._opened.session is None
+    assert TableCache(is_remote=False, index_bytes=7 * MIB).session is None
+    assert asked.pop()[0] == 7 * MIB
     (local_index, local_metadata), (remote_index, remote_metadata) = asked
     assert local_index // MIB == remote_index // MIB == most // MIB
     assert (local_metadata, remote_metadata) == (16 * MIB, min(128 * MIB, memory // 16))

@@ -26,13 +26,14 @@ from penstock.engines.base import (
     Table,
     TableContents,
 )
-from penstock.engines.lance.index import build
+from penstock.engines.lance.index import build, optimize
 from penstock.engines.lance.layout import descriptions, encoding, preflight
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
 from penstock.engines.lance.maintenance import (
     compaction,
     damage,
     expire_versions,
+    needs,
     orphan_files,
     recover_schema,
     repair,
@@ -223,15 +224,17 @@ class LanceEngine:
         return row_expiry.remove_expired(self._tables, table)
 
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
-        return MaintenanceNeeds(
-            index=build.index_is_due(self._tables, table, specs),
-            compaction=compaction.compaction_is_due(self._tables, table),
-        )
+        return needs.due(self._tables, table, specs)
 
     def index(
         self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = lambda share: None
     ) -> int:
         return build.index(self._tables, table, specs, progress)
+
+    def optimize(
+        self, table: Table, specs: Sequence[IndexSpec], committed: Callable[[int], None] = lambda version: None
+    ) -> int:
+        return optimize.optimize(self._tables, table, specs, committed)
 
     def compact(self, table: Table) -> int:
         return compaction.compact(self._tables, table)

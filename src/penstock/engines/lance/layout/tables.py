@@ -23,12 +23,13 @@ Result = TypeVar("Result")
 
 _MAX_OPEN = 64
 _INDEX_CACHE = 512 << 20
+"""Bytes per process, for all tables together, unless it is said how many: a server that searches has more for it."""
 _METADATA_CACHE, _REMOTE_METADATA_CACHE = 16 << 20, 128 << 20
 """Bytes per process, for all tables together; Lance's own defaults are 6 GiB and 1 GiB. Lance keeps what belongs to
 superseded versions, 27 KB for each small job, until its cache is full. What isn't cached is read again, which costs
 little on a local disk, and a request in an object store."""
 _SHARE = 16
-"""Each cache takes at most this fraction, one of 16 parts, of the memory."""
+"""Each cache takes at most this fraction, one of 16 parts, of the memory, unless its size is said."""
 
 _TABLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 
@@ -39,10 +40,14 @@ def manifest_name(version: int) -> str:
 
 
 class TableCache:
-    """Handle cache and Lance's caches: bounded, for all stores of a process together. Thread-safe."""
+    """Handle cache and Lance's caches: bounded, for all stores of a process together. Thread-safe.
 
-    def __init__(self, *, is_remote: bool) -> None:
+    ``index_bytes`` is the size of the cache of indexes; None for what a worker has.
+    """
+
+    def __init__(self, *, is_remote: bool, index_bytes: int | None = None) -> None:
         self._is_remote = is_remote
+        self._index_bytes = index_bytes
         self._session: Session | None = None
         self._open: OrderedDict[str, LanceDataset] = OrderedDict()
         self._lock = threading.Lock()
@@ -53,7 +58,8 @@ class TableCache:
             if self._session is None:
                 limit = memory_limit().size // _SHARE
                 metadata = _REMOTE_METADATA_CACHE if self._is_remote else _METADATA_CACHE
-                self._session = Session(min(_INDEX_CACHE, limit), min(metadata, limit))
+                index = min(_INDEX_CACHE, limit) if self._index_bytes is None else self._index_bytes
+                self._session = Session(index, min(metadata, limit))
             return self._session
 
     def get(self, table_id: str) -> LanceDataset | None:

@@ -48,12 +48,9 @@ While rows expire one job after the other, each byte that is freed costs (1 - sh
 _ATTEMPTS = 3
 
 
-def compaction_is_due(store: TableRoot, table: Table) -> bool:
+def compaction_is_due(dataset: LanceDataset) -> bool:
     """Whether :func:`compact` has anything to do."""
-    doing = f"looking at the fragments of the table {table.id}"
-    dataset = store.latest(table.id, doing)
-    with translating_errors(doing, store.options):
-        return _plan(dataset) is not None
+    return _plan(dataset) is not None
 
 
 def compact(store: TableRoot, table: Table) -> int:

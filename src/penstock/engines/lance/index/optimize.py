@@ -1,0 +1,213 @@
+"""Merge the segments of a table's indexes, and train vector indexes anew, beside searches and publishes.
+
+:mod:`penstock.engines.lance.index.segments` decides what is due. A training reads the rows that the index covers when
+it begins, and writes a segment that no version has yet; searches use the old segments until one commit puts it in
+their place. Meanwhile, rows that arrive are appended to the old index, so that no job waits for a training. What was
+appended stays beside the new segment, and has the old partitions.
+
+A publish and the commit of an index don't refuse each other. If the old segments are no longer there when a training
+ends (another process has compacted the table or built the index), its segment is deleted and nothing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+
+import lance
+from lance.dataset import Index, LanceDataset, LanceOperation
+
+from penstock.domain.index import IndexSpec
+from penstock.domain.schema import Field
+from penstock.engines.base import Table
+from penstock.engines.lance.index.build import (
+    ActualIndex,
+    desired_indexes,
+    durable_indexes,
+    existing_indexes,
+    index,
+    index_name,
+    mergeable_rows,
+    segment_ids,
+    segment_rows,
+    training_options,
+)
+from penstock.engines.lance.index.mapping import DesiredIndex
+from penstock.engines.lance.index.segments import is_outgrown, merged_by_level
+from penstock.engines.lance.layout.errors import translating_errors
+from penstock.engines.lance.layout.tables import TableRoot
+from penstock.engines.lance.write.commit import retry_conflicts
+from penstock.errors import StorageConflict
+
+_POLL_SECONDS = 1.0
+"""How often a training looks for rows that have arrived."""
+
+Committed = Callable[[int], None]
+"""Called with the table's version, whether it has changed or not; may raise to end the work."""
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A vector index to train anew: its name, what it should be, and its field."""
+
+    name: str
+    desired: DesiredIndex
+    target: Field
+
+
+def optimization_is_due(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec]) -> bool:
+    """Whether :func:`optimize` has anything to do."""
+    trainings = _trainings(dataset, table, specs)
+    return bool(trainings) or any(_merges(dataset, trainings))
+
+
+def optimize(
+    store: TableRoot, table: Table, specs: Sequence[IndexSpec], committed: Committed = lambda version: None
+) -> int:
+    """Do what is due; returns the table's version after it.
+
+    Raises:
+        StorageConflict: another process has changed an index meanwhile; try again later.
+    """
+    doing = f"optimizing the indexes of the table {table.id}"
+    dataset = store.latest(table.id, doing)
+    with translating_errors(doing, store.options):
+        before, known = int(dataset.version), segment_ids(dataset)
+        trainings = _trainings(dataset, table, specs)
+        for name, count in list(_merges(dataset, trainings)):
+            dataset.optimize.optimize_indices(num_indices_to_merge=count, index_names=[name])
+        version = int(dataset.version)
+        if version != before:
+            durable_indexes(store, table.id, dataset, before, known)
+    committed(version)
+    for training in trainings:
+        version = _train(store, table, specs, training, committed)
+        committed(version)
+    store.forget(table.id)  # the next read opens the version that is quicker to search
+    return version
+
+
+def _trainings(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec]) -> list[_Training]:
+    existing = existing_indexes(dataset)
+    trainings = []
+    for desired, target in desired_indexes(dataset, table, specs, int(dataset.count_rows())):
+        actual = existing.get(index_name(desired.column))
+        if target is None or not desired.is_vector or actual is None or not actual.matches(desired):
+            continue
+        if is_outgrown(segment_rows(dataset, actual)):
+            trainings.append(_Training(actual.name, desired, target))
+    return trainings
+
+
+def _merges(dataset: LanceDataset, trainings: Sequence[_Training]) -> Iterator[tuple[str, int]]:
+    """The indexes with segments to merge, and how many of the newest ones.
+
+    Before a training all that may be are merged: what is appended while it runs comes on top.
+    """
+    trained = {training.name for training in trainings}
+    for name, actual in existing_indexes(dataset).items():
+        rows = mergeable_rows(dataset, actual)
+        count = len(rows) if name in trained else merged_by_level(rows)
+        if count > 1:
+            yield name, count
+
+
+def _train(
+    store: TableRoot, table: Table, specs: Sequence[IndexSpec], training: _Training, committed: Committed
+) -> int:
+    doing = f"training the index {training.name} of the table {table.id}"
+    dataset = store.latest(table.id, doing)
+    with translating_errors(doing, store.options):
+        actual = existing_indexes(dataset)[training.name]
+        replaced = {str(segment.uuid) for segment in actual.segments}
+        before = seen = int(dataset.version)
+        with ThreadPoolExecutor(1, thread_name_prefix="training") as pool:
+            built = pool.submit(_build_segment, dataset, training, actual)
+            try:
+                while not wait([built], _POLL_SECONDS).done:
+                    with suppress(StorageConflict):  # the next turn tries again
+                        if int(store.latest(table.id, doing).version) > seen:
+                            seen = index(store, table, specs, kept=replaced)
+                    committed(seen)
+                return _put_in_place(store, table, doing, training.name, built.result(), replaced)
+            except BaseException:
+                _delete_unless_used(store, table, before, built.result())
+                raise
+
+
+def _build_segment(dataset: LanceDataset, training: _Training, actual: ActualIndex) -> Index:
+    """Train on the rows that an index covers, and write the segment. No version has it yet."""
+    metric = training.desired.metric
+    assert metric is not None
+    live = {fragment.fragment_id for fragment in dataset.get_fragments()}
+    covered = live & {id_ for segment in actual.segments for id_ in segment.fragment_ids}
+    return dataset.create_index_uncommitted(
+        training.desired.column,
+        training.desired.kind,
+        name=training.name,
+        fragment_ids=sorted(covered),
+        **training_options(dataset, training.desired, metric, training.target, actual.rows),
+    )
+
+
+def _put_in_place(store: TableRoot, table: Table, doing: str, name: str, segment: Index, replaced: set[str]) -> int:
+    """Commit a trained segment in the place of those that it was trained from; returns the table's version."""
+    files = store.files(table.id)
+    files.sync(files.names(f"_indices/{segment.uuid}"))
+    version = retry_conflicts(_replace_once, store, table, doing, name, segment, replaced)
+    if version is None:
+        raise StorageConflict(
+            f"Another process changed the index while {doing}. Nothing was changed; it is trained again later"
+        )
+    return version
+
+
+def _replace_once(
+    store: TableRoot, table: Table, doing: str, name: str, segment: Index, replaced: set[str]
+) -> int | None:
+    """None if another segment covers rows of this one, or it covers none any more."""
+    dataset = store.latest(table.id, doing)
+    with translating_errors(doing, store.options):
+        before, known = int(dataset.version), segment_ids(dataset)
+        actual = existing_indexes(dataset).get(name)
+        newer = [] if actual is None else [each for each in actual.segments if str(each.uuid) not in replaced]
+        covered = set(segment.fragment_ids)
+        lives = any(fragment.fragment_id in covered for fragment in dataset.get_fragments())
+        if actual is None or not lives or any(covered.intersection(each.fragment_ids) for each in newer):
+            return None
+        if len(newer) > 1:
+            # Behind the trained segment, whose partitions are others, they could not be merged any more.
+            dataset.optimize.optimize_indices(num_indices_to_merge=len(newer), index_names=[name])
+        old = [
+            Index(
+                uuid=str(each.uuid),
+                name=name,
+                fields=list(actual.fields),
+                dataset_version=each.dataset_version_at_last_update,
+                fragment_ids=each.fragment_ids,
+                index_version=each.index_version,
+            )
+            for each in actual.segments
+            if str(each.uuid) in replaced
+        ]
+        transaction = lance.Transaction(
+            read_version=int(dataset.version), operation=LanceOperation.CreateIndex([segment], old)
+        )
+        committed = LanceDataset.commit(
+            store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
+        )
+        durable_indexes(store, table.id, committed, before, known | {str(segment.uuid)})
+    return int(committed.version)
+
+
+def _delete_unless_used(store: TableRoot, table: Table, before: int, segment: Index) -> None:
+    """Delete a segment, unless its commit succeeded although the response was lost."""
+    # What can't be checked or deleted now is found later as orphan files.
+    with suppress(Exception):
+        newest = store.latest(table.id, "training an index")
+        versions = (newest.checkout_version(version) for version in range(before + 1, int(newest.version) + 1))
+        if not any(str(segment.uuid) in segment_ids(version) for version in versions):
+            files = store.files(table.id)
+            files.delete(files.names(f"_indices/{segment.uuid}"))
