@@ -23,6 +23,7 @@ from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.index import build, mapping
 from penstock.engines.lance.read import nearest
 from penstock.filters import parse
+from tests.support.examples import examples
 from tests.support.tables import fixed_lists, import_rows, new_table, plain, plain_batch
 
 DIM = 16
@@ -186,7 +187,7 @@ def test_as_many_rows_come_as_match(
 
 
 @settings(
-    max_examples=20,
+    max_examples=examples(6, 60),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -194,7 +195,7 @@ def test_as_many_rows_come_as_match(
 @given(
     chosen=filters,
     limit=st.sampled_from([1, 10, 100]),
-    near=st.lists(st.integers(0, ROWS - 1), min_size=2, max_size=20),
+    near=st.lists(st.integers(0, ROWS - 1), min_size=2, max_size=6),
     params=st.sampled_from([{}, {"nprobe": 1}, {"ef": 1}, {"refine_k": 1}]),
     exact=st.booleans(),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,6 +30,10 @@ QUERIES = vectors(200, seed=1)
 SEARCH = SearchRequest(field_name="vector", queries=QUERIES[:1], metric=Metric.L2, limit=5, columns=["word"])
 
 
+def _at_once() -> None:
+    """A pass begins at once."""
+
+
 class Passes:
     """Batched searches of a table of :data:`ROWS` rows. ``sizes`` are the queries of each pass, in order.
 
@@ -40,14 +44,14 @@ class Passes:
         self.table, _ = import_rows(engine := LanceEngine(str(folder)), new_table(engine), plain_batch(vectors(ROWS)))
         self._store = TableRoot(str(folder), {}, TableCache(is_remote=False))
         self.sizes: list[int] = []
-        self.begin = lambda: None
+        self.begin: Callable[[], None] = _at_once
         self.batching = SearchBatching(self._search, 1)
 
     def _search(self, table: Table, request: SearchRequest) -> list[QueryHits]:
         self.sizes.append(len(request.queries))
         self.begin()
         check_deadline()
-        if np.isinf(request.queries).any():
+        if np.isinf(np.asarray(request.queries)).any():
             raise InvalidParameter("infinite")
         return search.search(self._store, table, request)
 
@@ -71,7 +75,7 @@ class Passes:
         begun, go = threading.Event(), threading.Event()
 
         def begin() -> None:
-            self.begin = lambda: None
+            self.begin = _at_once
             begun.set()
             go.wait(10)
 

@@ -168,12 +168,13 @@ def paired_distances(metric: Metric, rows: npt.NDArray[Any], queries: npt.NDArra
     vectors = rows.astype(np.float32, copy=False)
     if metric is Metric.L2:
         differences = vectors - queries
-        return np.einsum("ij,ij->i", differences, differences)
-    products = np.einsum("ij,ij->i", vectors, queries)
+        squares: Distances = np.einsum("ij,ij->i", differences, differences)
+        return squares
+    products: Distances = np.einsum("ij,ij->i", vectors, queries)
     if metric is Metric.COSINE:
-        squares = np.einsum("ij,ij->i", vectors, vectors) * np.einsum("ij,ij->i", queries, queries)
+        lengths = np.einsum("ij,ij->i", vectors, vectors) * np.einsum("ij,ij->i", queries, queries)
         with np.errstate(invalid="ignore", divide="ignore"):
-            products = products / np.sqrt(squares)
+            products = products / np.sqrt(lengths)
     return np.float32(1) - products
 
 

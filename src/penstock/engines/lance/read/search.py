@@ -31,7 +31,7 @@ from penstock.engines.lance.read.brute_force import (
     jaccard_distances,
 )
 from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, SCAN_WEIGHT, fits_sql, split, weight
-from penstock.engines.lance.read.nearest import nearest_rows
+from penstock.engines.lance.read.nearest import carried, nearest_rows
 from penstock.engines.lance.read.query import condition, output_columns, take_rows
 from penstock.errors import InvalidParameter
 from penstock.filters import Filter
@@ -49,7 +49,8 @@ def search(store: TableRoot, table: Table, request: SearchRequest) -> list[Query
 
     def read(dataset: LanceDataset) -> list[QueryHits]:
         addresses = None if rest is None else _addresses(dataset, where, rest)
-        neighbours = _nearest(dataset, table, field, request, where, addresses)
+        others = [stored_name(name) for name in columns[1:]]  # the first one is the primary key
+        neighbours = _nearest(dataset, table, field, request, where, addresses, others)
         return _hits(dataset, table, field, request, neighbours, columns)
 
     return store.read(table, doing, read)
@@ -120,8 +121,12 @@ def _nearest(
     request: SearchRequest,
     where: str | None,
     addresses: pa.Array[Any] | None,
+    columns: Sequence[str],
 ) -> list[pa.Table]:
-    """Per query a table of :data:`KEY`, :data:`ADDRESS`, :data:`DISTANCE`, nearest first, of offset + limit rows."""
+    """Per query a table of :data:`KEY`, :data:`ADDRESS`, :data:`DISTANCE`, nearest first, of offset + limit rows.
+
+    Of the stored ``columns`` it has those that were read by the way, see :func:`nearest_rows`.
+    """
     k = request.limit + request.offset
     key, vector = stored_name(table.schema.primary.name), stored_name(field.name)
     scan = Scan(dataset, key, vector, where, k, _bounds(field, request), addresses)
@@ -138,7 +143,7 @@ def _nearest(
     if addresses is not None:
         dtype = np.uint8 if request.metric is Metric.HAMMING else np.float32
         return scan.nearest(len(queries), dense_distances(request.metric, np.asarray(queries, dtype), field.width))
-    return nearest_rows(scan, field, request)
+    return nearest_rows(scan, field, request, columns)
 
 
 def _hits(
@@ -152,10 +157,10 @@ def _hits(
     if not neighbours:
         return []
     pages = [page.slice(request.offset, request.limit) for page in neighbours]
-    primary = table.schema.primary.name
-    if list(columns) == [primary]:
-        renamed = [page.select([KEY]).rename_columns([stored_name(primary)]) for page in pages]
-        rows = [decode(page, table.schema, columns) for page in renamed]
+    read = [KEY, *(carried(stored_name(name)) for name in columns[1:])]
+    if all(set(read) <= set(page.column_names) for page in pages):
+        stored = [stored_name(name) for name in columns]
+        rows = [decode(page.select(read).rename_columns(stored), table.schema, columns) for page in pages]
     else:
         addresses = pa.concat_tables([page.select([ADDRESS]) for page in pages])[ADDRESS].combine_chunks()
         fetched = take_rows(dataset, addresses, table.schema, columns)
