@@ -24,11 +24,23 @@ class DeadlineExceeded(TimeoutError):
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """Set the deadline of this context, and of threads that run in copies of it."""
-    token = _ends.set(time.monotonic() + seconds)
+    with deadline_at(time.monotonic() + seconds):
+        yield
+
+
+@contextmanager
+def deadline_at(ends: float | None) -> Iterator[None]:
+    """Set the deadline as a time of ``time.monotonic``; None is no deadline."""
+    token = _ends.set(ends)
     try:
         yield
     finally:
         _ends.reset(token)
+
+
+def current_deadline() -> float | None:
+    """The context's deadline as a time of ``time.monotonic``, if it has one."""
+    return _ends.get()
 
 
 def check_deadline() -> None:

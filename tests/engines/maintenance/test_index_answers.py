@@ -21,8 +21,9 @@ from penstock.domain.schema import DataType
 from penstock.engines.base import MaintainableEngine, QueryHits, SearchRequest, Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.index import build, mapping
-from penstock.engines.lance.read import search
+from penstock.engines.lance.read import nearest
 from penstock.filters import parse
+from tests.support.examples import examples
 from tests.support.tables import fixed_lists, import_rows, new_table, plain, plain_batch
 
 DIM = 16
@@ -73,8 +74,8 @@ def low_thresholds() -> Iterator[None]:
         patch.setattr(mapping, "_GRAPH_BYTES", 1 << 18)
         patch.setattr(build, "LEAST_SCALAR_ROWS", 1000)
         patch.setattr(mapping, "LEAST_SCALAR_ROWS", 1000)
-        patch.setattr(search, "EXACT_BYTES", 1 << 13)
-        patch.setattr(search, "LEAST_BYTES_PER_MATCH", 1 << 13)
+        patch.setattr(nearest, "EXACT_BYTES", 1 << 13)
+        patch.setattr(nearest, "LEAST_BYTES_PER_MATCH", 1 << 13)
         yield
 
 
@@ -183,6 +184,73 @@ def test_as_many_rows_come_as_match(
         shown = hits.scores if case.metric.higher_is_nearer else -hits.scores
         np.testing.assert_allclose(shown, true[found], rtol=1e-3, atol=1e-3)
         assert (np.diff(shown) <= 1e-6).all(), "not nearest first"
+
+
+@settings(
+    max_examples=examples(6, 60),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    chosen=filters,
+    limit=st.sampled_from([1, 10, 100]),
+    near=st.lists(st.integers(0, ROWS - 1), min_size=2, max_size=6),
+    params=st.sampled_from([{}, {"nprobe": 1}, {"ef": 1}, {"refine_k": 1}]),
+    exact=st.booleans(),
+)
+def test_queries_of_one_pass_get_what_each_gets_alone(
+    case: Case,
+    chosen: tuple[str, npt.NDArray[np.bool_]],
+    limit: int,
+    near: list[int],
+    params: dict[str, int],
+    exact: bool,
+) -> None:
+    request = SearchRequest(
+        field_name="vector",
+        queries=case.rows[near],
+        metric=case.metric,
+        limit=limit,
+        filter=parse(chosen[0], case.table.schema),
+        columns=["word"],
+        params=params,
+        exact=exact,
+    )
+    together = case.engine.search(case.table, request)
+    assert len(together) == len(near)
+    for number, hits in zip(near, together, strict=True):
+        [alone] = case.engine.search(case.table, replace(request, queries=case.rows[[number]]))
+        assert hits.rows.to_pydict() == alone.rows.to_pydict()
+        assert hits.scores.tolist() == alone.scores.tolist()
+
+
+@pytest.mark.parametrize("text", ["", "id < 6000"])
+@pytest.mark.parametrize("has_near_end", [False, True])
+def test_a_range_search_finds_the_rows_within_it(case: Case, text: str, has_near_end: bool) -> None:
+    end = 6000 if text else ROWS
+    allowed = case.present & (end > NUMBERS)
+    shares = []
+    for number in np.random.default_rng(2).choice(np.flatnonzero(case.present), 10):
+        scores = scores_of(case, case.rows[number])
+        order = np.sort(scores[allowed])[::-1]
+        near, far = (order[5] + order[6]) / 2 if has_near_end else np.inf, (order[25] + order[26]) / 2
+        within = allowed & (scores > far) & (scores <= near)
+        sign = 1 if case.metric.higher_is_nearer else -1
+        request = SearchRequest(
+            field_name="vector",
+            queries=case.rows[[number]],
+            metric=case.metric,
+            limit=100,
+            filter=parse(text, case.table.schema),
+            radius=sign * float(far),
+            range_filter=sign * float(near) if has_near_end else None,
+        )
+        [hits] = case.engine.search(case.table, request)
+        found = hits.rows["id"].to_numpy()
+        assert within[found].all(), "rows outside of the range came back"
+        shares.append(len(found) / within.sum())
+    assert np.mean(shares) >= case.least_recall
 
 
 def test_pages_of_an_exact_search_have_every_row_once(case: Case) -> None:

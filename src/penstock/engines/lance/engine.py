@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import pyarrow as pa
 
@@ -39,9 +40,11 @@ from penstock.engines.lance.maintenance import (
     repair,
 )
 from penstock.engines.lance.read import query, row_expiry, scan, search
+from penstock.engines.lance.read.search_batching import SearchBatching
 from penstock.engines.lance.write import add_field, delete_partition, keys, publish, reject_files, revert, staging
 from penstock.errors import PenstockError, StorageError
 from penstock.filters import Filter
+from penstock.machine import processors
 
 
 class LanceEngine:
@@ -58,6 +61,7 @@ class LanceEngine:
         self._options = dict(storage_options or {})
         self._opened = caches or TableCache(is_remote="://" in root and not root.startswith("file://"))
         self._tables = TableRoot(root, self._options, self._opened)
+        self._searches = SearchBatching(partial(search.search, self._tables), processors())
 
     def __reduce__(self) -> tuple[type[LanceEngine], tuple[str, dict[str, str]]]:
         return LanceEngine, (self._tables.root, self._options)
@@ -215,7 +219,7 @@ class LanceEngine:
         )
 
     def search(self, table: Table, request: SearchRequest) -> list[QueryHits]:
-        return search.search(self._tables, table, request)
+        return self._searches.search(table, request)
 
     def remove_partition(self, table: Table, partition: int) -> int:
         return delete_partition.remove_partition(self._tables, table, partition)

@@ -15,7 +15,7 @@ from penstock.domain.schema import DataType
 from penstock.engines.base import SearchRequest
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
-from penstock.engines.lance.read import search
+from penstock.engines.lance.read import nearest, search
 from penstock.filters import parse
 from tests.support.exact_search import ids
 from tests.support.tables import DIM, fixed_lists, import_rows, new_table, plain, plain_batch, vectors
@@ -67,9 +67,9 @@ def test_few_matching_rows_are_compared_as_lance_compares(
         filter=parse("number == 3", schema),
     )
     by_lance = engine.search(table, request)
-    monkeypatch.setattr(search, "EXACT_BYTES", ROWS * DIM)
-    monkeypatch.setattr(search, "LEAST_BYTES_PER_MATCH", DIM)
-    monkeypatch.delattr(search, "_run_nearest")
+    monkeypatch.setattr(nearest, "EXACT_BYTES", ROWS * DIM)
+    monkeypatch.setattr(nearest, "LEAST_BYTES_PER_MATCH", DIM)
+    monkeypatch.delattr(nearest, "_candidates")
     for alone, expected in zip(engine.search(table, request), by_lance, strict=True):
         assert ids(alone) == ids(expected)
         np.testing.assert_allclose(alone.scores, expected.scores, rtol=1e-4, atol=1e-4)

@@ -19,8 +19,8 @@ from penstock.domain.deadline import check_deadline
 from penstock.domain.index import Metric
 
 KEY, ADDRESS, DISTANCE = "key", "address", "distance"
-_BATCH_ROWS = 8192
-_BATCH_BYTES = 32 << 20
+BATCH_ROWS = 8192
+BATCH_BYTES = 32 << 20
 """A batch of the longest term vectors would take half a GiB."""
 
 Distances = npt.NDArray[np.float32]
@@ -69,13 +69,13 @@ class Scan:
                 columns=[self.key, self.vector],
                 filter=self.where,
                 with_row_address=True,
-                batch_size=_BATCH_ROWS,
-                batch_size_bytes=_BATCH_BYTES,
+                batch_size=BATCH_ROWS,
+                batch_size_bytes=BATCH_BYTES,
             )
             yield from scanner.to_batches()
             return
-        for start in range(0, len(self.addresses), _BATCH_ROWS):
-            chunk = self.addresses.slice(start, _BATCH_ROWS)
+        for start in range(0, len(self.addresses), BATCH_ROWS):
+            chunk = self.addresses.slice(start, BATCH_ROWS)
             rows = self.dataset._take_rows(chunk, columns=[self.key, self.vector])
             yield from rows.append_column("_rowaddr", chunk).combine_chunks().to_batches()
 
@@ -89,13 +89,14 @@ class Scan:
             if not len(batch):
                 continue
             for top, (places, distances) in zip(tops, measure(batch[self.vector]), strict=True):
-                within = self._within(distances)
+                within = self.within(distances)
                 chosen = places[within]
                 top.add(distances[within], batch[self.key].take(chosen), batch["_rowaddr"].take(chosen))
         key_type = self.dataset.schema.field(self.key).type
         return [top.rows(key_type) for top in tops]
 
-    def _within(self, distances: Distances) -> npt.NDArray[np.bool_]:
+    def within(self, distances: Distances) -> npt.NDArray[np.bool_]:
+        """Whether each distance is a number within the bounds."""
         lower, below = self.bounds
         within = ~np.isnan(distances)
         if lower is not None:
@@ -157,6 +158,24 @@ def dense_distances(metric: Metric, queries: npt.NDArray[Any], width: int) -> Me
                 yield places, distances.astype(np.float32)
 
     return measure
+
+
+def paired_distances(metric: Metric, rows: npt.NDArray[Any], queries: npt.NDArray[np.float32]) -> Distances:
+    """The distance of each row to the query at its own position, as :func:`dense_distances` but not HAMMING.
+
+    It depends on these two vectors alone, to the last bit, whatever others are beside them.
+    """
+    vectors = rows.astype(np.float32, copy=False)
+    if metric is Metric.L2:
+        differences = vectors - queries
+        squares: Distances = np.einsum("ij,ij->i", differences, differences)
+        return squares
+    products: Distances = np.einsum("ij,ij->i", vectors, queries)
+    if metric is Metric.COSINE:
+        lengths = np.einsum("ij,ij->i", vectors, vectors) * np.einsum("ij,ij->i", queries, queries)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            products = products / np.sqrt(lengths)
+    return np.float32(1) - products
 
 
 def jaccard_distances(queries: npt.NDArray[np.uint8], width: int) -> Measure:
