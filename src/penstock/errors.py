@@ -336,6 +336,8 @@ class SourceUnavailable(SourceError, Transient):
     code = "source_unavailable"
 
 
+MAX_VALUE = 80
+"""Maximum characters of a value in a DataError."""
 _RULE_LENGTH, _FIELD_LENGTH = 1000, 300
 """Maximum characters in a DataError's facts; the longest field name has 255."""
 
@@ -354,9 +356,10 @@ class DataError(PenstockError):
         remedy: what to do about it.
         rule_id: the rule's name in ``penstock.rules.table``, or one of a reader's own; stable, unlike ``rule``.
 
-    The message is built from these; each is an attribute too. For callers that skip bad rows: ``bad_rows`` computes
-    all rows that break the same rule, where the check can tell, and ``is_of_column`` says that the column as a whole
-    breaks it, such as by its type, so that no row of it can be kept. ``bad_rows`` is lost in pickling.
+    The message is built from these; each is an attribute too. For callers that skip bad rows: ``violations`` computes
+    the errors of all rows that break the same rule, where the check can tell (``penstock.rules.violations``), and
+    ``is_of_column`` says that the column as a whole breaks it, such as by its type, so that no row of it can be kept.
+    ``violations`` is lost in pickling.
     """
 
     code = "data_error"
@@ -373,7 +376,7 @@ class DataError(PenstockError):
         remedy: str | None = None,
         rule_id: str = "data_error",
         is_of_column: bool = False,
-        bad_rows: Callable[[], Any] | None = None,
+        violations: Callable[[], Any] | None = None,
     ) -> None:
         # Names of columns and keys come from the file, and may be as long as a row.
         self.rule = rule = shorten(rule, _RULE_LENGTH)
@@ -385,7 +388,7 @@ class DataError(PenstockError):
         self.remedy = remedy = None if remedy is None else shorten(remedy, _RULE_LENGTH)
         self.rule_id = rule_id
         self.is_of_column = is_of_column
-        self.bad_rows = bad_rows
+        self.violations = violations
         places = [
             None if file is None else f"file {file!r}",
             None if row is None else f"row {row}",
@@ -418,10 +421,13 @@ class DataError(PenstockError):
     def at(self, **changes: Any) -> DataError:
         """Return a copy with some facts filled in or replaced, e.g. ``error.at(file="a.csv", row=12)``.
 
-        ``bad_rows`` stays unless the row changes, which is then one of another count.
+        ``violations`` stays, likewise changed, unless the row changes, which is then one of another count.
         """
-        bad_rows = None if "row" in changes else self.bad_rows
-        return DataError(**{"rule": self.rule, **self._facts(), "bad_rows": bad_rows, **changes})
+        violations = self.violations
+        if violations is not None and "row" not in changes and "violations" not in changes:
+            facts = dict(changes)
+            changes["violations"] = lambda: violations().changed(lambda error: error.at(**facts))
+        return DataError(**{"rule": self.rule, **self._facts(), **changes})
 
 
 def _rebuild_data_error(rule: str, facts: dict[str, Any]) -> DataError:
@@ -434,7 +440,7 @@ _brief.maxlist = _brief.maxtuple = _brief.maxdict = _brief.maxset = _brief.maxfr
 _brief.maxstring = _brief.maxother = _brief.maxlong = 1000
 
 
-def shorten(value: object, limit: int = 80) -> str:
+def shorten(value: object, limit: int = MAX_VALUE) -> str:
     """Format a value in at most ``limit`` characters, for messages, without traversing all of a deep or long one."""
     text = value if isinstance(value, str) else _brief.repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

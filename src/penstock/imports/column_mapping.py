@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, shorten
 from penstock.rules.rule import Array
+from penstock.rules.violations import changed
 
 NO_TEXT = "\0"
 """A null key that no text equals."""
@@ -155,9 +156,11 @@ def _labelled(error: DataError, columns: Sequence[str], name: str) -> DataError:
     noun = "column" if len(columns) == 1 else "columns"
     label = f"{noun} {', '.join(repr(shorten(column)) for column in columns[:3])}{', …' if len(columns) > 3 else ''}"
     label += f" (field {name!r})"
-    rule = error.rule
-    for prefix in ("the field", "field"):
-        rule = rule.replace(f"{prefix} '{error.field}'", label)
-    if label not in rule:
-        rule = f"{label}: {rule}"
-    return error.at(rule=rule, field=name)
+
+    def labelled(other: DataError) -> DataError:
+        rule = other.rule
+        for prefix in ("the field", "field"):
+            rule = rule.replace(f"{prefix} '{other.field}'", label)
+        return other.at(rule=rule if label in rule else f"{label}: {rule}", field=name)
+
+    return changed(error, labelled)

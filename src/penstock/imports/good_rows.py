@@ -42,7 +42,7 @@ class BatchConformer:
     """Steps of a batch of one file range from its reader to the engine.
 
     ``schema`` is the collection's with the values of the file's partition columns, ``values``. ``only`` are the
-    numbers of the rows to keep, None for all.
+    numbers of the rows to keep, None for all. ``suspects`` are the fields that had bad rows in the batch before.
     """
 
     schema: CollectionSchema
@@ -52,7 +52,7 @@ class BatchConformer:
     conformer: Conformer
     skips_bad_rows: bool
     only: Sequence[int] | None = None
-    expects_bad_rows: bool = False
+    suspects: frozenset[str] = frozenset()
 
     def batches(self, batches: Iterator[RowBatch]) -> Iterator[ConformedBatch]:
         """Yield the batches of a reader in canonical form.
@@ -88,9 +88,11 @@ class BatchConformer:
         found = _by_number(original, bad)
         batch = replace(mapped, first_row=batch.first_row, rows=batch.row_numbers[kept], is_checked=batch.is_checked)
         batch = self._with_dynamic_values(batch)
-        for attempt in range(_MAX_ATTEMPTS):
-            # A file with bad rows has them in most batches: they are looked for first then.
-            if attempt or not self.expects_bad_rows:
+        # A field with bad rows has them in most batches: they are looked for first then.
+        suspects: frozenset[str] | None = self.suspects
+        self.suspects = frozenset()
+        for _ in range(_MAX_ATTEMPTS):
+            if suspects is not None and not suspects:
                 try:
                     with self.conformer.undone_on_error():
                         rows = self._canonical(batch)
@@ -98,23 +100,25 @@ class BatchConformer:
                 except DataError as error:
                     if error.row is None or error.is_of_column:
                         raise
-            bad = self._bad_rows(batch)
+                suspects = None
+            bad = self._bad_rows(batch, suspects)
+            suspects = frozenset()
+            self.suspects |= _fields_of(bad)
             found.update(_by_number(batch, bad))
             if bad:
                 kept = bad.kept(batch.batch.num_rows)
                 batch = replace(batch, batch=take_rows(batch.batch, kept), rows=batch.row_numbers[kept])
         else:
             rows = self._canonical(batch)
-        self.expects_bad_rows = bool(found)
         return ConformedBatch(rows, _rejects(original, found), batch.bytes_read)
 
     def _mapped(self, batch: RowBatch, rows: Rows) -> RowBatch:
         with self.mapped.undone_on_error():
             return self.mapped.convert(replace(batch, batch=take_rows(batch.batch, rows), first_row=0, rows=None))
 
-    def _bad_rows(self, batch: RowBatch) -> BadRows:
+    def _bad_rows(self, batch: RowBatch, fields: frozenset[str] | None) -> BadRows:
         try:
-            bad = self.conformer.bad_rows(batch)
+            bad = self.conformer.bad_rows(batch, fields)
         except DataError as error:
             raise self.mapping.name_column(error) from error
         named = BadRows()
@@ -135,6 +139,12 @@ def _only(batch: RowBatch, rows: Sequence[int]) -> RowBatch:
         rows=numbers[kept],
         rejects=[reject for reject in batch.rejects if reject.row in wanted],
     )
+
+
+def _fields_of(bad: BadRows) -> frozenset[str]:
+    """The fields with errors; the field of structs for one of their parts, ``structs[part]``."""
+    errors = (error for row in bad.rows.tolist() for error in bad.errors(row))
+    return frozenset((error.field or "").partition("[")[0] for error in errors)
 
 
 def _by_number(batch: RowBatch, bad: BadRows) -> dict[int, list[DataError]]:

@@ -105,7 +105,7 @@ class MappedBatches:
             if error.row is None:
                 raise
             row = int(batch.row_numbers[error.row])
-            raise error.at(row=row, bad_rows=error.bad_rows if row == error.row else None) from None
+            raise error.at(row=row, violations=error.violations if row == error.row else None) from None
         return replace(batch, batch=pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields)))
 
     def _computed(self, batch: RowBatch) -> Iterator[tuple[str, Array]]:

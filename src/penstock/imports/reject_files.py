@@ -19,6 +19,7 @@ from penstock.domain.error_budget import ErrorBudget, ErrorPolicy
 from penstock.domain.jobs import FileRange, ImportJob, JobWarning, Split
 from penstock.errors import DataError, PenstockError
 from penstock.readers.base import RejectedRow
+from penstock.readers.columns.json_values import JsonParser, is_json_object, text_of
 
 _COLUMNS: Sequence[tuple[str, Any]] = (
     ("file", pa.int32()),
@@ -30,9 +31,12 @@ _COLUMNS: Sequence[tuple[str, Any]] = (
     ("source", pa.string()),
 )
 _SCHEMA = pa.schema(_COLUMNS)
+_REPEATED = [name for name, _ in _COLUMNS if name not in ("key", "source")]
 _SHOWN = 3
 """Errors that the reason of an exceeded budget quotes."""
 _MAX_REASONS = 20
+_MAX_KEY = 100
+"""Characters."""
 
 
 FirstError: TypeAlias = tuple[int, DataError]
@@ -219,14 +223,14 @@ def warnings_of_rejects(job: ImportJob, rejected: int, kept: int, skipped_files:
 
 def _key_of(source: str | None, column: str | None) -> str | None:
     """The primary key in a row's text, if that is a JSON object."""
-    if source is None or column is None:
+    if source is None or column is None or not source.startswith("{"):
         return None
     try:
-        value = orjson.loads(source)
-    except orjson.JSONDecodeError:
+        value = JsonParser().parse(source.encode())
+    except DataError:
         return None
-    key = value.get(column) if isinstance(value, dict) else None
-    return None if key is None else str(key)[:100]
+    key = value.get(column) if is_json_object(value) else None
+    return None if key is None else (key if isinstance(key, str) else text_of(key))[:_MAX_KEY]
 
 
 def encode(rejects: Sequence[StoredReject]) -> bytes:
@@ -235,7 +239,8 @@ def encode(rejects: Sequence[StoredReject]) -> bytes:
         orjson.dumps([reason.to_json() for reason in reject.reasons]).decode() for reject in rejects
     ]
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=_SCHEMA), sink, compression="zstd")
+    # No two rows are the same text.
+    pq.write_table(pa.table(columns, schema=_SCHEMA), sink, compression="zstd", use_dictionary=_REPEATED)  # type: ignore[arg-type]
     return sink.getvalue()
 
 

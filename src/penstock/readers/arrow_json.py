@@ -51,10 +51,12 @@ def json_texts(array: Array, column: pa.Field[Any] | None, note: WarningSink) ->
     Raises:
         DataError: a value has no JSON form; the row is that in ``array``, or None where the type has none.
     """
-    slices = [
-        _Converter(note).texts(array.slice(start, count), column, 0)
-        for start, count in _steps(len(array), lambda start, count: text_bytes(array.slice(start, count), column))
-    ]
+    slices = []
+    for start, count in _steps(len(array), lambda start, count: text_bytes(array.slice(start, count), column)):
+        try:
+            slices.append(_Converter(note).texts(array.slice(start, count), column, 0))
+        except DataError as error:
+            raise error if error.row is None or not start else error.at(row=start + error.row) from None
     return pa.concat_arrays(slices) if len(slices) != 1 else slices[0]
 
 

@@ -17,6 +17,7 @@ import pyarrow.types as pt
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError, shorten
 from penstock.rules.rule import Array
+from penstock.rules.violations import each, violation
 
 EXTENSION_NAME = b"ARROW:extension:name"
 INVALID_UTF8 = "the text is not valid UTF-8"
@@ -188,14 +189,13 @@ def utf8_texts(array: Array) -> Array:
         bad = [row for row, value in enumerate(values) if value is not None and not _is_utf8(value)]
         if not bad:
             raise
-        raise DataError(
-            INVALID_UTF8,
-            row=bad[0],
-            value=values[bad[0]],
-            remedy="Write the text in UTF-8.",
-            rule_id="text_encoding",
-            bad_rows=lambda: bad,
-        ) from None
+
+        def error_of(row: int) -> DataError:
+            return DataError(
+                INVALID_UTF8, value=values[row], remedy="Write the text in UTF-8.", rule_id="text_encoding"
+            )
+
+        raise violation(bad[0], each(error_of), lambda: np.array(bad, np.int64)) from None
     if is_binary(array.type):
         controls: Array = pc.match_substring_regex(texts, _CONTROLS)
         row = controls.index(True).as_py()

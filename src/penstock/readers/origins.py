@@ -16,7 +16,7 @@ import pyarrow.types as pt
 
 from penstock.errors import DataError
 from penstock.readers.arrow_json import json_texts
-from penstock.readers.arrow_values import is_list, plain
+from penstock.readers.arrow_values import is_list, is_string, plain
 from penstock.readers.base import Origin, RejectedRow
 from penstock.rules.bad_rows import BadRows, Rows, take_rows
 from penstock.rules.rule import Array
@@ -64,8 +64,11 @@ def _texts(array: Array, column: pa.Field[Any]) -> Sequence[str | None]:
             ends = np.cumsum(pc.list_value_length(values).to_numpy(zero_copy_only=False))
             return [_numbers_text(vector) for vector in np.split(numbers.to_numpy(), ends[:-1])]
     try:
+        if is_string(values.type) or pt.is_integer(values.type):  # a tenth of the time of json_texts for a few rows
+            scalars = values.to_pylist()
+            return [None if scalar is None else orjson.dumps(scalar).decode() for scalar in scalars]
         texts: Sequence[str | None] = json_texts(array, column, lambda *_: None).to_pylist()
-    except DataError:
+    except (DataError, UnicodeDecodeError):
         return [_text(array.slice(row, 1)) for row in range(len(array))]
     return texts
 

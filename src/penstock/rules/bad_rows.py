@@ -1,8 +1,8 @@
 """Find all bad rows of a column, each with the reason, at a cost of a few checks of the column.
 
-A check raises the error of one bad row. Where the error knows the other rows that break the same rule
-(``DataError.bad_rows``), they are left out at once and the rest is checked again: a check more per broken rule. Where
-it doesn't, the rows are halved until the bad ones stand alone, which is a check more per level.
+A check raises the error of one bad row. Where that knows those of the other rows that break the same rule
+(``DataError.violations``), they are left out at once and the rest is checked again: a check more per broken rule.
+Where it doesn't, the rows are halved until the bad ones stand alone, which is a check more per level.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ alone is to blame."""
 _LEAST_RUN = 8
 """Rows that runs of rows have on average, from which on they are joined instead of taken one by one."""
 _MAX_RULES = 16
-"""Checks with ``bad_rows`` before the rows are halved instead: more than the rules of any type."""
+"""Checks with ``violations`` before the rows are halved instead: more than the rules of any type."""
 
 
 class BadRows:
-    """The bad rows of a batch, by number, with their errors in the order of the columns."""
+    """The bad rows of a batch, by number, with their errors in the order of the columns.
+
+    The errors may lack their row, or have that in a part of the batch: it is filled in where they leave the batch.
+    """
 
     def __init__(self) -> None:
         self._errors: dict[int, list[DataError]] = {}
@@ -97,7 +100,7 @@ def make_good_rows(make: Make[Made], rows: int, bad: BadRows) -> tuple[Made, Row
         except DataError as error:
             refused = _refused(make, kept, error, halve=attempt == _MAX_RULES)
         for row, reason in refused.items():
-            bad.add(int(kept[row]), reason.at(row=int(kept[row])))
+            bad.add(int(kept[row]), reason)
         kept = np.delete(kept, list(refused))
     return make(kept), kept
 
@@ -115,25 +118,16 @@ def find_bad_rows(make: Make[Any], rows: int, bad: BadRows) -> None:
         make(every)
     except DataError as error:
         for row, reason in _refused(make, every, error, halve=False).items():
-            bad.add(row, reason.at(row=row))
+            bad.add(row, reason)
 
 
 def _refused(make: Make[Any], kept: Rows, error: DataError, *, halve: bool) -> dict[int, DataError]:
     """The rows that ``make`` refuses with ``error`` or, without all rows of that, with any; by place in ``kept``."""
     if error.row is None or error.is_of_column:
         raise error
-    if error.bad_rows is None or halve:
+    if error.violations is None or halve:
         return _refused_alone(make, kept, error)
-    return {int(row): _reason(make, kept[row], error) for row in error.bad_rows()}
-
-
-def _reason(make: Make[Any], row: int, error: DataError) -> DataError:
-    """The error of one row; ``error``, of another that breaks the same rule, where the row passes alone."""
-    try:
-        make(np.array([row]))
-    except DataError as row_error:
-        return row_error
-    return error
+    return dict(error.violations().errors())
 
 
 def _refused_alone(make: Make[Any], rows: Rows, error: DataError) -> dict[int, DataError]:

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from penstock.domain.schema import MAX_TEXT_BYTES, Field
-from penstock.rules.rule import Array, rows_of
+from penstock.rules.rule import Array
 from penstock.rules.table import GEOMETRY, MAX_GEOMETRY_DEPTH
+from penstock.rules.violations import each, violation
 
 _BRACKETS = re.compile(r"[()]")
 _NOT_FINITE = re.compile(r"nan|inf", re.IGNORECASE)
@@ -55,32 +56,32 @@ def _column(
     try:
         written = _write(parse(given))
     except _InvalidGeometry:
-        for position in positions:
-            try:
-                _write(parse([values[position]]))
-            except _InvalidGeometry as error:
-                raise GEOMETRY.error(
-                    field,
-                    row=row_of(position),
-                    value=values[position],
-                    bad_rows=lambda: rows_of(np.array(_bad_places(values, positions, parse)), row_of),
-                    problem=error,
-                ) from None
-        raise
+        problems = {
+            position: problem
+            for position in positions
+            if (problem := _problem_of(values[position], parse)) is not None
+        }
+        if not problems:
+            raise
+        bad = np.array(list(problems), np.int64)
+        raise violation(
+            int(bad[0]),
+            each(lambda place: GEOMETRY.error(field, value=values[place], problem=problems[place])),
+            lambda: bad,
+            row_of,
+        ) from None
     texts: list[str | None] = [None] * len(values)
     for position, text in zip(positions, written, strict=True):
         texts[position] = text
     return pa.array(texts, pa.string())
 
 
-def _bad_places(values: list[Any], positions: list[int], parse: Callable[[Sequence[Any]], Any]) -> list[int]:
-    bad = []
-    for position in positions:
-        try:
-            _write(parse([values[position]]))
-        except _InvalidGeometry:
-            bad.append(position)
-    return bad
+def _problem_of(value: Any, parse: Callable[[Sequence[Any]], Any]) -> str | None:
+    try:
+        _write(parse([value]))
+    except _InvalidGeometry as error:
+        return str(error)
+    return None
 
 
 def _parse_text(texts: Sequence[str]) -> Any:

@@ -24,6 +24,7 @@ from penstock.rules.table import (
     MAX_JSON_BYTES,
     MAX_JSON_DEPTH,
 )
+from penstock.rules.violations import first_refused
 
 Offsets: TypeAlias = npt.NDArray[np.integer[Any]]
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -95,7 +96,7 @@ def check_json_texts(texts: Array, field: Field, note: WarningSink) -> Array:
             elif distinct is not None:
                 changed[row] = distinct
     except DataError as error:
-        raise error.at(bad_rows=lambda: _bad_rows(texts, field, None)) from None
+        raise _first_bad(error, texts, field, None) from None
     return _replace_rows(texts, changed)
 
 
@@ -105,33 +106,39 @@ def check_dynamic_texts(texts: Array, taken: Set[str], note: WarningSink) -> Arr
     changed: dict[int, str | None] = {}
     try:
         for row, value, distinct in _parse_rows(texts, DYNAMIC, note):
-            if type(value) is not dict:
-                if value is not None:
-                    raise DYNAMIC_OBJECT.error(DYNAMIC, row=row, value=texts[row].as_py())
+            if value is None:
                 changed[row] = None
-            elif not taken.isdisjoint(value):
-                key = next(name for name in value if name in taken)
-                raise DYNAMIC_KEYS.error(DYNAMIC, row=row, value=texts[row].as_py(), key=key)
-            elif distinct is not None:
+                continue
+            if type(value) is not dict or not taken.isdisjoint(value):
+                raise _dynamic_error(value, texts[row].as_py(), taken).at(row=row)
+            if distinct is not None:
                 changed[row] = distinct
     except DataError as error:
-        raise error.at(bad_rows=lambda: _bad_rows(texts, DYNAMIC, taken)) from None
+        raise _first_bad(error, texts, DYNAMIC, taken) from None
     checked: Array = _replace_rows(texts, changed)
     return checked.fill_null("{}") if checked.null_count else checked
 
 
-def _bad_rows(texts: Array, field: Field, taken: Set[str] | None) -> list[int]:
-    """The rows whose texts are no JSON within the limits; with ``taken``, or no objects without those keys."""
-    bad = []
-    for row, raw in enumerate(texts.cast(pa.binary()).to_pylist()):
-        try:
-            value = None if raw is None else parse_json(raw, field)
-        except DataError:
-            bad.append(row)
-            continue
+def _dynamic_error(value: Any, text: str, taken: Set[str]) -> DataError:
+    """The error of a ``$meta`` that is no object, or has a key of ``taken``."""
+    if type(value) is not dict:
+        return DYNAMIC_OBJECT.error(DYNAMIC, value=text)
+    return DYNAMIC_KEYS.error(DYNAMIC, value=text, key=next(name for name in value if name in taken))
+
+
+def _first_bad(error: DataError, texts: Array, field: Field, taken: Set[str] | None) -> DataError:
+    """``error``, of the first row whose text is no JSON within the limits; with ``taken``, or no object without these
+    keys. The others are found one by one."""
+    assert error.row is not None
+    raws: list[bytes | None] = texts.cast(pa.binary()).to_pylist()
+
+    def check(row: int) -> None:
+        raw = raws[row]
+        value = None if raw is None else parse_json(raw, field)
         if taken is not None and value is not None and not (type(value) is dict and taken.isdisjoint(value)):
-            bad.append(row)
-    return bad
+            raise _dynamic_error(value, texts[row].as_py(), taken)
+
+    return first_refused(error.row, check, lambda: range(len(raws)))
 
 
 def _parse_rows(texts: Array, field: Field, note: WarningSink) -> Iterator[tuple[int, Any, str | None]]:

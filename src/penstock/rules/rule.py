@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 
@@ -57,13 +54,9 @@ class Rule:
         *,
         row: int | None = None,
         value: object = None,
-        bad_rows: Callable[[], Any] | None = None,
         **facts: Any,
     ) -> DataError:
-        """The error of a value of ``field``. ``facts`` are the format strings' other fields.
-
-        ``bad_rows`` computes all rows that break the rule, counted as ``row``.
-        """
+        """The error of a value of ``field``. ``facts`` are the format strings' other fields."""
         facts = {
             "name": field.name,
             "type": describe(field),
@@ -80,13 +73,7 @@ class Rule:
             value=value,
             remedy=self.remedy.format(**facts) or None,
             rule_id=self.id,
-            bad_rows=bad_rows,
         )
-
-
-def rows_of(positions: npt.NDArray[np.int64], row_of: Callable[[int], int]) -> Sequence[int]:
-    """The rows of positions, each once."""
-    return sorted({row_of(position) for position in positions.tolist()})
 
 
 def describe(field: Field) -> str:

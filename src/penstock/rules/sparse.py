@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from penstock.domain.arrow_schema import SPARSE
 from penstock.domain.schema import Field
+from penstock.errors import DataError
 from penstock.rules.numbers import float_error, to_float32
 from penstock.rules.rule import Array
 from penstock.rules.table import (
@@ -22,6 +23,7 @@ from penstock.rules.table import (
     SPARSE_WEIGHT,
     SPARSE_WEIGHT_SIGN,
 )
+from penstock.rules.violations import each, refuse
 
 _MAX_DIGITS = 18
 """Digits of an index that are parsed: surely within 64 bits."""
@@ -78,10 +80,10 @@ def weights_of_numbers(field: Field, elements: Sequence[Any]) -> npt.NDArray[np.
         raise float_error(field, max(elements, key=abs)) from None
 
 
-def check_sparse_lengths(field: Field, indices: int, values: int, row: int | None = None) -> None:
+def check_sparse_lengths(field: Field, indices: int, values: int) -> None:
     """Raise DataError unless a vector has as many values as indices."""
     if indices != values:
-        raise SPARSE_LENGTHS.error(field, row=row, indices=indices, values=values)
+        raise SPARSE_LENGTHS.error(field, indices=indices, values=values)
 
 
 def sparse_column(
@@ -101,46 +103,26 @@ def sparse_column(
     Raises:
         DataError: with the first row of those that break the first broken rule.
     """
-    ends = np.cumsum(lengths)
-
-    def row_of(position: int) -> int:
-        return int(np.searchsorted(ends, position, side="right"))
-
-    def rows_where(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        return np.unique(np.searchsorted(ends, np.flatnonzero(mask), side="right"))
-
-    wrong = (indices < 0) | (indices > MAX_SPARSE_INDEX)
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        raise SPARSE_INDEX_RANGE.error(
-            field, row=row_of(at), value=int(indices[at]), index=int(indices[at]), bad_rows=lambda: rows_where(wrong)
-        )
-    weights = values if values.dtype == np.float32 else to_float32(cast("npt.NDArray[np.float64]", values))
-    finite = np.isfinite(weights)
-    if not finite.all():
-        at = int(np.argmin(finite))
-        raise float_error(field, float(values[at]), row=row_of(at)).at(bad_rows=lambda: rows_where(~finite))
-    negative = weights < 0
-    if negative.any():
-        at = int(np.argmax(negative))
-        raise SPARSE_WEIGHT_SIGN.error(
-            field, row=row_of(at), value=float(values[at]), bad_rows=lambda: rows_where(negative)
-        )
     rows = np.repeat(np.arange(len(lengths)), lengths)
+
+    def index_error(pair: int) -> DataError:
+        return SPARSE_INDEX_RANGE.error(field, value=int(indices[pair]), index=int(indices[pair]))
+
+    def row_of(pair: int) -> int:
+        return int(rows[pair])
+
+    refuse((indices < 0) | (indices > MAX_SPARSE_INDEX), each(index_error), row_of)
+    weights = values if values.dtype == np.float32 else to_float32(cast("npt.NDArray[np.float64]", values))
+    refuse(~np.isfinite(weights), each(lambda pair: float_error(field, float(values[pair]))), row_of)
+    refuse(weights < 0, each(lambda pair: SPARSE_WEIGHT_SIGN.error(field, value=float(values[pair]))), row_of)
     # One sort key for row, then index: rows stay below 2**31.
     keys = rows << 32 | indices
     if (np.diff(keys) <= 0).any():
         order = np.argsort(keys, kind="stable")
-        indices, weights, keys = indices[order], weights[order], keys[order]
-        same = np.diff(keys) == 0
-        if same.any():
-            at = int(np.argmax(same))
-            raise SPARSE_ORDER.error(
-                field,
-                row=int(rows[at]),
-                value=int(indices[at]),
-                bad_rows=lambda: np.unique(keys[1:][same] >> 32),
-            )
+        ordered, weights, keys = indices[order], weights[order], keys[order]
+        # Rows keep their places in this order: the row of a pair is that of the one that was there before.
+        refuse(np.diff(keys) == 0, each(lambda pair: SPARSE_ORDER.error(field, value=int(ordered[pair]))), row_of)
+        indices = ordered
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
     starts: Any = pa.array(offsets)

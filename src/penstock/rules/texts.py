@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pyarrow.compute as pc
 
 from penstock.domain.schema import Field
-from penstock.rules.rule import Array, rows_of
+from penstock.errors import DataError
+from penstock.rules.rule import Array
 from penstock.rules.table import TEXT_LENGTH
+from penstock.rules.violations import each, refuse
 
 
 def check_lengths(field: Field, texts: Array, row_of: Callable[[int], int] = int) -> None:
@@ -23,12 +24,8 @@ def check_lengths(field: Field, texts: Array, row_of: Callable[[int], int] = int
     lengths: Array = pc.binary_length(texts)
     longest: int | None = pc.max(lengths).as_py()
     if longest is not None and longest > limit:
-        too_long = lengths.fill_null(0).to_numpy() > limit
-        position = int(np.argmax(too_long))
-        raise TEXT_LENGTH.error(
-            field,
-            row=row_of(position),
-            value=texts[position].as_py(),
-            length=lengths[position].as_py(),
-            bad_rows=lambda: rows_of(np.flatnonzero(too_long), row_of),
-        )
+
+        def error_of(place: int) -> DataError:
+            return TEXT_LENGTH.error(field, value=texts[place].as_py(), length=lengths[place].as_py())
+
+        refuse(lengths.fill_null(0).to_numpy() > limit, each(error_of), row_of)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock.domain.schema import Field
 from penstock.domain.times import InvalidTime, parse_time
 from penstock.errors import DataError
-from penstock.rules.rule import Array, rows_of
+from penstock.rules.rule import Array
 from penstock.rules.table import TIME
+from penstock.rules.violations import first_refused
 
 _COMMON = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[01]):[0-5]\d)$"
 """Texts that Arrow parses like :func:`parse_time`: with an offset, and nothing to cut off."""
@@ -51,16 +51,13 @@ def micros_of_texts(texts: Array, field: Field, row_of: Callable[[int], int] = i
     return _one_by_one(texts, field, row_of)
 
 
-def _bad_texts(texts: Array, field: Field) -> npt.NDArray[np.int64]:
-    """The places of texts that are no times: those of an unusual form, if any of them is none, or else all."""
+def _doubtful_places(texts: Array, field: Field) -> list[int]:
+    """The places of texts of an unusual form, if any of them is no time, or else all but nulls."""
     common: Array = pc.match_substring_regex(texts, _COMMON)
-    unusual = np.flatnonzero(~common.fill_null(True).to_numpy(zero_copy_only=False))
-    bad = [place for place in unusual.tolist() if not _is_time(texts[place].as_py(), field)]
-    if not bad:
-        bad = [
-            place for place, text in enumerate(texts.to_pylist()) if text is not None and not _is_time(text, field)
-        ]
-    return np.array(bad, np.int64)
+    unusual: list[int] = np.flatnonzero(~common.fill_null(True).to_numpy(zero_copy_only=False)).tolist()
+    if all(_is_time(texts[place].as_py(), field) for place in unusual):
+        return np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False)).tolist()
+    return unusual
 
 
 def _is_time(text: str, field: Field) -> bool:
@@ -76,6 +73,11 @@ def _one_by_one(texts: Array, field: Field, row_of: Callable[[int], int]) -> Arr
     for position, text in enumerate(texts.to_pylist()):
         try:
             micros.append(None if text is None else micros_of_text(text, field))
-        except DataError as error:
-            raise error.at(row=row_of(position), bad_rows=lambda: rows_of(_bad_texts(texts, field), row_of)) from None
+        except DataError:
+            raise first_refused(
+                position,
+                lambda place: micros_of_text(texts[place].as_py(), field),
+                lambda: _doubtful_places(texts, field),
+                row_of,
+            ) from None
     return pa.array(micros, pa.int64())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
+from penstock.errors import DataError
 from penstock.readers.arrow_values import is_list
 from penstock.rules.rule import Array, WarningSink
 from penstock.rules.table import ARRAY_CAPACITY
+from penstock.rules.violations import Places, refuse
 from penstock.validation.arrow_lists import FlatList, flatten, offsets_of
-from penstock.validation.errors import mismatch, show
+from penstock.validation.errors import mismatch, show_rows
 from penstock.validation.geometries import to_geometries
 from penstock.validation.numbers import to_bool, to_floats, to_integers
 from penstock.validation.text import to_varchar
@@ -54,13 +55,9 @@ def to_array(array: Array, field: Field, note: WarningSink) -> Array:
 
 def check_capacity(lists: FlatList, field: Field, array: Array) -> None:
     """Raise for the first row that has more elements than the field's ``max_capacity``."""
-    too_long = lists.lengths > (field.max_capacity or 0)
-    if too_long.any():
-        row = int(np.argmax(too_long))
-        raise ARRAY_CAPACITY.error(
-            field,
-            row=row,
-            value=show(array, row),
-            count=int(lists.lengths[row]),
-            bad_rows=lambda: np.flatnonzero(too_long),
-        )
+
+    def errors_of(rows: Places) -> list[DataError]:
+        values = zip(show_rows(array, rows), lists.lengths[rows].tolist(), strict=True)
+        return [ARRAY_CAPACITY.error(field, value=value, count=count) for value, count in values]
+
+    refuse(lists.lengths > (field.max_capacity or 0), errors_of)

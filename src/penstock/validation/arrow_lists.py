@@ -16,6 +16,8 @@ from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
 from penstock.rules.rule import Array
 from penstock.rules.table import NO_NULL_ELEMENTS
+from penstock.rules.violations import Violations
+from penstock.validation.errors import refuse_nulls
 
 
 def validity(array: Array) -> npt.NDArray[np.bool_] | None:
@@ -41,9 +43,8 @@ class FlatList:
         """Find the row of the element at this index of ``values``."""
         return int(np.searchsorted(np.cumsum(self.lengths), element, side="right"))
 
-    def rows_of(self, elements: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Find the rows of elements, each once."""
-        return np.unique(np.searchsorted(np.cumsum(self.lengths), elements, side="right"))
+    def _by_row(self, elements: Violations) -> Violations:
+        return elements.by_row(np.searchsorted(np.cumsum(self.lengths), elements.places, side="right"))
 
     @contextmanager
     def rows(self) -> Iterator[None]:
@@ -53,14 +54,13 @@ class FlatList:
         except DataError as error:
             if error.row is None:
                 raise
-            elements = error.bad_rows
-            bad_rows = None if elements is None else lambda: self.rows_of(elements())
-            raise error.at(row=self.row_of(error.row), bad_rows=bad_rows) from None
+            elements = error.violations
+            violations = None if elements is None else lambda: self._by_row(elements())
+            raise error.at(row=self.row_of(error.row), violations=violations) from None
 
     def refuse_null_elements(self, field: Field) -> None:
-        if self.values.null_count:
-            nulls = np.flatnonzero(self.values.is_null().to_numpy(zero_copy_only=False))
-            raise NO_NULL_ELEMENTS.error(field, row=self.row_of(int(nulls[0])), bad_rows=lambda: self.rows_of(nulls))
+        with self.rows():
+            refuse_nulls(self.values, NO_NULL_ELEMENTS, field)
 
 
 def flatten(array: Array) -> FlatList:

@@ -6,7 +6,7 @@ Checks run on whole columns; the first bad row is looked for only when one fails
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +31,7 @@ from penstock.rules.json_texts import DYNAMIC
 from penstock.rules.rule import Array, WarningSink, undone_on_error
 from penstock.rules.table import NOT_NULL
 from penstock.validation.arrays import to_array, to_scalar
-from penstock.validation.errors import show
+from penstock.validation.errors import refuse_nulls, show
 from penstock.validation.geometries import GEOMETRY_EXTENSIONS
 from penstock.validation.json_text import to_json, to_meta
 from penstock.validation.sparse import to_sparse
@@ -93,8 +93,8 @@ class Conformer:
         """Forget what is counted inside for :attr:`warnings` if that raises: the rows may be conformed again."""
         return undone_on_error(self._counts)
 
-    def bad_rows(self, batch: RowBatch) -> BadRows:
-        """Find rows of a batch that :meth:`conform` refuses, with an error per field.
+    def bad_rows(self, batch: RowBatch, names: Collection[str] | None = None) -> BadRows:
+        """Find rows of a batch that :meth:`conform` refuses, with an error per field; only in fields of ``names``.
 
         Those of each field that break the first rule broken in it: without them others may be refused. Nothing is
         counted for :attr:`warnings`. Rows of the errors count in the batch.
@@ -110,8 +110,9 @@ class Conformer:
         try:
             columns = self._columns(batch.batch)
             for field in self._schema:
-                find_bad_rows(partial(self._rows_of_column, field, columns, batch), rows, bad)
-            if self._schema.dynamic:
+                if names is None or field.name in names:
+                    find_bad_rows(partial(self._rows_of_column, field, columns, batch), rows, bad)
+            if self._schema.dynamic and (names is None or META_FIELD in names):
                 find_bad_rows(lambda taken: self._meta(_taken(columns, taken), len(taken)), rows, bad)
         except DataError as error:
             raise error if error.row is None else error.at(row=int(batch.row_numbers[error.row])) from None
@@ -271,10 +272,9 @@ def _without_nulls(column: Array, field: Field) -> Array:
         return column
     if field.default is not None:
         return column.fill_null(pa.scalar(field.default, column.type))
-    if field.nullable:
-        return column
-    nulls = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
-    raise NOT_NULL.error(field, row=int(nulls[0]), bad_rows=lambda: nulls)
+    if not field.nullable:
+        refuse_nulls(column, NOT_NULL, field)
+    return column
 
 
 def _absent(field: Field, rows: int) -> Array:

@@ -6,30 +6,55 @@ split.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from penstock.domain.schema import DataType, Field
-from penstock.errors import DataError
+from penstock.errors import MAX_VALUE, DataError
 from penstock.readers.arrow_json import json_texts
-from penstock.readers.arrow_values import is_string
+from penstock.readers.arrow_values import is_list, is_string
 from penstock.rules.forms import FORMS, type_error
-from penstock.rules.rule import Array
+from penstock.rules.rule import Array, Rule
+from penstock.rules.violations import Places, each, refuse
+
+_SHOWN_ELEMENTS = MAX_VALUE // 2 + 1
+"""Elements of a list whose text, with commas and brackets, is longer than what errors show of it."""
+
+
+def refuse_nulls(array: Array, rule: Rule, field: Field) -> None:
+    """Raise the error of the first null, if there is any."""
+    if array.null_count:
+        refuse(array.is_null().to_numpy(zero_copy_only=False), each(lambda _: rule.error(field)))
 
 
 def show(array: Array, row: int) -> str:
     """Format one value: as JSON if it has that form, else as Arrow prints it (``as_py`` fails for some types)."""
-    value = array.slice(row, 1)
-    if pt.is_nested(array.type) or pt.is_dictionary(array.type) or isinstance(array.type, pa.BaseExtensionType):
+    return show_rows(array, np.array([row]))[0]
+
+
+def show_rows(array: Array, rows: Places) -> Sequence[str]:
+    """Format the values of some rows as :func:`show`.
+
+    Nested ones are formatted together, and only as far as is shown: a vector of 768 numbers alone takes 0.6 ms.
+    """
+    kind = array.type
+    if pt.is_nested(kind) or pt.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
+        values = array.slice(int(rows[0]), 1) if len(rows) == 1 else array.take(pa.array(rows))
         try:
-            text: str = json_texts(value, None, lambda *_: None)[0].as_py()
+            begins = pc.list_slice(values, 0, _SHOWN_ELEMENTS) if is_list(kind) else values
+            texts: Sequence[str] = json_texts(begins, None, lambda *_: None).to_pylist()
         except DataError:  # no JSON form; Arrow's own is for messages only
-            text = value.to_string(indent=0, skip_new_lines=True)
-        return text
-    if pt.is_temporal(array.type) or pt.is_interval(array.type):
-        text = value.to_string(indent=0, skip_new_lines=True)
-        return text[1:-1]
-    return str(array[row].as_py())
+            if len(rows) > 1:
+                return [show(array, row) for row in rows.tolist()]
+            texts = [values.to_string(indent=0, skip_new_lines=True)]
+        return texts
+    if pt.is_temporal(kind) or pt.is_interval(kind):
+        return [array.slice(row, 1).to_string(indent=0, skip_new_lines=True)[1:-1] for row in rows.tolist()]
+    return [str(array[row].as_py()) for row in rows.tolist()]
 
 
 def mismatch(array: Array, field: Field) -> DataError:

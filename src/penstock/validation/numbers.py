@@ -16,6 +16,7 @@ from penstock.errors import DataError
 from penstock.readers.arrow_values import floats_of_decimals
 from penstock.rules.numbers import first_not_finite, float_error, integer_error, not_finite
 from penstock.rules.rule import Array, WarningSink
+from penstock.rules.violations import each, refuse, violation
 from penstock.validation.errors import mismatch
 
 
@@ -54,26 +55,22 @@ def _whole_floats(array: Array, field: Field, target: pa.DataType) -> Array:
     values = array.cast(pa.float64()).fill_null(0).to_numpy()
     # high + 1 is a power of two and so exact as a float; high itself is not for Int64.
     good = (np.trunc(values) == values) & (values >= low) & (values < float(high + 1))
-    if not good.all():
-        at = int(np.argmin(good))
-        raise _misfit(field, float(values[at]), at).at(bad_rows=lambda: np.flatnonzero(~good))
+    refuse(~good, each(lambda at: _misfit(field, float(values[at]), at)))
     return array.cast(pa.float64()).cast(target, safe=False)
 
 
 def _first_misfit(array: Array, is_bad: Callable[[Any], bool], field: Field, target: pa.DataType) -> DataError:
     values = array.to_pylist()
-    for row, value in enumerate(values):
-        if value is not None and is_bad(value):
-            return _misfit(field, value, row).at(
-                bad_rows=lambda: np.array(
-                    [place for place, other in enumerate(values) if other is not None and is_bad(other)]
-                )
-            )
-    raise AssertionError(f"no bad value in {array.type} for {target}")
+    bad = (at for at, value in enumerate(values) if value is not None and is_bad(value))
+    first = next(bad, None)
+    assert first is not None, f"no bad value in {array.type} for {target}"
+    return violation(
+        first, each(lambda at: _misfit(field, values[at], at)), lambda: np.array([first, *bad], np.int64)
+    )
 
 
 def _misfit(field: Field, value: Any, at: int) -> DataError:
-    return integer_error(field, value, row=at, position=position_of(field, at))
+    return integer_error(field, value, position=position_of(field, at))
 
 
 def to_floats(array: Array, field: Field, target: pa.DataType, note: WarningSink) -> Array:
@@ -118,9 +115,11 @@ def _refuse_not_finite(result: Array, source: Array, field: Field) -> None:
     else:
         at = first_not_finite(result.to_numpy())
     if at is not None:
-        value = float(source[at].as_py())
-        error = float_error(field, value, row=at, position=position_of(field, at))
-        raise error.at(bad_rows=lambda: _not_finite(result))
+
+        def error_of(place: int) -> DataError:
+            return float_error(field, float(source[place].as_py()), position=position_of(field, place))
+
+        raise violation(at, each(error_of), lambda: _not_finite(result))
 
 
 def _not_finite(values: Array) -> npt.NDArray[np.int64]:

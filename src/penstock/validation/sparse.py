@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,7 +22,8 @@ from penstock.rules.sparse import (
     sparse_column,
     weights_of_numbers,
 )
-from penstock.rules.table import NO_NULL_ELEMENTS, SPARSE_ORDER
+from penstock.rules.table import NO_NULL_ELEMENTS, SPARSE_LENGTHS, SPARSE_ORDER
+from penstock.rules.violations import each, first_refused, refuse
 from penstock.validation.arrow_lists import flatten, validity
 from penstock.validation.errors import mismatch
 from penstock.validation.numbers import to_floats, to_integers
@@ -50,11 +50,15 @@ def _from_text(text: Array, field: Field) -> Array:
     indices = [np.empty(0, np.int64)]
     values = [np.empty(0, np.float64)]
     raws = text.cast(pa.binary()).to_pylist()
-    for row, raw in enumerate(raws):
+
+    def parse(row: int) -> _Pairs | None:
+        return _parsed_pairs(field, raws[row])
+
+    for row in range(rows):
         try:
-            pairs = _parsed_pairs(field, raw)
-        except DataError as error:
-            raise error.at(row=row, bad_rows=lambda: _bad_rows(field, raws)) from None
+            pairs = parse(row)
+        except DataError:
+            raise first_refused(row, parse, lambda: range(rows)) from None
         if pairs is None:
             valid[row] = False
             continue
@@ -65,16 +69,6 @@ def _from_text(text: Array, field: Field) -> Array:
     return sparse_column(
         field, np.concatenate(indices), np.concatenate(values), lengths, None if valid.all() else valid
     )
-
-
-def _bad_rows(field: Field, raws: list[bytes | None]) -> list[int]:
-    bad = []
-    for row, raw in enumerate(raws):
-        try:
-            _parsed_pairs(field, raw)
-        except DataError:
-            bad.append(row)
-    return bad
 
 
 def _parsed_pairs(field: Field, raw: bytes | None) -> _Pairs | None:
@@ -118,18 +112,13 @@ def _from_struct(array: Array, field: Field, note: WarningSink) -> Array:
     for lists in (places, weights):
         present = np.ones(len(array), dtype=np.bool_) if lists.valid is None else lists.valid
         missing = ~present if valid is None else valid & ~present
-        if missing.any():
-            raise NO_NULL_ELEMENTS.error(
-                field, row=int(np.argmax(missing)), bad_rows=partial(np.flatnonzero, missing)
-            )
+        refuse(missing, each(lambda _: NO_NULL_ELEMENTS.error(field)))
         lists.refuse_null_elements(field)
-    unequal = places.lengths != weights.lengths
-    if unequal.any():
-        row = int(np.argmax(unequal))
-        try:
-            check_sparse_lengths(field, int(places.lengths[row]), int(weights.lengths[row]), row)
-        except DataError as error:
-            raise error.at(bad_rows=lambda: np.flatnonzero(unequal)) from None
+
+    def length_error(row: int) -> DataError:
+        return SPARSE_LENGTHS.error(field, indices=int(places.lengths[row]), values=int(weights.lengths[row]))
+
+    refuse(places.lengths != weights.lengths, each(length_error))
     rows = len(array) - array.null_count
 
     def note_rows(text: str, _: int) -> None:

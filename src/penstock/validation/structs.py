@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
@@ -17,7 +16,7 @@ from penstock.rules.structs import check_struct_keys
 from penstock.rules.table import NO_NULL_ELEMENTS
 from penstock.validation.arrays import check_capacity, to_scalar
 from penstock.validation.arrow_lists import flatten, offsets_of
-from penstock.validation.errors import mismatch
+from penstock.validation.errors import mismatch, refuse_nulls
 from penstock.validation.vectors import to_dense
 
 
@@ -63,9 +62,7 @@ def _parts(structs: Array, field: Field) -> dict[str, Array]:
 
 def _part(columns: dict[str, Array], part: Field, note: WarningSink) -> Array:
     column = columns[part.name]
-    if column.null_count:
-        nulls = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
-        raise NO_NULL_ELEMENTS.error(part, row=int(nulls[0]), bad_rows=lambda: nulls)
+    refuse_nulls(column, NO_NULL_ELEMENTS, part)
     if part.type.is_dense_vector:
         return to_dense(column, part, note)
     return to_scalar(column, part, note)

@@ -10,6 +10,7 @@ from penstock.readers.arrow_values import INVALID_UTF8, is_binary, is_string, is
 from penstock.rules.rule import Array
 from penstock.rules.table import TEXT_ENCODING
 from penstock.rules.texts import check_lengths
+from penstock.rules.violations import changed
 from penstock.validation.errors import mismatch
 
 
@@ -24,7 +25,7 @@ def utf8(array: Array, field: Field) -> Array:
         return utf8_texts(array)
     except DataError as error:
         if error.rule == INVALID_UTF8:
-            raise TEXT_ENCODING.error(field, row=error.row, value=error.value, bad_rows=error.bad_rows) from None
+            raise changed(error, lambda other: TEXT_ENCODING.error(field, value=other.value)) from None
         raise error.at(field=field.name) from None
 
 

@@ -14,12 +14,14 @@ import pyarrow.types as pt
 
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
+from penstock.errors import DataError
 from penstock.readers.arrow_values import is_binary, is_list
 from penstock.rules.numbers import CHUNK, first_not_finite, float_error, not_finite
 from penstock.rules.rule import Array, WarningSink
 from penstock.rules.table import VECTOR_BYTES, VECTOR_DIM
+from penstock.rules.violations import Places, each, refuse, violation
 from penstock.validation.arrow_lists import FlatList, flatten, validity
-from penstock.validation.errors import mismatch, show
+from penstock.validation.errors import mismatch, show_rows
 from penstock.validation.numbers import position_of, to_floats, to_integers
 
 _HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
@@ -86,18 +88,13 @@ def _check_lengths(lists: FlatList, width: int, field: Field, array: Array, *, a
     wrong = lists.lengths != width
     if lists.valid is not None:
         wrong &= lists.valid
-    if not wrong.any():
-        return
-    row = int(np.argmax(wrong))
     rule = VECTOR_BYTES if as_bytes else VECTOR_DIM
-    raise rule.error(
-        field,
-        row=row,
-        value=show(array, row),
-        count=int(lists.lengths[row]),
-        needed=width,
-        bad_rows=lambda: np.flatnonzero(wrong),
-    )
+
+    def errors_of(rows: Places) -> list[DataError]:
+        values = zip(show_rows(array, rows), lists.lengths[rows].tolist(), strict=True)
+        return [rule.error(field, value=value, count=count, needed=width) for value, count in values]
+
+    refuse(wrong, errors_of)
 
 
 def _chunks(values: npt.NDArray[Any]) -> Iterator[slice]:
@@ -112,8 +109,11 @@ def _halves_of_bytes(values: Array, field: Field) -> Array:
         floats = (words.astype(np.uint32) << 16).view(np.float32)
     at = first_not_finite(floats)
     if at is not None:
-        error = float_error(field, float(floats[at]), row=2 * at, position=position_of(field, at))
-        raise error.at(bad_rows=lambda: 2 * not_finite(floats))
+
+        def error_of(byte: int) -> DataError:
+            return float_error(field, float(floats[byte // 2]), position=position_of(field, byte // 2))
+
+        raise violation(2 * at, each(error_of), lambda: 2 * not_finite(floats))
     return pa.array(floats)
 
 
@@ -128,8 +128,11 @@ def _halves_of_numbers(values: Array, field: Field, note: WarningSink) -> Array:
         rounded, name = _round_to_bfloat16(numbers), "bfloat16"
     at = first_not_finite(rounded)
     if at is not None:
-        error = float_error(field, float(numbers[at]), row=at, position=position_of(field, at))
-        raise error.at(bad_rows=lambda: not_finite(rounded))
+
+        def error_of(place: int) -> DataError:
+            return float_error(field, float(numbers[place]), position=position_of(field, place))
+
+        raise violation(at, each(error_of), lambda: not_finite(rounded))
     if rounded is not numbers and any((rounded[chunk] != numbers[chunk]).any() for chunk in _chunks(numbers)):
         note(f"{numbers.dtype.name} values were rounded to {name}", len(values))
     return pa.array(rounded)

@@ -28,10 +28,11 @@ from penstock.rules.numbers import (
     to_float32,
     whole_number,
 )
-from penstock.rules.rule import WarningSink, rows_of
+from penstock.rules.rule import WarningSink
 from penstock.rules.table import ARRAY_CAPACITY, NO_NULL_ELEMENTS, NOT_NULL
 from penstock.rules.texts import check_lengths
 from penstock.rules.times import micros_of_texts
+from penstock.rules.violations import each, first_refused, refuse, violation
 
 
 class Column(Protocol):
@@ -60,16 +61,20 @@ def json_type_error(field: Field, value: Any, noun: str = "value") -> DataError:
     return type_error(field, json_type(value), FORMS[field.type].json, noun=noun, value=text_of(value))
 
 
-def check_floats(field: Field, doubles: np.ndarray[Any, Any], row_of: Callable[[int], int] = int) -> Any:
-    """Narrow doubles to the field's type; raises for the first that is NaN or infinite then."""
+def check_floats(
+    field: Field,
+    doubles: np.ndarray[Any, Any],
+    error_of: Callable[[int], DataError] | None = None,
+    row_of: Callable[[int], int] = int,
+) -> Any:
+    """Narrow doubles to the field's type; raises ``error_of`` for the first that is NaN or infinite then."""
     # The usual decimal form of the largest float32, 3.4028235e+38, is larger than it as a double.
     is_float32 = (field.element_type or field.type) is DataType.FLOAT
     numbers: np.ndarray[Any, Any] = to_float32(doubles) if is_float32 else doubles
     position = first_not_finite(numbers)
     if position is not None:
-        raise float_error(field, float(doubles[position]), row=row_of(position)).at(
-            bad_rows=lambda: rows_of(np.flatnonzero(~np.isfinite(numbers)), row_of)
-        )
+        errors_of = each(error_of or (lambda place: float_error(field, float(doubles[place]))))
+        raise violation(position, errors_of, lambda: np.flatnonzero(~np.isfinite(numbers)), row_of)
     return numbers
 
 
@@ -106,12 +111,8 @@ def _fill_nulls(field: Field, values: Sequence[Any]) -> Sequence[Any]:
     if field.default is not None:
         return [field.default if value is None else value for value in values]
     if not field.nullable:
-        raise NOT_NULL.error(field, row=values.index(None), bad_rows=lambda: _places_of_null(values))
+        refuse(np.array([value is None for value in values]), each(lambda _: NOT_NULL.error(field)))
     return values
-
-
-def _places_of_null(values: Sequence[Any]) -> list[int]:
-    return [place for place, value in enumerate(values) if value is None]
 
 
 _JSON_TYPES: dict[DataType, frozenset[type]] = {
@@ -164,22 +165,11 @@ def _checked_values(
     for at, value in enumerate(values):
         try:
             checked.append(_checked(field, value, allowed))
-        except DataError as error:
-            raise error.at(
-                row=row_of(at), bad_rows=lambda: rows_of(np.array(_places_of_wrong(field, values, allowed)), row_of)
+        except DataError:
+            raise first_refused(
+                at, lambda place: _checked(field, values[place], allowed), lambda: range(len(values)), row_of
             ) from None
     return checked
-
-
-def _places_of_wrong(field: Field, values: Sequence[Any], allowed: frozenset[type]) -> list[int]:
-    places = []
-    for at, value in enumerate(values):
-        if value is not None and type(value) not in allowed:
-            try:
-                _checked(field, value, allowed)
-            except DataError:
-                places.append(at)
-    return places
 
 
 def _checked(field: Field, value: Any, allowed: frozenset[type]) -> Any:
@@ -198,9 +188,8 @@ def _integers(field: Field, values: Sequence[Any], row_of: Callable[[int], int])
     except (pa.ArrowInvalid, OverflowError):
         low, high = WHOLE_RANGES[field.type]
         wrong = np.array([at for at, value in enumerate(values) if value is not None and not low <= value <= high])
-        position = int(wrong[0])
-        raise integer_error(field, values[position], row=row_of(position)).at(
-            bad_rows=lambda: rows_of(wrong, row_of)
+        raise violation(
+            int(wrong[0]), each(lambda place: integer_error(field, values[place])), lambda: wrong, row_of
         ) from None
 
 
@@ -213,7 +202,7 @@ def _floats(field: Field, values: Sequence[Any], row_of: Callable[[int], int], *
         doubles = np.array(values, dtype=np.float64)
     except OverflowError:  # an integer of more than 308 digits
         doubles = np.array([to_double(value) for value in values])
-    numbers = check_floats(field, doubles, row_of)
+    numbers = check_floats(field, doubles, row_of=row_of)
     array: pa.Array[Any] = pa.array(numbers, mask=mask)
     return array
 

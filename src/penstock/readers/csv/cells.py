@@ -26,11 +26,12 @@ from penstock.rules.bad_rows import BadRows, aligned, build_column, take_rows
 from penstock.rules.forms import FORMS, type_error
 from penstock.rules.geometries import wkt_of_texts
 from penstock.rules.json_texts import check_json_texts
-from penstock.rules.numbers import WHOLE_RANGES, integer_error, whole_number
+from penstock.rules.numbers import WHOLE_RANGES, float_error, integer_error, whole_number
 from penstock.rules.rule import WarningSink
 from penstock.rules.table import NOT_NULL, TEXT_ENCODING
 from penstock.rules.texts import check_lengths
 from penstock.rules.times import micros_of_texts
+from penstock.rules.violations import Places, changed, each, first_refused, refuse, violation
 
 
 class CellColumn(Protocol):
@@ -83,7 +84,11 @@ def decode_text(field: Field, cells: pa.Array[Any]) -> pa.Array[Any]:
         bad = [row for row, value in enumerate(cells.to_pylist()) if value is not None and not _is_utf8(value)]
         if not bad:
             raise
-        raise TEXT_ENCODING.error(field, row=bad[0], value=cells[bad[0]].as_py(), bad_rows=lambda: bad) from None
+
+        def error_of(row: int) -> DataError:
+            return TEXT_ENCODING.error(field, value=cells[row].as_py())
+
+        raise violation(bad[0], each(error_of), lambda: np.array(bad, np.int64)) from None
 
 
 def _is_utf8(value: bytes) -> bool:
@@ -126,15 +131,14 @@ def mark_nulls(cells: pa.Array[Any], null_key: bytes) -> pa.Array[Any]:
     return cast("pa.Array[Any]", pc.if_else(pc.fill_null(same, False), pa.scalar(None, cells.type), cells))
 
 
-def _null_error(field: Field, texts: Any) -> DataError:
-    nulls = np.flatnonzero(pc.is_null(texts).to_numpy(zero_copy_only=False))
-    return NOT_NULL.error(field, row=int(nulls[0]), bad_rows=lambda: nulls)
+def _refuse_nulls(field: Field, texts: Any) -> None:
+    refuse(pc.is_null(texts).to_numpy(zero_copy_only=False), each(lambda _: NOT_NULL.error(field)))
 
 
 def _scalar(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
     texts: Any = pc.utf8_trim_whitespace(decode_text(field, mark_nulls(cells, null_key)))
     if texts.null_count and field.default is None and not field.nullable:
-        raise _null_error(field, texts)
+        _refuse_nulls(field, texts)
     values: Any = _values(field, texts)
     if field.default is not None:
         values = pc.fill_null(values, pa.scalar(field.default, values.type))
@@ -153,17 +157,17 @@ def _parsed(field: Field, texts: Any) -> pa.Array[Any]:
     try:
         return cast("pa.Array[Any]", _PARSED[field.type](texts, field))
     except DataError as error:
-        hint = _null_hint(field, str(error.value))
-        raise error.at(remedy=hint or error.remedy) from None
+        raise changed(
+            error, lambda other: other.at(remedy=_null_hint(field, str(other.value)) or other.remedy)
+        ) from None
 
 
 def _bools(field: Field, texts: Any) -> pa.Array[Any]:
     true = pc.is_in(texts, pa.array(TRUE_WORDS))
     valid = pc.or_(true, pc.or_(pc.is_in(texts, pa.array(FALSE_WORDS)), pc.is_null(texts)))
     if not pc.all(valid, min_count=0).as_py():
-        row = pc.index(valid, False).as_py()
         wrong = ~valid.to_numpy(zero_copy_only=False)
-        raise _type_error(field, texts[row].as_py()).at(row=row, bad_rows=lambda: np.flatnonzero(wrong))
+        refuse(wrong, each(lambda row: _type_error(field, texts[row].as_py())))
     return cast("pa.Array[Any]", pc.if_else(pc.is_null(texts), pa.scalar(None, pa.bool_()), true))
 
 
@@ -174,15 +178,20 @@ def _numbers(field: Field, texts: Any) -> pa.Array[Any]:
         doubles: Any = texts.cast(pa.float64())
     except pa.ArrowInvalid:
         row = _first_failing(texts, pa.float64())
-        raise _type_error(field, texts[row].as_py()).at(
-            row=row, bad_rows=lambda: _uncastable(texts, row, pa.float64())
+        raise violation(
+            row,
+            each(lambda place: _type_error(field, texts[place].as_py())),
+            lambda: _uncastable(texts, row, pa.float64()),
         ) from None
     filled: Any = pc.fill_null(doubles, 0.0)
-    try:
-        numbers = check_floats(field, filled.to_numpy())
-    except DataError as error:
-        text = texts[error.row].as_py()
-        raise error.at(value=text, remedy=_null_hint(field, text) or error.remedy) from None
+    values = filled.to_numpy()
+
+    def error_of(row: int) -> DataError:
+        text = texts[row].as_py()
+        error = float_error(field, float(values[row]))
+        return error.at(value=text, remedy=_null_hint(field, text) or error.remedy)
+
+    numbers = check_floats(field, values, error_of)
     if field.type is DataType.DOUBLE:
         return cast("pa.Array[Any]", doubles)
     mask = pc.is_null(doubles).to_numpy(zero_copy_only=False) if doubles.null_count else None
@@ -203,9 +212,10 @@ def _first_failing(texts: pa.Array[Any], target: pa.DataType) -> int:
     return low
 
 
-def _uncastable(texts: Any, first: int, target: pa.DataType) -> list[int]:
+def _uncastable(texts: Any, first: int, target: pa.DataType) -> Places:
     """The cells that can't be cast, among those of an unusual spelling and the ``first``."""
-    return [row for row in {first, *_unusual(texts, _DECIMAL.pattern).tolist()} if not _casts(texts[row], target)]
+    doubtful = sorted({first, *_unusual(texts, _DECIMAL.pattern).tolist()})
+    return np.array([row for row in doubtful if not _casts(texts[row], target)], np.int64)
 
 
 def _unusual(texts: Any, pattern: str) -> Any:
@@ -235,21 +245,19 @@ def _integers(field: Field, texts: Any) -> pa.Array[Any]:
     for row, text in enumerate(texts.to_pylist()):
         try:
             numbers.append(None if text is None else _integer(field, text))
-        except DataError as error:
-            raise error.at(row=row, bad_rows=partial(_bad_integers, field, texts, row)) from None
+        except DataError:
+            raise first_refused(
+                row,
+                lambda place: _integer(field, texts[place].as_py()),
+                partial(_doubtful_integers, field, texts, row),
+            ) from None
     return pa.array(numbers, target)
 
 
-def _bad_integers(field: Field, texts: Any, first: int) -> list[int]:
-    """The cells that are no integers of the type, among those that aren't a few digits and the ``first``."""
+def _doubtful_integers(field: Field, texts: Any, first: int) -> list[int]:
+    """The cells that aren't a few digits, and the ``first`` bad one."""
     digits = len(str(WHOLE_RANGES[field.type][1])) - 1
-    bad = []
-    for row in {first, *_unusual(texts, rf"[+-]?[0-9]{{1,{digits}}}").tolist()}:
-        try:
-            _integer(field, texts[row].as_py())
-        except DataError:
-            bad.append(row)
-    return bad
+    return sorted({first, *_unusual(texts, rf"[+-]?[0-9]{{1,{digits}}}").tolist()})
 
 
 def _integer(field: Field, text: str) -> int:
@@ -291,7 +299,7 @@ def _nested(
                         column.check_flat(value)
                 kept.append(row)
             except DataError as error:
-                cell_error = _cell_error(error, field, row, text)
+                cell_error = _cell_error(error, field, text).at(row=row)
                 if bad is None:
                     raise cell_error from None
                 bad.add(row, cell_error)
@@ -316,18 +324,17 @@ def _json(field: Field, null_key: bytes, cells: pa.Array[Any], note: WarningSink
     if pc.any(is_null).as_py():
         texts = pc.if_else(is_null, pa.scalar(None, pa.string()), texts)
     if texts.null_count and not field.nullable:
-        raise _null_error(field, texts)
+        _refuse_nulls(field, texts)
     try:
         return cast("pa.Array[Any]", check_json_texts(texts, field, note))
     except DataError as error:
-        row = error.row or 0
-        cell_error = _cell_error(error, field, row, cells[row].as_py())
-        raise cell_error.at(bad_rows=error.bad_rows) from None
+        # The value of the error is the text, cut where it is far longer than a word that means null.
+        raise changed(error, lambda other: _cell_error(other, field, str(other.value).encode())) from None
 
 
-def _cell_error(error: DataError, field: Field, row: int, text: bytes | None) -> DataError:
+def _cell_error(error: DataError, field: Field, text: bytes | None) -> DataError:
     value = error.value if error.value is not None or text is None else text[:80].decode(errors="replace")
     # For a struct array the bad part, else the column: a JSON error may name a key within the cell.
     part = error.field if error.field and error.field.startswith(f"{field.name}[") else field.name
     hint = _null_hint(field, str(value).strip()) if text is not None and len(text) < _MAX_DIGITS else None
-    return error.at(row=row, field=part, value=value, offset=None, remedy=hint or error.remedy)
+    return error.at(field=part, value=value, offset=None, remedy=hint or error.remedy)
