@@ -152,7 +152,7 @@ class Committer:
 
         def look() -> MaintenanceNeeds:
             needs = engine.due(Table.of(collection), self._catalog.collections.indexes(collection.id))
-            if needs.compaction and not needs.index:
+            if (needs.compaction or needs.optimization) and not needs.index:
                 self._maintenance.request(collection.id)
             return needs
 
