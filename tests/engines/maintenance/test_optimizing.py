@@ -302,3 +302,16 @@ def test_a_process_that_is_killed_leaves_a_whole_index(growing: Growing, place: 
     growing.optimized()
     assert len(growing.segments()) == 1
     growing.expect_all_found()
+
+
+def test_an_index_is_trained_anew_in_an_object_store(lance_on_s3: LanceEngine, tmp_path: Path) -> None:
+    growing = Growing.of(lance_on_s3, tmp_path)
+    for _ in range(2):
+        growing.imported()
+        growing.indexed()
+    assert growing.is_due
+    growing.optimized()
+    assert not growing.is_due
+    assert growing.engine.built_rows(growing.table, VECTOR) == len(growing.rows)
+    request = SearchRequest(field_name="vector", queries=growing.rows[[3, 1_500]], metric=Metric.L2, limit=1)
+    assert [ids(hits) for hits in growing.engine.search(growing.table, request)] == [[3], [1_500]]
