@@ -40,7 +40,7 @@ from penstock.engines.lance.maintenance import (
     repair,
 )
 from penstock.engines.lance.read import query, row_expiry, scan, search
-from penstock.engines.lance.read.search_batching import SearchBatching
+from penstock.engines.lance.read.search_batching import MAX_PASSES, SearchBatching
 from penstock.engines.lance.write import add_field, delete_partition, keys, publish, reject_files, revert, staging
 from penstock.errors import PenstockError, StorageError
 from penstock.filters import Filter
@@ -61,7 +61,7 @@ class LanceEngine:
         self._options = dict(storage_options or {})
         self._opened = caches or TableCache(is_remote="://" in root and not root.startswith("file://"))
         self._tables = TableRoot(root, self._options, self._opened)
-        self._searches = SearchBatching(partial(search.search, self._tables), processors())
+        self._searches = SearchBatching(partial(search.search, self._tables), min(processors(), MAX_PASSES))
 
     def __reduce__(self) -> tuple[type[LanceEngine], tuple[str, dict[str, str]]]:
         return LanceEngine, (self._tables.root, self._options)

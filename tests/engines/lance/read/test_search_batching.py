@@ -19,7 +19,7 @@ from penstock.domain.index import Metric
 from penstock.engines.base import QueryHits, SearchRequest, Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
-from penstock.engines.lance.read import search
+from penstock.engines.lance.read import nearest, search
 from penstock.engines.lance.read.search_batching import MAX_QUERIES, MAX_ROWS, SearchBatching
 from penstock.errors import InvalidParameter
 from penstock.filters import parse
@@ -219,3 +219,24 @@ def test_a_large_search_waits_for_no_other(
     with passes.busy(threads, passes.of(0, limit=limit)):
         large = passes.of(*range(queries), limit=limit)
         passes.assert_hits(passes.search(large), large)
+
+
+def test_an_engine_answers_each_of_many_threads(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    engine = LanceEngine(str(tmp_path))
+    table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(ROWS)))
+    requests = [replace(SEARCH, queries=QUERIES[[number]]) for number in range(100)]
+    alone = [engine.search(table, request)[0] for request in requests]
+    together = list(threads.map(lambda request: engine.search(table, request)[0], requests))
+    for hits, expected in zip(together, alone, strict=True):
+        assert hits.rows.to_pydict() == expected.rows.to_pydict()
+        assert hits.scores.tolist() == expected.scores.tolist()
+
+
+def test_matching_rows_are_those_of_the_version(tmp_path: Path) -> None:
+    engine = LanceEngine(str(tmp_path))
+    table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(ROWS)))
+    dataset = engine._tables.at_least(table, "counting")
+    assert [nearest._matching_rows(dataset, "id >= 10") for _ in range(2)] == [ROWS - 10] * 2
+    table, _ = import_rows(engine, table, plain_batch(vectors(7), first_id=ROWS))
+    dataset = engine._tables.at_least(table, "counting")
+    assert nearest._matching_rows(dataset, "id >= 10") == ROWS - 3

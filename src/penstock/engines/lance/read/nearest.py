@@ -54,6 +54,12 @@ _CARRIED_ROWS = 1024
 _CARRIED_REFINE = 2
 """Of more candidates, or where most of them are not among the hits, other columns than the key are read later."""
 
+_matching_counts: dict[tuple[str, int, str], int] = {}
+"""Matching rows by table, version and condition. Of 100,000 rows, counting them was a fifth of a filtered search."""
+_MAX_CACHED_COUNTS = 1_000
+_MAX_CACHED_LENGTH = 1_000
+"""Longer conditions, with lists of values, hardly come again."""
+
 _QUERY = "query"
 _OPEN = (None, None)
 
@@ -117,7 +123,7 @@ def _plan_search(scan: Scan, field: Field, request: SearchRequest) -> _SearchPla
     share = 1.0
     matching_rows = None
     if scan.where is not None:
-        matching_rows = int(dataset.count_rows(scan.where))
+        matching_rows = _matching_rows(dataset, scan.where)
         share = matching_rows / rows
         if vector_bytes(field, matching_rows) <= EXACT_BYTES:
             few = matching_rows * LEAST_BYTES_PER_MATCH <= vector_bytes(field, rows)
@@ -131,6 +137,18 @@ def _plan_search(scan: Scan, field: Field, request: SearchRequest) -> _SearchPla
         return _EXACT  # Lance compares bounds with distances of codes, which for COSINE are twice the real ones
     least = min(scan.k, matching_rows) if matching_rows is not None and scan.bounds == _OPEN else 0
     return _SearchPlan(clause, least, refine)
+
+
+def _matching_rows(dataset: LanceDataset, where: str) -> int:
+    key = (str(dataset.uri), int(dataset.version), where)
+    count = _matching_counts.get(key)
+    if count is None:
+        count = int(dataset.count_rows(where))
+        if len(where) <= _MAX_CACHED_LENGTH:
+            if len(_matching_counts) >= _MAX_CACHED_COUNTS:
+                _matching_counts.clear()
+            _matching_counts[key] = count
+    return count
 
 
 def _run(

@@ -26,6 +26,10 @@ MAX_QUERIES = 64
 MAX_ROWS = 4096
 """Rows that a pass finds: the memory for answers is reserved search by search, and a pass holds those of all."""
 
+MAX_PASSES = 4
+"""Passes of one kind at a time, on however many processors: one with several vectors uses several of them, and the
+interpreter runs one thread at a time."""
+
 Search = Callable[[Table, SearchRequest], list[QueryHits]]
 
 
