@@ -19,6 +19,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -35,6 +36,8 @@ __all__ = ["CASES", "SLOWER", "QuickResults", "Ratios", "compare", "slower_cases
 
 RESULTS = Path(__file__).parent / "results"
 PAIRS = 5
+POLL = 0.1
+"""Seconds between two questions for a job's state. More often, a loaded server's processor time would be theirs."""
 SLOWER = 1.3
 """How many times slower, in relation to the limit, is too slow."""
 MOST_LOAD = 1.5 * (psutil.cpu_count() or 1)
@@ -51,9 +54,11 @@ CASES = {
 class Ratios(BaseModel, frozen=True):
     """An import's share of the limit's speed, by the clock and by processor time; 1 is as fast as the limit.
 
-    ``clock`` is None where other programs kept the processors busy: workers have a low priority, the limit has not.
+    ``load`` is the median load average before the measurements. ``clock`` is None where other programs kept the
+    processors busy: workers have a low priority, the limit has not.
     """
 
+    load: float
     clock: Spread | None
     processor: Spread
 
@@ -62,6 +67,7 @@ class Ratios(BaseModel, frozen=True):
         ours, limit = section.entries["penstock"], section.entries["limit"]
         load = statistics.median(run.load_average for entry in (ours, limit) for run in entry.runs)
         return cls(
+            load=load,
             clock=None if load > MOST_LOAD else ours.times_as_fast_as(limit),
             processor=Spread.of(_processor_ratios(ours, limit)),
         )
@@ -154,7 +160,7 @@ def _section(name: str) -> Section:
         title=name,
         entries=(
             Entry(name="limit", contender=DECODE_WRITE, data=data),
-            Entry(name="penstock", contender=PENSTOCK, data=data),
+            Entry(name="penstock", contender=replace(PENSTOCK, poll=POLL), data=data),
         ),
     )
 

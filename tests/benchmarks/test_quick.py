@@ -22,20 +22,22 @@ def section(limit: EntryResult, penstock: EntryResult) -> SectionResult:
     return SectionResult(name="parquet-768", title="Parquet", date="", command="", machine="", entries=entries)
 
 
-def ratios(clock: float | None, processor: float) -> Ratios:
-    return Ratios(clock=None if clock is None else Spread.of([clock]), processor=Spread.of([processor]))
+def ratios(clock: float | None, processor: float, load: float = 0) -> Ratios:
+    return Ratios(load=load, clock=None if clock is None else Spread.of([clock]), processor=Spread.of([processor]))
 
 
 def test_ratios_are_those_of_the_pairs() -> None:
     limit = entry([1.0, 2.0, 1.0], [1.0, 1.0, 1.0])
     assert Ratios.of(section(limit, entry([2.0, 2.5, 4.0], [2.0, 4.0, 5.0]))) == Ratios(
-        clock=Spread(median=0.5, least=0.25, largest=0.8), processor=Spread(median=0.25, least=0.2, largest=0.5)
+        load=0,
+        clock=Spread(median=0.5, least=0.25, largest=0.8),
+        processor=Spread(median=0.25, least=0.2, largest=0.5),
     )
 
 
 def test_on_a_busy_machine_only_processor_times_count() -> None:
     busy = Ratios.of(section(entry([1.0], [1.0], MOST_LOAD + 1), entry([9.0], [2.0], MOST_LOAD + 1)))
-    assert busy == ratios(None, 0.5)
+    assert busy == ratios(None, 0.5, MOST_LOAD + 1)
     assert slower_cases({"parquet-768": ratios(0.8, 0.5)}, {"parquet-768": busy}) == []
     _, clock, _ = compare({"parquet-768": ratios(0.8, 0.5)}, {"parquet-768": busy})
     assert clock[-1] == "not comparable: other programs kept the processors busy"

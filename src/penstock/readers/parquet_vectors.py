@@ -137,11 +137,12 @@ def vector_columns(
         if dtype is None or leaf.max_repetition_level != 1 or not _is_list_of(kind, dtype):
             continue
         columns[name] = _Column(own[0], kind, dtype, field.width, leaf.max_definition_level)
-    length = file.metadata.serialized_size
+    end = stream.size() - _MAGIC
+    length = int.from_bytes(stream.read_at(4, end), "little")
     if not columns or length > _MAX_FOOTER:
         return None
     try:
-        footer, _ = parse_struct(stream.read_at(length, stream.size() - length - _MAGIC))
+        footer, _ = parse_struct(stream.read_at(length, end - length))
     except Malformed:
         return None
     groups = footer.get(4)
