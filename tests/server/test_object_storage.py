@@ -116,8 +116,8 @@ COMMIT = [("engine commit", "before"), ("engine commit", "after")]
 OTHERS = [
     ("save split", "before"),
     ("save split", "after"),
-    ("publish", "before"),
-    ("publish", "after"),
+    ("publish group", "before"),
+    ("publish group", "after"),
     ("raise version", "before"),
     ("raise version", "after"),
 ]
