@@ -101,7 +101,7 @@ def test_they_expire_when_their_job_is_forgotten(tmp_path: Path, runner: LocalRu
 
 
 @pytest.mark.parametrize(
-    ("step", "after"), [("publish", True), ("raise_version", True)], ids=["visible", "known to the catalog"]
+    ("step", "after"), [("publish_group", True), ("raise_version", True)], ids=["visible", "known to the catalog"]
 )
 def test_after_a_crash_around_the_commit_rows_live_their_time(
     tmp_path: Path, runner: LocalRunner, step: str, after: bool

@@ -115,7 +115,7 @@ def test_the_progress_of_an_index_shows_on_its_job(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("step", "after"),
-    [("publish", False), ("publish", True), ("raise_version", True)],
+    [("publish_group", False), ("publish_group", True), ("raise_version", True)],
     ids=["before the publish", "after the publish", "after the catalog knows"],
 )
 def test_a_crash_around_the_commit_and_then_maintenance(
@@ -143,7 +143,7 @@ def test_maintenance_waits_for_jobs_between_intent_and_commit(tmp_path: Path, ru
     with a_world(tmp_path, runner, started=False) as world:
         docs = world.collection()
         job = world.create([write_rows(world, "a.jsonl")])
-        crashed_before(world, job, "publish")
+        crashed_before(world, job, "publish_group")
         maintenance = world.scheduler.maintenance
         lease = world.catalog.maintenance.take(docs.id, "test", 60_000)
         assert lease is not None

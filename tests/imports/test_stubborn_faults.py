@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ import pytest
 
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import JobState, SplitState
-from penstock.engines.base import Published
-from penstock.errors import StorageFull, StorageUnavailable, TaskCancelled
+from penstock.engines.base import Publication, Published
+from penstock.errors import PenstockError, StorageFull, StorageUnavailable, TaskCancelled
 from penstock.imports.tasks import init_worker, stage_split
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.local import LocalRunner
@@ -40,18 +40,18 @@ def failing_commits(world: World, job_id: int, *errors: Exception) -> Iterator[l
     """The next publishes of a job fail so; gives those to come."""
     left = list(errors)
     engine: Any = world.engine
-    publish = world.engine.publish
+    publish = world.engine.publish_group
 
-    def fail(table: Any, job: int, *rest: Any) -> Published:
-        if left and job == job_id:
+    def fail(table: Any, jobs: Sequence[Publication]) -> Mapping[int, Published | PenstockError]:
+        if left and job_id in [job.job_id for job in jobs]:
             raise left.pop(0)
-        return publish(table, job, *rest)
+        return publish(table, jobs)
 
-    engine.publish = fail
+    engine.publish_group = fail
     try:
         yield left
     finally:
-        del engine.publish
+        del engine.publish_group
 
 
 def test_a_commit_that_meets_a_passing_fault_is_made_again_under_the_same_claim(

@@ -117,8 +117,8 @@ OTHERS = [
     ("engine commit", "before"),
     ("save split", "before"),
     ("save split", "after"),
-    ("publish", "before"),
-    ("publish", "after"),
+    ("publish group", "before"),
+    ("publish group", "after"),
     ("raise version", "before"),
     ("raise version", "after"),
 ]

@@ -77,6 +77,8 @@ class Committer:
             return
         self._context.observer.published(result.rows, job.size)
         if expires:
+            # The time to live begins once readers see the rows.
+            self._catalog.collections.raise_version(collection.id, result.version)
             self._catalog.row_expiry.committed(collection.id, job.id)
         self._record(leased, replace(collection, version=max(collection.version, result.version)), result)
 

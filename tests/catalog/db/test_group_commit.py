@@ -107,3 +107,31 @@ def test_what_is_not_durable_does_not_wait_for_the_disk(database: CatalogDatabas
 
     normal, full = 1, 2
     assert [synchronous(durable=each) for each in (True, False, True)] == [full, normal, full]
+
+
+def test_callbacks_run_after_the_commit_and_only_those_of_writes_that_stay(database: CatalogDatabase) -> None:
+    called: list[int] = []
+
+    def write(connection: Connection, value: int, *, fails: bool = False) -> int:
+        database.after_commit(connection, lambda: called.append(value))
+        add(connection, value)
+        if fails:
+            raise InvalidParameter("no")
+        return value
+
+    def broken() -> None:
+        raise RuntimeError("a listener fails, the write doesn't")
+
+    def listened(connection: Connection) -> int:
+        database.after_commit(connection, broken)
+        return write(connection, 5)
+
+    with ThreadPoolExecutor(8) as threads:
+        with held(database):
+            good = [threads.submit(database.run_grouped, lambda c, n=n: write(c, n)) for n in (1, 2)]
+            bad = threads.submit(database.run_grouped, lambda c: write(c, 3, fails=True))
+            last = threads.submit(database.run_grouped, listened)
+        assert [each.result(10) for each in [*good, last]] == [1, 2, 5]
+        with pytest.raises(InvalidParameter):
+            bad.result(10)
+    assert sorted(called) == numbers(database) == [1, 2, 5]
