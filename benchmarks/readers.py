@@ -1,11 +1,12 @@
 """Processor time of reading and checking files, without a server and a store.
 
-    python -m benchmarks.readers
+    python -m benchmarks.readers [CASE…]
     PYTHONPATH=../other-checkout/src python -m benchmarks.readers    # another version, for pairs in turns
 
 Prints the least user time of three reads per case, in seconds: vectors of 768 dimensions in every format, rows of
 all kinds of scalars with eight dynamic values. ``renamed`` maps both columns of the vectors' files to fields of other
-names, ``cast`` the key to a VarChar, too: each should take less than 5 % more.
+names, ``cast`` the key to a VarChar, too: each should take less than 5 % more. ``path`` takes a number, and a vector,
+out of a column of JSON text.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import csv
 import json
 import random
 import resource
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -69,6 +71,13 @@ MIXED = CollectionSchema(
 )
 
 
+PATH_ROWS, PATH_DIM = 50_000, 32
+PATHS = {
+    "doc.years[0]": Field(name="year", type=DataType.INT64),
+    "doc.embedding.values": Field(name="vector", type=DataType.FLOAT_VECTOR, dim=PATH_DIM),
+}
+
+
 def mixed_rows() -> list[dict[str, Any]]:
     rng = random.Random(1)
     words = ["".join(rng.choices("abcdefghij klmnop", k=rng.randint(5, 60))) for _ in range(500)]
@@ -109,6 +118,22 @@ def write_mixed(folder: Path) -> None:
         for row in rows
     ]
     pq.write_table(pa.Table.from_pylist(texts), folder / "mixed.parquet")
+
+
+def write_nested(path: Path) -> None:
+    """Two columns: a key, and JSON texts of some 400 bytes, half of them a vector."""
+    rng = random.Random(1)
+    texts = [
+        json.dumps(
+            {
+                "source": "a" * rng.randint(5, 60),
+                "years": [rng.randint(1900, 2025), 2000],
+                "embedding": {"model": "m", "values": [round(rng.random(), 6) for _ in range(PATH_DIM)]},
+            }
+        )
+        for _ in range(PATH_ROWS)
+    ]
+    pq.write_table(pa.table({"id": pa.array(range(PATH_ROWS)), "doc": texts}), path)
 
 
 def user_seconds(
@@ -155,7 +180,20 @@ def main() -> None:
         write_mixed(folder)
         for suffix in ("jsonl", "csv", "parquet"):
             cases[f"{suffix}-mixed"] = (EXTENSIONS[suffix], [folder / f"mixed.{suffix}"], MIXED, {})
+        write_nested(folder / "nested.parquet")
+        for nested, field in PATHS.items():
+            options = {"mapping": json.dumps({field.name: {"path": nested}})}
+            schema = CollectionSchema(fields=(ID, field))
+            cases[f"parquet-path-{field.name}"] = (
+                EXTENSIONS["parquet"],
+                [folder / "nested.parquet"],
+                schema,
+                options,
+            )
+        chosen = sys.argv[1:]
         for case, arguments in cases.items():
+            if chosen and case not in chosen:
+                continue
             seconds = min(user_seconds(*arguments) for _ in range(3))
             print(f"{case:20} {seconds:.3f}")
 

@@ -140,3 +140,26 @@ def test_ids_are_reserved_for_the_rows_that_fit_the_bound() -> None:
     assert len(ROWS) <= whole.max_rows < 1 << 30
     assert whole.decoded_size == 4 * len(content)
     assert len(text_of("jsonl", ROWS)) > compression.HEAD_BYTES
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_a_stream_has_the_bytes_of_the_text_whatever_sizes_are_read(suffix: str) -> None:
+    text = text_of("jsonl", ROWS)
+    source = compression._text_of(BytesSource(f"a.jsonl.{suffix}", COMPRESS[suffix](text)))
+    assert source is not None
+
+    with source.open_stream(10, 900_000) as stream:
+        sizes = [1, 70_000, 70_000, 5, 300_000, 0, 1_000_000, 1]
+        parts = [stream.read(size) for size in sizes]
+
+    assert b"".join(parts) == text[10:900_000]
+    assert [len(part) for part in parts] == [1, 70_000, 70_000, 5, 300_000, 0, 900_000 - 10 - 440_006, 0]
+
+
+def test_a_stream_may_be_closed_while_it_is_decompressed_ahead() -> None:
+    source = compression._text_of(BytesSource("a.jsonl.gz", gzip.compress(text_of("jsonl", ROWS))))
+    assert source is not None
+    stream = source.open_stream()
+    assert len(stream.read(1000)) == 1000
+    stream.close()
+    assert stream.closed

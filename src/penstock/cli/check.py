@@ -20,6 +20,7 @@ from penstock.cli.errors import FAILED, Failure
 from penstock.cli.import_flags import options_of, options_with_pairs, reading_flags
 from penstock.cli.paths import import_groups
 from penstock.cli.schema_files import read_schema_file
+from penstock.cli.server_names import complete_collections
 from penstock.domain.check_report import Report, Severity
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema
@@ -41,7 +42,12 @@ _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON or TOML file with the collection's schema.",
 )
-@click.option("--collection", metavar="NAME", help="Use the schema of this collection on a server.")
+@click.option(
+    "--collection",
+    shell_complete=complete_collections,
+    metavar="NAME",
+    help="Use the schema of this collection on a server.",
+)
 @click.option(
     "--for",
     "target_names",

@@ -41,14 +41,14 @@ def connection_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(*args: Any, profile: str, **values: Any) -> None:
-        command(*args, **(_with_profile(profile, values) if profile else values))
+        command(*args, **(with_profile(profile, values) if profile else values))
 
     for option in reversed(_OPTIONS):
         run = option(run)
     return run
 
 
-def _with_profile(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def with_profile(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Take the options of a connection from a profile, unless they are on the command line.
 
     A profile's key is sent to its own address only, and no other key is sent there unless it is on the command line.
@@ -65,6 +65,16 @@ def _with_profile(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         if "api_key" not in on_line:
             changed["api_key"] = profile.api_key()
     return {**values, **{option: value for option, value in changed.items() if option not in on_line}}
+
+
+def complete_profiles(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The profiles that begin with ``incomplete``, for a shell."""
+    from penstock.cli.profile_files import profiles
+
+    try:
+        return [name for name in profiles() if name.startswith(incomplete)]
+    except Failure:
+        return []  # of a file that can't be read: the command says why
 
 
 _OPTIONS = (
@@ -96,6 +106,7 @@ _OPTIONS = (
         envvar="PENSTOCK_PROFILE",
         default="",
         metavar="NAME",
+        shell_complete=complete_profiles,
         help="Take address, key and database from this profile: penstock profile add.",
     ),
 )

@@ -15,6 +15,7 @@ from penstock.cli.import_flags import file_option_flags, options_of
 from penstock.cli.indexes import hint_at_indexes
 from penstock.cli.inference import inference_options
 from penstock.cli.loading import load, release
+from penstock.cli.server_names import complete_collections
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -148,7 +149,7 @@ def list_collections(client: Client, as_json: bool) -> None:
 
 
 @collections.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_collections)
 @json_option
 @with_client
 def describe(client: Client, name: str, as_json: bool) -> None:
@@ -163,7 +164,7 @@ def describe(client: Client, name: str, as_json: bool) -> None:
 
 
 @collections.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_collections)
 @json_option
 @with_client
 def stats(client: Client, name: str, as_json: bool) -> None:
@@ -178,7 +179,7 @@ def stats(client: Client, name: str, as_json: bool) -> None:
 
 
 @collections.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_collections)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_client
 def drop(client: Client, name: str, yes: bool) -> None:

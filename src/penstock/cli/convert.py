@@ -11,6 +11,7 @@ from penstock.bulk_writer.convert import convert as convert_files
 from penstock.bulk_writer.convert import fetch_schema
 from penstock.cli.client_options import connection_options
 from penstock.cli.schema_files import read_schema_file
+from penstock.cli.server_names import complete_collections
 from penstock.cli.standard_input import files_or_stdin
 from penstock.domain.import_options import parse_separator
 from penstock.domain.rest_schema import schema_from_rest
@@ -40,7 +41,12 @@ def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON or TOML file with the schema of the REST call.",
 )
-@click.option("--collection", metavar="NAME", help="Use the schema of this collection on a server.")
+@click.option(
+    "--collection",
+    shell_complete=complete_collections,
+    metavar="NAME",
+    help="Use the schema of this collection on a server.",
+)
 @click.option(
     "--out", required=True, metavar="DIR|URL", help="Folder, s3://bucket/folder or azure://container/folder."
 )

@@ -12,6 +12,7 @@ import click
 from penstock.cli.client_options import cluster_option, json_option, with_client
 from penstock.cli.errors import Failure
 from penstock.cli.groups import Group
+from penstock.cli.server_names import complete_collections
 from penstock.domain.sizes import size_text
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _key_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("collection", metavar="COLLECTION")
+@click.argument("collection", shell_complete=complete_collections, metavar="COLLECTION")
 @click.option(
     "--out",
     required=True,
@@ -119,7 +120,9 @@ def exports() -> None:
 
 
 @exports.command("list")
-@click.option("--collection", metavar="NAME", help="Only exports of this collection.")
+@click.option(
+    "--collection", shell_complete=complete_collections, metavar="NAME", help="Only exports of this collection."
+)
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="Maximum number.")
 @cluster_option
 @json_option

@@ -14,6 +14,7 @@ from penstock.cli.column_flags import mapping_flags, mapping_options
 from penstock.cli.errors import Failure, explain
 from penstock.cli.import_flags import option_flags, options_of, options_with_pairs
 from penstock.cli.inference import inference_options
+from penstock.cli.server_names import complete_collections
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -27,7 +28,9 @@ _MAX_SHOWN = 10
 
 @click.command("import")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--collection", required=True, metavar="NAME", help="Target collection.")
+@click.option(
+    "--collection", shell_complete=complete_collections, required=True, metavar="NAME", help="Target collection."
+)
 @click.option("--partition", metavar="NAME", help="Target partition of all rows.")
 @option_flags
 @mapping_options

@@ -10,6 +10,7 @@ import click
 from penstock.cli.client_options import json_option, with_client
 from penstock.cli.errors import UNFINISHED, Failure
 from penstock.cli.groups import Group
+from penstock.cli.server_names import complete_collections
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -28,7 +29,7 @@ def indexes() -> None:
 
 
 @indexes.command()
-@click.argument("collection")
+@click.argument("collection", shell_complete=complete_collections)
 @click.argument("field")
 @click.option("--name", metavar="NAME", help="Name of the index. [default: the field's name]")
 @click.option("--type", "index_type", metavar="TYPE", help="Such as HNSW or IVF_FLAT. [default: AUTOINDEX]")
@@ -70,7 +71,7 @@ def create(
 
 
 @indexes.command("list")
-@click.argument("collection")
+@click.argument("collection", shell_complete=complete_collections)
 @json_option
 @with_client
 def list_indexes(client: Client, collection: str, as_json: bool) -> None:
@@ -87,7 +88,7 @@ def list_indexes(client: Client, collection: str, as_json: bool) -> None:
 
 
 @indexes.command()
-@click.argument("collection")
+@click.argument("collection", shell_complete=complete_collections)
 @click.argument("name", required=False)
 @_wait_option
 @_timeout_option
@@ -122,7 +123,7 @@ def describe(
 
 
 @indexes.command()
-@click.argument("collection")
+@click.argument("collection", shell_complete=complete_collections)
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_client

@@ -15,6 +15,7 @@ from penstock.cli.client_options import cluster_option, json_option, with_client
 from penstock.cli.errors import INTERRUPTED
 from penstock.cli.live_table import POLL_SECONDS, LiveTable
 from penstock.cli.output import duration_text, moment, print_csv, print_json, print_table
+from penstock.cli.server_names import complete_collections
 from penstock.cli.since import parse_since
 from penstock.domain.sizes import size_text
 
@@ -31,7 +32,9 @@ _CSV_COLUMNS = ("job", "collection", "state", "progress", "rows", "total_rows", 
 
 
 @click.command("list")
-@click.option("--collection", metavar="NAME", help="Only jobs into this collection.")
+@click.option(
+    "--collection", shell_complete=complete_collections, metavar="NAME", help="Only jobs into this collection."
+)
 @click.option("--state", type=click.Choice(STATES, case_sensitive=False), help="Only jobs in this state.")
 @click.option(
     "--since", callback=parse_since, metavar="TIME", help="Only jobs created since: 2h ago, or 2026-11-30T08:15."

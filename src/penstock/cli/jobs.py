@@ -12,6 +12,7 @@ from penstock.cli.errors import Failure
 from penstock.cli.groups import Group
 from penstock.cli.job_list import list_jobs
 from penstock.cli.output import duration_text, moment
+from penstock.cli.server_names import complete_jobs
 from penstock.domain.sizes import size_text
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ jobs.add_command(list_jobs)
 
 
 @jobs.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", shell_complete=complete_jobs, metavar="ID")
 @click.option("--watch", is_flag=True, help="Show the progress of each file live first, until the job has ended.")
 @cluster_option
 @json_option
@@ -55,7 +56,7 @@ def describe(client: Client, job_id: str, watch: bool, as_json: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("job_ids", shell_complete=complete_jobs, nargs=-1, required=True, metavar="ID...")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Maximum time to wait.")
 @cluster_option
 @json_option
@@ -71,7 +72,7 @@ def wait(client: Client, job_ids: tuple[str, ...], timeout: float | None, as_jso
 
 
 @jobs.command()
-@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("job_ids", shell_complete=complete_jobs, nargs=-1, required=True, metavar="ID...")
 @cluster_option
 @with_client
 def abort(client: Client, job_ids: tuple[str, ...]) -> None:
@@ -87,7 +88,7 @@ def abort(client: Client, job_ids: tuple[str, ...]) -> None:
 
 
 @jobs.command()
-@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("job_ids", shell_complete=complete_jobs, nargs=-1, required=True, metavar="ID...")
 @cluster_option
 @with_client
 def commit(client: Client, job_ids: tuple[str, ...]) -> None:
@@ -98,7 +99,7 @@ def commit(client: Client, job_ids: tuple[str, ...]) -> None:
 
 
 @jobs.command()
-@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("job_ids", shell_complete=complete_jobs, nargs=-1, required=True, metavar="ID...")
 @cluster_option
 @with_client
 def retry(client: Client, job_ids: tuple[str, ...]) -> None:
@@ -117,7 +118,7 @@ def retry(client: Client, job_ids: tuple[str, ...]) -> None:
 
 
 @jobs.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", shell_complete=complete_jobs, metavar="ID")
 @click.option("--group", is_flag=True, help="Count the errors by rule, field and file, with examples.")
 @click.option("--file", metavar="NAME", help="Only errors of this file.")
 @click.option("--field", metavar="NAME", help="Only errors of this field.")
@@ -156,7 +157,7 @@ def errors(
 
 
 @jobs.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", shell_complete=complete_jobs, metavar="ID")
 @click.option("--file", "files", multiple=True, metavar="FILE", help="A corrected file, in place of the job's.")
 @cluster_option
 @with_client
@@ -175,7 +176,7 @@ def replay(client: Client, job_id: str, files: tuple[str, ...]) -> None:
 
 
 @jobs.command()
-@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("job_ids", shell_complete=complete_jobs, nargs=-1, required=True, metavar="ID...")
 @cluster_option
 @with_client
 def revert(client: Client, job_ids: tuple[str, ...]) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.client_options import with_client
+from penstock.cli.server_names import complete_collections
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_collections)
 @with_client
 def load(client: Client, name: str) -> None:
     """Load a collection, so that it can be queried."""
@@ -22,7 +23,7 @@ def load(client: Client, name: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_collections)
 @with_client
 def release(client: Client, name: str) -> None:
     """Release a collection: it rejects queries until it is loaded, and its vector indexes can be dropped."""

@@ -8,6 +8,7 @@ import click
 
 from penstock.cli.client_options import json_option, with_client
 from penstock.cli.groups import Group
+from penstock.cli.server_names import complete_collections
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -19,7 +20,7 @@ def partitions() -> None:
 
 
 @partitions.command()
-@click.argument("collection")
+@click.argument("collection", shell_complete=complete_collections)
 @click.argument("name")
 @with_client
 def create(client: Client, collection: str, name: str) -> None:
@@ -29,7 +30,7 @@ def create(client: Client, collection: str, name: str) -> None:
 
 
 @partitions.command("list")
-@click.argument("collection")
+@click.argument("collection", shell_complete=complete_collections)
 @json_option
 @with_client
 def list_partitions(client: Client, collection: str, as_json: bool) -> None:
@@ -45,7 +46,7 @@ def list_partitions(client: Client, collection: str, as_json: bool) -> None:
 
 
 @partitions.command()
-@click.argument("collection")
+@click.argument("collection", shell_complete=complete_collections)
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_client

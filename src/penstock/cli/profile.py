@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from penstock.cli.client_options import json_option
+from penstock.cli.client_options import complete_profiles, json_option
 from penstock.cli.groups import Group
 from penstock.cli.profile_files import Profile, check_name, profiles, remove_profile, save_profile
 
@@ -88,7 +88,7 @@ def list_profiles(as_json: bool) -> None:
 
 
 @profile.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_profiles)
 def remove(name: str) -> None:
     """Remove the profile NAME and its saved API key."""
     remove_profile(name)

@@ -9,6 +9,7 @@ import click
 
 from penstock.cli.client_options import json_option, with_client
 from penstock.cli.renamed import renamed_option
+from penstock.cli.server_names import complete_collections
 from penstock.cli.standard_input import text_or_stdin
 from penstock.cli.vector_argument import parse_vector
 
@@ -20,7 +21,7 @@ _FIELDS_HELP = "Fields to print, separated by commas. [default: all]"
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_collections)
 @click.option(
     "--filter",
     "expression",
@@ -72,7 +73,7 @@ def query(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_collections)
 @click.option(
     "--vector",
     metavar="VECTOR",

@@ -12,6 +12,7 @@ from penstock.cli.client_options import cluster_option, json_option, with_client
 from penstock.cli.errors import Failure
 from penstock.cli.groups import Group
 from penstock.cli.output import moment
+from penstock.cli.server_names import complete_collections
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -32,7 +33,9 @@ def webhooks() -> None:
     help="State of jobs to send; repeatable. [default: uncommitted, completed, failed, aborted]",
 )
 @click.option("--all-databases", is_flag=True, help="Jobs of all databases of the cluster, not only of --database.")
-@click.option("--collection", metavar="NAME", help="Only jobs into this collection.")
+@click.option(
+    "--collection", shell_complete=complete_collections, metavar="NAME", help="Only jobs into this collection."
+)
 @cluster_option
 @json_option
 @with_client

@@ -20,13 +20,14 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.imports.column_mapping import NO_TEXT, Cast, ColumnMapping, Constant, Gathered, Nested, Renamed
-from penstock.imports.nested_values import take_from_texts, take_nested
+from penstock.imports.nested_values import take_from_texts, take_from_unchecked_texts, take_nested
 from penstock.readers.arrow_values import plain
 from penstock.readers.base import RowBatch
 from penstock.readers.csv.cells import cell_column
 from penstock.rules.forms import FORMS, type_error
 from penstock.rules.rule import Array, WarningSink, undone_on_error
 from penstock.validation import conform_column
+from penstock.validation.text import is_text, utf8
 
 
 class MappedBatches:
@@ -166,7 +167,11 @@ class MappedBatches:
             array, steps = take_nested(plain(array, batch.batch.schema.field(source.column)), steps)
             if not steps:
                 return array
-            array = conform_column(array, None, self._source_schema[source.column], self._note_for(target.name))
+            column = self._source_schema[source.column]
+            if is_text(array.type):
+                texts = utf8(array, column)
+                return take_from_unchecked_texts(texts, steps, target, column, self._note_for(target.name))
+            array = conform_column(array, None, column, self._note_for(target.name))
         return take_from_texts(array, steps, target, self._note_for(target.name))
 
     def _note_for(self, name: str) -> WarningSink:

@@ -1,6 +1,7 @@
 """Read compressed text files: gzip, Zstandard and bzip2, by a second extension (``.jsonl.gz``).
 
 A compressed file is decompressed from its beginning, in blocks, and never held as a whole; so it is one file range.
+A thread decompresses a block while the one before is parsed.
 What it decompresses to is bounded (:mod:`penstock.readers.decompression_bombs`). Byte offsets in errors count in the
 decompressed text.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Literal, cast
 
@@ -26,6 +28,8 @@ HEAD_BYTES = 1 << 20
 _ASSUMED_RATIO = 4
 """Bytes of text per compressed byte, for balance: texts of numbers compress to less than half, others to a tenth."""
 _STEP_BYTES = 1 << 20
+_COMPRESSED_BYTES = 1 << 20
+"""Bytes per read of the compressed file. The thread that decompresses waits for the interpreter's lock at each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,8 @@ class _DecompressedSource(DerivedSource):
 class _TextStream(io.RawIOBase):
     """The decompressed bytes ``start`` to ``end``.
 
+    After each read of a size as many bytes are decompressed ahead, in a thread.
+
     Raises:
         DataError: the file is damaged, not of this compression, or a decompression bomb.
     """
@@ -132,11 +138,16 @@ class _TextStream(io.RawIOBase):
     def __init__(self, source: _DecompressedSource, start: int, end: int | None) -> None:
         self._source = source
         self._raw = _CountedStream(source)
-        self._text = pa.CompressedInputStream(pa.PythonFile(self._raw, mode="r"), source.compression.codec)
-        self._at = 0
-        self._end = end
-        while self._at < start and self._next(min(start - self._at, _STEP_BYTES)):
+        buffered = pa.BufferedInputStream(pa.PythonFile(self._raw, mode="r"), _COMPRESSED_BYTES)
+        self._text = pa.CompressedInputStream(buffered, source.compression.codec)
+        self._decoded = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="decompress")
+        self._ahead: Future[bytes] | None = None
+        self._rest = b""
+        while self._decoded < start and self._decompress(min(start - self._decoded, _STEP_BYTES)):
             pass
+        self._at = self._decoded
+        self._end = end
 
     def readable(self) -> bool:
         return True
@@ -145,11 +156,29 @@ class _TextStream(io.RawIOBase):
         """Read at most ``size`` bytes, or all: less than asked for only at the end."""
         if size < 0:
             return b"".join(iter(lambda: self.read(_STEP_BYTES), b""))
-        return self._next(size if self._end is None else min(size, max(0, self._end - self._at)))
+        size = self._within_end(size)
+        data = self._rest
+        while len(data) < size:
+            more = self._next(size - len(data))
+            if not more:
+                break
+            data = data + more if data else more
+        self._rest = data[size:]
+        self._at += min(size, len(data))
+        ahead = self._within_end(size)
+        if size <= len(data) and not self._rest and ahead:
+            self._ahead = self._thread.submit(self._decompress, ahead)
+        return data[:size]
+
+    def _within_end(self, size: int) -> int:
+        return size if self._end is None else min(size, max(0, self._end - self._at))
 
     def _next(self, size: int) -> bytes:
-        if not size:
-            return b""
+        """What was decompressed ahead, or at most ``size`` bytes."""
+        ahead, self._ahead = self._ahead, None
+        return self._decompress(size) if ahead is None else ahead.result()
+
+    def _decompress(self, size: int) -> bytes:
         source = self._source
         try:
             data: bytes = self._text.read(size)
@@ -159,9 +188,9 @@ class _TextStream(io.RawIOBase):
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's
             raise self._broken(error) from error
-        self._at += len(data)
+        self._decoded += len(data)
         try:
-            check_decompression_bomb(self._at, source.stored.size)
+            check_decompression_bomb(self._decoded, source.stored.size)
         except DataError as error:
             raise error.at(file=source.name) from None
         return data
@@ -181,12 +210,13 @@ class _TextStream(io.RawIOBase):
         return DataError(
             rule,
             file=source.name,
-            offset=self._at,
+            offset=self._decoded,
             remedy="Copy it again, or compress it again; nothing may follow the compressed text",
         )
 
     def close(self) -> None:
         if not self.closed:
+            self._thread.shutdown()
             self._text.close()
             self._raw.close()
         super().close()

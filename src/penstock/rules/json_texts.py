@@ -205,6 +205,11 @@ def _rows_with_long_integers(offsets: Offsets, data: Bytes) -> Sequence[int]:
     return _rows_of(starts, offsets)
 
 
+def are_short_and_flat(texts: Array) -> bool:
+    """Whether no text is longer, or has more brackets, than is allowed for all without a look at it."""
+    return not _long_or_deep_rows(*_string_buffers(texts))
+
+
 def _long_or_deep_rows(offsets: Offsets, data: Bytes) -> Set[int]:
     """Return the rows that are too long, or have more brackets than levels are allowed."""
     too_long = np.flatnonzero(np.diff(offsets) > MAX_JSON_BYTES).tolist()

@@ -44,6 +44,8 @@ _NUMBER_TYPES = frozenset({int, float})
 
 def check_flat(field: Field, value: Any) -> None:
     """Raise when an array holds arrays: simdjson flattens them silently."""
+    if _NUMBER_TYPES.issuperset(map(type, value)):
+        return
     for position, element in enumerate(value):
         if is_json_array(element) or is_json_object(element):
             raise _element_error(field, element, position)
