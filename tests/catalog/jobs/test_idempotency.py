@@ -14,7 +14,7 @@ from penstock.catalog import Catalog
 from penstock.catalog.jobs.idempotency import IdempotencyRecord
 from penstock.catalog.jobs.jobs import NewJob
 from penstock.domain.ids import new_id
-from penstock.domain.jobs import JobState
+from penstock.domain.jobs import ImportJob, JobState
 from penstock.errors import CatalogError, InvalidParameter
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
 
@@ -74,7 +74,8 @@ def test_a_call_that_waited_for_another_gets_its_job_even_if_the_key_ended_meanw
                 waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
                 while not connection.execute(waiting).scalar_one():
                     assert not second.done()
-            assert second.result().id == first
+            assert isinstance(first, ImportJob)
+            assert second.result().id == first.id
 
 
 def test_servers_with_different_keys_say_so(catalog_url: str) -> None:
