@@ -161,8 +161,10 @@ BODIES: dict[str, tuple[str, int, Callable[[int], dict[str, Any]]]] = {
     ),
 }
 
+IN_EACH_RUN, OTHERS = list(BODIES)[::2], list(BODIES)[1::2]
 
-@pytest.mark.parametrize("name", BODIES)
+
+@pytest.mark.parametrize("name", [*IN_EACH_RUN, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_twice_as_many_take_about_twice_the_time(plane: DataPlane, name: str) -> None:
     action, size, body = BODIES[name]
     created = {"collectionName": plane.name() if action.endswith("s/create") else "docs"}

@@ -13,12 +13,8 @@ from benchmarks.profiled_server import Usage, _Recorder
 
 def test_every_stage_of_a_real_job_is_measured(tmp_path: Path) -> None:
     [profile] = measure(tmp_path, "parquet", 2_000, 64, 1, ["--workers", "1"])
-    assert [task.name for task in profile.tasks if task.pid == profile.server] == [
-        "plan",
-        "stage",
-        "publish",
-        "index",
-    ]
+    # Of so few rows no index is due, so that the job completes with its publish.
+    assert [task.name for task in profile.tasks if task.pid == profile.server] == ["plan", "stage", "publish"]
     [worker] = profile.processes.keys() - {profile.server}
     planning, split = profile.of(worker)
     assert (planning.name, split.name) == ("plan files", "split")

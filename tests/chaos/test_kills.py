@@ -23,7 +23,7 @@ from tests.support.postgres import PostgresServer
 
 KILLS = int(os.environ.get("PENSTOCK_CHAOS_KILLS", "0"))
 SEED = int(os.environ.get("PENSTOCK_CHAOS_SEED", "1"))
-SHORT, LONGER = 3, 20
+SHORT, LONGER = 2, 20
 """In `make test`, where the two catalogs take other phases each, and in `make test-all`."""
 PER_CAMPAIGN = 40
 """Kills in one data folder; then a new one begins, with another seed."""

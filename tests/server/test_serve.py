@@ -107,7 +107,7 @@ def test_the_bound_port_is_told(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/healthz", headers={"x-long": "x" * 40_000}).status_code == 431
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_lets_open_calls_finish(tmp_path: Path, how: signal.Signals) -> None:
     with running(write_config(tmp_path)) as (process, url):
         address = httpx.URL(url)

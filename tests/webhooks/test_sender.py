@@ -34,6 +34,12 @@ class Attempts:
         self.results[result] += 1
 
 
+@pytest.fixture(autouse=True)
+def frequent_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeated attempts are due after less than the second that a sender sleeps."""
+    monkeypatch.setattr(sender_module, "_POLL_SECONDS", 0.1)
+
+
 @pytest.fixture
 def key() -> bytes:
     return Fernet.generate_key()

@@ -49,6 +49,8 @@ def test_the_installed_client(server: RunningServer, key: str) -> None:
 
 
 @pytest.mark.clients
-@pytest.mark.parametrize("version", ["2.4.9", "2.6.17", pytest.param("3.0.2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "version", ["2.4.9", *(pytest.param(each, marks=pytest.mark.slow) for each in ("2.6.17", "3.0.2"))]
+)
 def test_a_released_client(server: RunningServer, key: str, version: str) -> None:
     assert run_client(version, PROGRAM, server.url, key, server.import_root, version) == "done\n"

@@ -14,6 +14,8 @@ from penstock.extras import require_extra
 _BUSY_SECONDS = 30
 _POOL_SECONDS = 10
 _SPARE_CONNECTIONS = 4
+_SQLITE_CONNECTIONS = 64
+"""As many threads may work on jobs and calls at the same time. Opening one takes as long as ten statements."""
 
 _SQLITE_PRAGMAS = (
     "journal_mode=WAL",
@@ -78,6 +80,10 @@ def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
+        # Each thread that is busy has its own; beyond the pool they are opened and closed for every statement.
+        pool_size=_SQLITE_CONNECTIONS,
+        max_overflow=_SQLITE_CONNECTIONS,
+        pool_use_lifo=True,
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
         # orjson for speed: a list of jobs parses two JSON columns of each.
         json_serializer=lambda value: orjson.dumps(value).decode(),
