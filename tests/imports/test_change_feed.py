@@ -147,3 +147,25 @@ def test_a_reader_that_takes_nothing_holds_the_newest_states_and_is_ended_beyond
         offer(id, 1)
     assert subscription.is_over
     assert subscription.take() == []
+
+
+def test_a_job_that_is_created_while_a_subscription_begins_is_offered_once(catalogs: tuple[Catalog, Catalog]) -> None:
+    catalog, _ = catalogs
+    offered: list[int] = []
+
+    class Recording(Subscription):
+        def offer(self, change: JobChange, *, any_state: bool = False) -> None:
+            offered.append(change.job.id)
+
+    job = catalog.jobs.insert(new_job(stored_collection(catalog)))
+    with running_feed(catalog) as feed:
+        subscription = Recording(ALL, lambda _: None)
+        feed._sets_of(ALL).add(subscription)
+        feed._new.append(subscription)  # it came when a round had begun
+        feed._read([], [job.id], missed=False)
+        assert offered == []
+        feed._new.clear()
+        feed._last.clear()
+        feed._read([subscription], [job.id], missed=False)
+        feed._read([], [job.id], missed=False)
+    assert offered == [job.id]

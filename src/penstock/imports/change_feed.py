@@ -292,15 +292,20 @@ class ChangeFeed:
                 for change in self._snapshot(replace(subscription.scope, since=self._read_at)):
                     self._publish(change)
         ids = iter(sorted(changed))
+        published: set[int] = set()
         while chunk := list(islice(ids, _CHUNK)):
             for job in self._catalog.jobs.by_ids(chunk):
-                self._publish(self._change(job))
+                if self._publish(self._change(job)):
+                    published.add(job.id)
         # In this thread as all other reads: an older state never follows a newer one.
         for subscription in new:
+            resumes = subscription.scope.since is not None
             for change in self._snapshot(subscription.scope):
+                if change.job.id in published and not resumes:
+                    continue  # the new subscriptions have it, too; what has changed since comes in the next round
                 if change.job.id in self._last:
                     self._publish(change)  # it may be newer than what the others have
-                subscription.offer(change, any_state=subscription.scope.since is not None)
+                subscription.offer(change, any_state=resumes)
         self._read_at = read_at
 
     def _snapshot(self, scope: Scope) -> Sequence[JobChange]:
@@ -323,12 +328,12 @@ class ChangeFeed:
                 files = any(subscription.scope.files for subscription in self._by_job.get(job.id, ()))
         return JobChange(details=JobDetails(job=job, files=self._catalog.jobs.files(job.id) if files else ()), at=at)
 
-    def _publish(self, change: JobChange) -> None:
-        """Offer a change to all subscriptions with the job in their scope, if it shows anything new."""
+    def _publish(self, change: JobChange) -> bool:
+        """Offer a change to all subscriptions with the job in their scope; False if it shows nothing new."""
         job = change.job
         visible = _visible(change)
         if self._last.get(job.id) == visible:
-            return
+            return False
         if job.state.is_final:
             self._last.pop(job.id, None)
         else:
@@ -336,9 +341,12 @@ class ChangeFeed:
             if len(self._last) > 2 * MAX_PENDING:
                 self._last.clear()
         with self._condition:
-            subscriptions = [*self._by_job.get(job.id, ()), *self._by_cluster.get(job.cluster_id, ())]
+            # Subscriptions that came since this round began get the job with the snapshot of the next one.
+            later = set(self._new)
+            subscriptions = {*self._by_job.get(job.id, ()), *self._by_cluster.get(job.cluster_id, ())} - later
         for subscription in subscriptions:
             subscription.offer(change)
+        return True
 
 
 def _is_in_scope(job: ImportJob, job_filter: JobFilter) -> bool:
