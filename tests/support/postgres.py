@@ -181,8 +181,12 @@ def _binaries(folder: Path, user: str | None) -> Path:
     assert found.origin is not None
     installed = sorted(Path(found.origin).parent.glob("pginstall*"))[-1]
     if user is not None and subprocess.run(["test", "-x", installed / "bin" / "postgres"], **_as(user)).returncode:
-        shutil.copytree(installed, folder / "installed", symlinks=True)
-        return folder / "installed" / "bin"
+        # With the libraries of the wheel, which the programs find beside its package.
+        libraries = installed.parent.with_name(f"{installed.parent.name}.libs")
+        copy = folder / installed.parent.name / installed.name
+        shutil.copytree(installed, copy, symlinks=True)
+        shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+        return copy / "bin"
     return installed / "bin"
 
 
