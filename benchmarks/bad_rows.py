@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 
 from penstock.domain.jobs import Split
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.base import Table
 from penstock.engines.lance.engine import LanceEngine
+from penstock.engines.values import Table
 from penstock.imports.reject_files import RejectLimits
 from penstock.imports.tasks import StageTask, init_worker, stage_split
 from penstock.readers.base import ReadRequest, plan_at_once

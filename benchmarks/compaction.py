@@ -19,8 +19,8 @@ from pathlib import Path
 import lance
 
 from benchmarks.machine import describe_machine
-from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import Table
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
 from tests.support.worlds import job_settings
 

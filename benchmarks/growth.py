@@ -28,8 +28,8 @@ import numpy.typing as npt
 from benchmarks.machine import describe_machine
 from penstock.domain.ids import new_id
 from penstock.domain.index import IndexSpec, Metric
-from penstock.engines.base import SearchRequest, Table
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import SearchRequest, Table
 from penstock.server.engine_factory import engine_of
 from penstock.settings import Settings
 from tests.support.tables import import_rows, new_table, plain, plain_batch

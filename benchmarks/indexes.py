@@ -28,8 +28,8 @@ from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.ids import new_id
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.base import SearchRequest, Table
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import SearchRequest, Table
 
 CENTRES = 1000
 CHUNK = 10_000

@@ -29,7 +29,7 @@ from penstock.domain.jobs import FileRange
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.readers.base import FormatSpec, ReadRequest
 from penstock.readers.json.lines_reader import JSON_LINES
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots

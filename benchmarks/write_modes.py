@@ -24,8 +24,8 @@ import pyarrow as pa
 
 from benchmarks.machine import describe_machine
 from penstock.domain.write_modes import APPEND, Duplicates, WriteMode, WriteOptions
-from penstock.engines.base import Published, Reversal, Reverted, Table
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import Published, Reversal, Reverted, Table
 from tests.support.tables import new_table, plain, plain_batch, vectors
 
 _UPSERT = WriteOptions(mode=WriteMode.UPSERT, duplicates=Duplicates.LAST)

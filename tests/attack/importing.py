@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.jobs import Split
-from penstock.engines.base import Staged, Table
+from penstock.engines.values import Staged, Table
 from penstock.errors import DataError, PenstockError
 from penstock.imports.schema_inference import SampleTask, sample_and_infer
 from penstock.imports.tasks import (

@@ -29,7 +29,7 @@ from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.readers.numpy import NUMPY
 from penstock.readers.numpy_archive import NUMPY_ARCHIVE
 from penstock.readers.orc import ORC
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from penstock.readers.vector_files import BVECS, FBIN, FVECS, IVECS
 from tests.attack.parquet_files import parquet_files
 from tests.support.column_files import COLUMN_FILES, VECTOR_FILES, table_of

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.base import ReadRequest, plan_at_once
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from penstock.validation import Conformer
 from tests.support.arrow_columns import COLUMNS, NO_VALUE, ArrowColumn
 from tests.support.in_memory import BytesSource

@@ -21,7 +21,7 @@ from penstock.readers.base import Reader, ReadRequest, plan_at_once
 from penstock.readers.csv.reader import CSV
 from penstock.readers.json.array_reader import JSON
 from penstock.readers.json.lines_reader import JSON_LINES
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from tests.support.in_memory import BytesSource
 from tests.support.schemas import EVERYTHING, KEY_AND_VECTOR, LENIENT
 

@@ -20,8 +20,8 @@ from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import Table
 from tests.support.catalogs import CLUSTER, opened_catalog
 from tests.support.engines import only
 from tests.support.tables import import_rows, plain, plain_batch, vectors

@@ -22,8 +22,8 @@ from penstock.domain.collections import Collection
 from penstock.domain.ids import new_id
 from penstock.domain.index import IndexSpec
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.base import Staged, Table
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import Staged, Table
 from penstock.filters import parse
 from tests.collections.conftest import UseCases
 from tests.support.catalogs import CLUSTER, opened_catalog

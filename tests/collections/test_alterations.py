@@ -14,7 +14,7 @@ from penstock.collections.index_requests import CreateIndex
 from penstock.domain.access import ANONYMOUS, Caller, Grant, Role
 from penstock.domain.collections import TTL
 from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType, Field
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.errors import (
     CollectionLoaded,
     CollectionNotFound,

@@ -10,7 +10,7 @@ import pytest
 from penstock.collections import partitions
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound
 from tests.collections.conftest import UseCases
 from tests.support.catalogs import new_job

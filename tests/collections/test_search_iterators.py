@@ -17,7 +17,7 @@ from penstock.collections.search_iterators import SearchCursor
 from penstock.collections.search_params import SearchParams
 from penstock.domain.collections import Collection
 from penstock.domain.index import Metric
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.errors import InvalidParameter
 from tests.collections.conftest import UseCases
 from tests.support.catalogs import CLUSTER

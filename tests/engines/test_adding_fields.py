@@ -13,8 +13,9 @@ import pytest
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.index import Metric
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.base import Engine, Published, SearchRequest, Staged, Table
+from penstock.engines.base import Engine
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import Published, SearchRequest, Staged, Table
 from penstock.filters import parse
 from tests.support.racers import Racers
 from tests.support.tables import every_type, import_rows, new_table, plain, plain_batch, vectors

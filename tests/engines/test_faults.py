@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import pytest
 
-from penstock.engines.base import Engine, Table
+from penstock.engines.base import Engine
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import Table
 from penstock.errors import Transient
 from tests.support.faulty_store import Faults, faulty_store
 from tests.support.s3 import S3Server

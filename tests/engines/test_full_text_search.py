@@ -17,7 +17,8 @@ from penstock.domain.expiry import Expiry
 from penstock.domain.ids import first_id_at
 from penstock.domain.index import Bm25Params, IndexSpec, Metric
 from penstock.domain.rest_schema import schema_from_rest
-from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import QueryHits, SearchRequest, Table
 from penstock.errors import InvalidParameter
 from penstock.filters import parse
 from tests.support.bm25_oracle import bm25

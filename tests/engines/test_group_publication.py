@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from penstock.engines.base import Engine, Publication, Published, Reversal, Reverted, Table
+from penstock.engines.base import Engine
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.write import publish as publishing
 from penstock.engines.lance.write.commit import commit_fragments
+from penstock.engines.values import Publication, Published, Reversal, Reverted, Table
 from penstock.errors import JobWithdrawn, PenstockError, StorageConflict, StorageError
 from tests.support.racers import Racers
 from tests.support.tables import new_table, plain_batch, vectors

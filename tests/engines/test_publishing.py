@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from penstock.domain.ids import new_id
 from penstock.domain.write_modes import APPEND, WriteOptions
-from penstock.engines.base import Engine, Published, Staged, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import Published, Staged, Table
 from tests.support.racers import Racers
 from tests.support.tables import import_rows, new_table, plain_batch, vectors
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
-from penstock.engines.base import Engine, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import Table
 from penstock.filters import parse
 from tests.support.tables import fixed_lists, import_rows, new_table, plain_batch, vectors
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from penstock.domain.write_modes import WriteOptions
-from penstock.engines.base import Engine, Published, Reversal, Reverted, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import Published, Reversal, Reverted, Table
 from tests.engines.test_write_modes import OVERWRITE, UPSERT, numbered, numbers, publish
 from tests.support.racers import Racers
 from tests.support.tables import new_table

@@ -14,7 +14,8 @@ import pytest
 from penstock.domain.arrow_schema import SPARSE
 from penstock.domain.index import Metric
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
-from penstock.engines.base import Engine, SearchRequest
+from penstock.engines.base import Engine
+from penstock.engines.values import SearchRequest
 from penstock.errors import InvalidParameter
 from penstock.filters import parse
 from tests.support.exact_search import exact, ids, nearest

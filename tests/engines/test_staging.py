@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from penstock.domain.ids import new_id
-from penstock.engines.base import Engine, Staged, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import Staged, Table
 from penstock.errors import DataError, StorageError
 from tests.support.racers import Racers
 from tests.support.tables import import_rows, new_table, plain_batch, vectors

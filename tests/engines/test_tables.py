@@ -11,7 +11,8 @@ import pytest
 
 from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.schema import META_FIELD, DataType
-from penstock.engines.base import Engine, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import Table
 from penstock.errors import FieldNotFound, StorageError
 from tests.support.tables import every_type, import_rows, new_table, plain_batch, typed_batch, vectors
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from penstock.domain.write_modes import Duplicates, WriteMode, WriteOptions
-from penstock.engines.base import DuplicateKey, Engine, Published, Staged, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import DuplicateKey, Published, Staged, Table
 from tests.engines.test_publishing import publish_with_a_warm_engine
 from tests.support.racers import Racers
 from tests.support.tables import import_rows, new_table, plain_batch, vectors

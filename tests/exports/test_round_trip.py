@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from penstock.bulk_writer import LocalBulkWriter
 from penstock.domain.exports import ExportFormat, ExportPart
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
-from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import Table
 from penstock.exports.columns import exported_schema
 from penstock.exports.tasks import ExportTask, write_part
 from penstock.sources.targets import Target

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import Table
 from penstock.errors import InvalidFilter
 from penstock.filters import parse
 from tests.support.tables import import_rows, new_table

@@ -25,7 +25,7 @@ from penstock.readers.formats import EXTENSIONS
 from penstock.readers.json.array_reader import JsonReader
 from penstock.readers.json.lines_reader import JsonLinesReader
 from penstock.readers.numpy import NUMPY
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from penstock.validation import Conformer
 from tests.support.conforming import check_json
 from tests.support.in_memory import BytesSource

@@ -17,7 +17,7 @@ from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import JobState
 from penstock.domain.schema import DataType, Field
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.imports import cleanup
 from penstock.imports.cleanup import finish_added_fields
 from penstock.imports.context import ImportContext

@@ -12,7 +12,7 @@ import pytest
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.errors import JobWithdrawn, TableDamaged
 from penstock.imports.context import staged_of
 from penstock.runners.local import LocalRunner

@@ -14,7 +14,7 @@ from penstock.catalog.db import tables
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import TTL, Collection, CollectionSettings
 from penstock.domain.jobs import JobState
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.runners.local import LocalRunner
 from tests.imports.test_recovery import crashed_before
 from tests.support.catalogs import CLUSTER, SCHEMA

@@ -20,7 +20,7 @@ from penstock.domain.index import Metric
 from penstock.domain.jobs import JobState
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import SearchRequest, Table
+from penstock.engines.values import SearchRequest, Table
 from tests.support.bm25_oracle import bm25
 from tests.support.worlds import World
 

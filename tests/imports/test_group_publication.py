@@ -12,7 +12,8 @@ from typing import cast
 import pytest
 
 from penstock.domain.write_modes import APPEND, WriteMode, WriteOptions
-from penstock.engines.base import Engine, Publication, Published, Staged, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import Publication, Published, Staged, Table
 from penstock.errors import PenstockError, StorageError, StorageUnavailable
 from penstock.imports.group_publication import GroupPublisher
 from tests.support.catalogs import SCHEMA

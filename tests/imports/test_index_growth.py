@@ -21,9 +21,9 @@ from penstock.domain.collections import Collection
 from penstock.domain.index import Metric
 from penstock.domain.jobs import JobState
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.base import SearchRequest, Table
 from penstock.engines.lance.index import build, mapping, optimize
 from penstock.engines.lance.index.segments import MAX_SEGMENTS
+from penstock.engines.values import SearchRequest, Table
 from tests.support.worlds import World, a_world, job_settings
 
 DIM, ROWS = 64, 2_000

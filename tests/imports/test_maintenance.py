@@ -20,7 +20,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.index import IndexSpec
 from penstock.domain.jobs import JobState
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.runners.local import LocalRunner
 from tests.imports.test_recovery import crashed_before
 from tests.support.catalogs import CLUSTER

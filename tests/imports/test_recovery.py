@@ -17,7 +17,7 @@ import pytest
 
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import ImportJob, JobState, SplitState
-from penstock.engines.base import Staged, Table
+from penstock.engines.values import Staged, Table
 from penstock.errors import JobStateConflict
 from penstock.imports.context import ImportContext
 from penstock.imports.executor import Executor

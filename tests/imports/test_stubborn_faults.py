@@ -14,7 +14,7 @@ import pytest
 
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import JobState, SplitState
-from penstock.engines.base import Publication, Published
+from penstock.engines.values import Publication, Published
 from penstock.errors import PenstockError, StorageFull, StorageUnavailable, TaskCancelled
 from penstock.imports.tasks import init_worker, stage_split
 from penstock.runners.base import TaskContext, TaskHandle

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from penstock.domain.jobs import ImportJob, JobState
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.imports.tasks import StageTask
 from penstock.imports.verification import VerifyTask, verify_job
 from tests.support.doubles import NullContext

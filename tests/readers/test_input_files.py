@@ -14,7 +14,7 @@ from penstock.readers.json.array_reader import JSON
 from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.readers.numpy import NUMPY
 from penstock.readers.numpy_archive import NUMPY_ARCHIVE
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from penstock.sources.base import Listing, ListingKind, Location
 
 

@@ -25,7 +25,7 @@ from penstock.readers.csv.reader import CSV
 from penstock.readers.json.array_reader import JSON
 from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.readers.numpy import NUMPY
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from tests.support.round_trip import round_trip
 
 SCHEMA = CollectionSchema(

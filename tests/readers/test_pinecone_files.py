@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.lance import LanceEngine
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from tests.support.round_trip import round_trip
 
 SCHEMA = CollectionSchema(

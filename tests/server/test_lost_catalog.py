@@ -23,8 +23,8 @@ from penstock.collections.partitions import PartitionService
 from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.collections import CollectionSettings
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import Table
 from penstock.errors import CatalogError
 from penstock.server.doctor import CheckResult, Health, adopt, examine
 from penstock.server.engine_factory import engine_of

@@ -22,9 +22,9 @@ from penstock.domain.arrow_schema import PARTITION_COLUMN, canonical_schema
 from penstock.domain.index import Metric
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.domain.write_modes import APPEND, Duplicates, WriteMode, WriteOptions
-from penstock.engines.base import (
+from penstock.engines.base import Engine
+from penstock.engines.values import (
     DuplicateKey,
-    Engine,
     EngineCapabilities,
     Publication,
     Published,

@@ -23,8 +23,8 @@ from pymilvus import MilvusClient
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.db.encryption import load_key
 from penstock.domain.ids import new_id
-from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import Table
 from penstock.readers.base import plan_at_once
 from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.validation import Conformer

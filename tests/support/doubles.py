@@ -11,11 +11,10 @@ import pyarrow as pa
 
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.write_modes import APPEND, WriteMode, WriteOptions
-from penstock.engines.base import (
+from penstock.engines.base import Engine, MaintainableEngine
+from penstock.engines.values import (
     DuplicateKey,
-    Engine,
     EngineCapabilities,
-    MaintainableEngine,
     MaintenanceNeeds,
     Publication,
     Published,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from penstock.engines.base import Engine, Publication, Published, Table
+from penstock.engines.base import Engine
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import Publication, Published, Table
 from penstock.errors import PenstockError
 
 __all__ = ["only", "published_singly"]

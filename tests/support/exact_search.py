@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.domain.index import Metric
-from penstock.engines.base import QueryHits
+from penstock.engines.values import QueryHits
 
 __all__ = ["exact", "ids", "nearest"]
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 from penstock.domain.arrow_schema import SPARSE, canonical_schema, canonical_type
 from penstock.domain.ids import new_id
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.base import Engine, Published, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import Published, Table
 
 __all__ = [
     "DIM",

@@ -22,9 +22,9 @@ from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.jobs import ImportJob
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import Table
 from penstock.imports.context import ImportContext
 from penstock.imports.executor import Executor
 from penstock.imports.memory_budget import MIB, WorkerMemory

@@ -15,8 +15,8 @@ from penstock.collections.description import CollectionDescription, describe_fie
 from penstock.domain.collections import TTL, Collection, CollectionSettings, LoadState
 from penstock.domain.names import check_collection_name
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import Table
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import Table
 from penstock.errors import (
     AliasNameConflict,
     CollectionExists,

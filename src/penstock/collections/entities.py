@@ -18,8 +18,8 @@ from penstock.collections.partitions import PartitionService
 from penstock.collections.result_memory import MAX_ANSWER_BYTES, MemoryReservation, ResultMemory, release_on_error
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.schema import META_FIELD, DataType, Field
-from penstock.engines.base import Table
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import Table
 from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported, shorten
 from penstock.filters import Filter, parse
 from penstock.filters.ast import Column, In

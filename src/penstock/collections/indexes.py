@@ -14,8 +14,8 @@ from penstock.collections.parameter_tables import INDEX_PROPERTIES
 from penstock.collections.parameters import check_names, check_parameters
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import IndexSpec
-from penstock.engines.base import Table
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import Table
 from penstock.errors import CollectionLoaded, IndexExists, IndexNotFound, InvalidParameter, Unsupported
 
 

@@ -11,8 +11,8 @@ from penstock.catalog.collections.descriptions import describe_soon
 from penstock.catalog.collections.partition_drop import PartitionJobs
 from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
-from penstock.engines.base import Table
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import Table
 from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound, shorten
 
 MAX_PARTITIONS = 1024

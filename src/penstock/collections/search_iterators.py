@@ -22,8 +22,8 @@ from penstock.collections.entity_requests import VectorSearchRequest
 from penstock.collections.result_memory import MemoryReservation, release_on_error
 from penstock.collections.searches import SearchResult, SearchService
 from penstock.domain.collections import Collection
-from penstock.engines.base import QueryHits, SearchRequest
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import QueryHits, SearchRequest
 from penstock.errors import InvalidParameter, shorten
 
 _GROWTH = 16

@@ -28,8 +28,9 @@ from penstock.domain.collections import Collection
 from penstock.domain.deadline import check_deadline
 from penstock.domain.index import Bm25Params, Metric, default_metric
 from penstock.domain.schema import DataType, Field
-from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
+from penstock.engines.base import Engine
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import QueryHits, SearchRequest, Table
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
 from penstock.filters import Filter, parse
 from penstock.filters.ast import And, Column, In

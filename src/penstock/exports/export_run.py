@@ -20,7 +20,8 @@ import structlog
 
 from penstock.domain.collections import Collection
 from penstock.domain.exports import MANIFEST_FILE, SCHEMA_FILE, ExportJob, ExportPart, ExportSnapshot, ExportState
-from penstock.engines.base import MaintainableEngine, Snapshot, Table
+from penstock.engines.base import MaintainableEngine
+from penstock.engines.values import Snapshot, Table
 from penstock.errors import (
     CatalogUnavailable,
     CollectionNotFound,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from penstock.domain.exports import ExportPart
-from penstock.engines.base import SnapshotFragment
+from penstock.engines.values import SnapshotFragment
 
 _PARTITION_FOLDER = "partition-"
 

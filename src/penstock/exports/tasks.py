@@ -9,7 +9,8 @@ from pathlib import Path
 
 from penstock.domain.exports import ExportFile, ExportFormat, ExportPart
 from penstock.domain.schema import META_FIELD, CollectionSchema
-from penstock.engines.base import MaintainableEngine, Snapshot, Table
+from penstock.engines.base import MaintainableEngine
+from penstock.engines.values import Snapshot, Table
 from penstock.exports.columns import exported_fields, file_batch, file_columns
 from penstock.filters import Filter
 from penstock.runners.base import TaskContext

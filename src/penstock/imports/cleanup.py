@@ -14,7 +14,7 @@ from penstock.catalog.collections.added_fields import finish_added_field
 from penstock.catalog.db.connection import now_millis
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.errors import JobStateConflict, PenstockError, StorageError
 from penstock.imports.context import ImportContext, staged_of
 

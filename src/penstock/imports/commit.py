@@ -7,7 +7,7 @@ from dataclasses import replace
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob
 from penstock.domain.write_modes import WriteMode
-from penstock.engines.base import MaintenanceNeeds, Publication, Published, Table
+from penstock.engines.values import MaintenanceNeeds, Publication, Published, Table
 from penstock.errors import (
     CollectionNotFound,
     JobWithdrawn,

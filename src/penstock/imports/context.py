@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from penstock.catalog import Catalog
-from penstock.engines.base import Staged
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import Staged
 from penstock.imports.events import NullObserver, Observer
 from penstock.imports.reject_files import SplitRejects
 from penstock.imports.settings import JobSettings

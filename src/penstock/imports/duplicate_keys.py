@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from penstock.domain.jobs import ImportFile, Split
-from penstock.engines.base import DuplicateKey
+from penstock.engines.values import DuplicateKey
 from penstock.errors import DataError
 
 

@@ -18,7 +18,7 @@ import structlog
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, merge_warnings
 from penstock.domain.write_modes import Duplicates, WriteMode
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.errors import (
     CatalogError,
     CatalogUnavailable,

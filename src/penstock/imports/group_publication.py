@@ -15,7 +15,8 @@ from weakref import WeakValueDictionary
 import structlog
 
 from penstock.domain.write_modes import Duplicates, WriteMode, WriteOptions
-from penstock.engines.base import Engine, Publication, Published, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import Publication, Published, Table
 from penstock.errors import PenstockError
 
 log = structlog.get_logger(__name__)

@@ -19,7 +19,7 @@ from penstock.domain.import_options import option_warnings
 from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.write_modes import WriteOptions
-from penstock.engines.base import Staged
+from penstock.engines.values import Staged
 from penstock.errors import CatalogFull, CollectionNotFound, PenstockError, StorageFull, TaskCancelled, Transient
 from penstock.imports.cleanup import discard, overdue_reason
 from penstock.imports.context import ImportContext, staged_of

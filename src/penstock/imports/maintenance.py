@@ -17,8 +17,9 @@ from penstock.catalog.collections.descriptions import describe
 from penstock.catalog.collections.maintenance_leases import Maintenance
 from penstock.catalog.db.connection import now_millis
 from penstock.domain.collections import Collection
-from penstock.engines.base import MaintainableEngine, MaintenanceNeeds, Table
+from penstock.engines.base import MaintainableEngine
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import MaintenanceNeeds, Table
 from penstock.errors import CatalogError, PenstockError, StorageConflict, TaskCancelled
 from penstock.imports.events import Observer
 from penstock.imports.settings import JobSettings

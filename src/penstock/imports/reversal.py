@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from penstock.catalog import Catalog
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, merge_warnings
-from penstock.engines.base import Engine, Published, Reversal, Reverted, Table
+from penstock.engines.base import Engine
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import Published, Reversal, Reverted, Table
 from penstock.errors import JobStateConflict, RevertImpossible, TableDamaged, TaskCancelled
 from penstock.imports.leased_job import LeasedJob
 from penstock.imports.settings import JobSettings

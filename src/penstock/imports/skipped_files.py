@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from penstock.domain.error_budget import ErrorPolicy
 from penstock.domain.import_options import OnError
 from penstock.domain.jobs import FileState, ImportFile, Split, SplitState
-from penstock.engines.base import Staged
+from penstock.engines.values import Staged
 from penstock.errors import DataError, MemoryExceeded, SourceError, Transient, facts_of
 from penstock.imports.context import staged_of
 from penstock.imports.reject_files import TooManyErrors

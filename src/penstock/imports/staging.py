@@ -14,7 +14,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.error_budget import ErrorBudget, ErrorPolicy
 from penstock.domain.import_options import OnError
 from penstock.domain.jobs import ImportFile, Split, SplitState
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.errors import CatalogUnavailable, DataError, MemoryExceeded, TaskCancelled
 from penstock.imports.context import note_of, rejects_of
 from penstock.imports.leased_job import LeasedJob

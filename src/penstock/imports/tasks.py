@@ -16,7 +16,8 @@ from penstock.domain.import_options import OnError
 from penstock.domain.index import IndexSpec
 from penstock.domain.jobs import FileRange, JobWarning, Split, merge_warnings
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import Engine, MaintainableEngine, Staged, Table
+from penstock.engines.base import Engine, MaintainableEngine
+from penstock.engines.values import Staged, Table
 from penstock.errors import DataError, MemoryExceeded, PenstockError, SourceError, TaskCancelled, Transient
 from penstock.imports.checksums import ChecksumTask
 from penstock.imports.column_mapping import ColumnMapping, Renamed

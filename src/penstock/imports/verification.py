@@ -17,7 +17,7 @@ import pyarrow as pa
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.jobs import ImportFile, Split
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.base import SearchRequest
+from penstock.engines.values import SearchRequest
 from penstock.filters.ast import Column, In
 from penstock.imports.tasks import StageTask, conformed
 from penstock.runners.base import TaskContext

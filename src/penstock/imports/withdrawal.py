@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.engines.base import Engine, Published, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import Published, Table
 from penstock.errors import JobWithdrawn, PenstockError, TableDamaged
 from penstock.imports.cleanup import discard
 from penstock.imports.leased_job import LeasedJob

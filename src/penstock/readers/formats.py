@@ -14,7 +14,7 @@ from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.readers.numpy import NUMPY
 from penstock.readers.numpy_archive import NUMPY_ARCHIVE
 from penstock.readers.orc import ORC
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from penstock.readers.presets.chroma import CHROMA, CHROMA_LINES
 from penstock.readers.presets.openai import OPENAI
 from penstock.readers.presets.pgvector import PGVECTOR

@@ -19,9 +19,9 @@ from penstock.collections.partitions import PartitionService
 from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
 from penstock.domain.collections import Cluster
-from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import Table
 from penstock.errors import CatalogFull, StorageError, StorageFull, StorageUnavailable
 from penstock.exports.context import ExportContext
 from penstock.exports.scheduler import ExportScheduler

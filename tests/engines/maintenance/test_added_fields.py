@@ -13,7 +13,8 @@ import pytest
 from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType, Field
-from penstock.engines.base import MaintainableEngine, SearchRequest, Table
+from penstock.engines.base import MaintainableEngine
+from penstock.engines.values import SearchRequest, Table
 from penstock.filters import parse
 from tests.support.tables import fixed_lists, import_rows, new_table, plain_batch, vectors
 

@@ -17,10 +17,11 @@ import pytest
 from lance.optimize import Compaction
 
 from penstock.domain.index import IndexSpec, Metric
-from penstock.engines.base import MaintainableEngine, Published, SearchRequest, Staged, Table
+from penstock.engines.base import MaintainableEngine
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.maintenance import compaction
 from penstock.engines.lance.maintenance.compaction import FEW
+from penstock.engines.values import Published, SearchRequest, Staged, Table
 from penstock.errors import StorageConflict
 from penstock.filters import parse
 from tests.support.racers import Racers

@@ -16,8 +16,9 @@ from penstock.domain.expiry import Expiry
 from penstock.domain.ids import first_id_at
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
-from penstock.engines.base import MaintainableEngine, SearchRequest, Table
+from penstock.engines.base import MaintainableEngine
 from penstock.engines.lance.layout.tables import TableRoot
+from penstock.engines.values import SearchRequest, Table
 from penstock.filters import parse
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
 

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
-from penstock.engines.base import MaintainableEngine, QueryHits, SearchRequest, Table
+from penstock.engines.base import MaintainableEngine
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.index import build, mapping
 from penstock.engines.lance.read import nearest
+from penstock.engines.values import QueryHits, SearchRequest, Table
 from penstock.filters import parse
 from tests.support.examples import examples
 from tests.support.tables import fixed_lists, import_rows, new_table, plain, plain_batch

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from penstock.domain.index import IndexSpec, Metric
-from penstock.engines.base import MaintainableEngine, QueryHits, SearchRequest, Table
+from penstock.engines.base import MaintainableEngine
+from penstock.engines.values import QueryHits, SearchRequest, Table
 from penstock.filters import parse
 from tests.support.exact_search import exact, ids, nearest
 from tests.support.tables import import_rows, new_table, plain, plain_batch

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from penstock.domain.index import IndexSpec, Metric
-from penstock.engines.base import MaintainableEngine, Table
+from penstock.engines.base import MaintainableEngine
+from penstock.engines.values import Table
 from penstock.filters import parse
 from tests.support.tables import fixed_lists, import_rows, new_table, plain, plain_batch, vectors
 

@@ -18,10 +18,10 @@ import numpy.typing as npt
 import pytest
 
 from penstock.domain.index import IndexSpec, Metric
-from penstock.engines.base import SearchRequest, Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.index import build, mapping, optimize
 from penstock.engines.lance.index.segments import MAX_APPENDED, MAX_SEGMENTS
+from penstock.engines.values import SearchRequest, Table
 from penstock.errors import StorageConflict, TaskCancelled
 from tests.engines.test_write_modes import UPSERT, publish
 from tests.support.exact_search import ids

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from penstock.domain.ids import new_id
 from penstock.domain.index import IndexSpec, Metric
-from penstock.engines.base import MaintainableEngine, Table
+from penstock.engines.base import MaintainableEngine
+from penstock.engines.values import Table
 from tests.support.tables import import_rows, new_table, plain_batch, vectors
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from penstock.domain.index import IndexSpec, Metric
-from penstock.engines.base import MaintainableEngine, SearchRequest, Table
+from penstock.engines.base import MaintainableEngine
 from penstock.engines.lance.layout.files import LocalFiles
+from penstock.engines.values import SearchRequest, Table
 from penstock.filters import parse
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
 

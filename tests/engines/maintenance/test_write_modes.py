@@ -13,9 +13,10 @@ from penstock.domain.ids import new_id
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType, Field
 from penstock.domain.write_modes import WriteOptions
-from penstock.engines.base import MaintainableEngine, SearchRequest, Table
+from penstock.engines.base import MaintainableEngine
 from penstock.engines.lance.index import build
 from penstock.engines.lance.maintenance import compaction
+from penstock.engines.values import SearchRequest, Table
 from penstock.errors import RevertImpossible
 from tests.engines.test_reverting import reversal, revert
 from tests.engines.test_write_modes import OVERWRITE, UPSERT, numbered, numbers, publish

@@ -97,7 +97,7 @@ def finish_added_field(
     Raises:
         StorageConflict, StorageError, StorageFull, StorageUnavailable: the intent stays.
     """
-    from penstock.engines.base import Table
+    from penstock.engines.values import Table
 
     version = engines.for_collection(collection).add_field(Table.of(collection), field)
     AddedFieldRepository(database).finish(collection.id, field, version)

@@ -22,8 +22,9 @@ from penstock.domain.collections import Collection
 from penstock.errors import StorageError
 
 if TYPE_CHECKING:  # the engine's libraries take longer to load than a command takes
-    from penstock.engines.base import MaintainableEngine, TableContents
+    from penstock.engines.base import MaintainableEngine
     from penstock.engines.registry import EngineRegistry
+    from penstock.engines.values import TableContents
 
 log = structlog.get_logger(__name__)
 

@@ -11,22 +11,7 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema, Field
 from penstock.domain.store_location import overlap
 from penstock.domain.write_modes import APPEND, WriteOptions
-from penstock.engines.base import (
-    DuplicateKey,
-    EngineCapabilities,
-    MaintainableEngine,
-    MaintenanceNeeds,
-    Publication,
-    Published,
-    QueryHits,
-    Reversal,
-    Reverted,
-    SearchRequest,
-    Snapshot,
-    Staged,
-    Table,
-    TableContents,
-)
+from penstock.engines.base import MaintainableEngine
 from penstock.engines.lance.index import build, optimize
 from penstock.engines.lance.layout import descriptions, encoding, preflight
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
@@ -42,6 +27,21 @@ from penstock.engines.lance.maintenance import (
 from penstock.engines.lance.read import query, row_expiry, scan, search
 from penstock.engines.lance.read.search_batching import MAX_PASSES, SearchBatching
 from penstock.engines.lance.write import add_field, delete_partition, keys, publish, reject_files, revert, staging
+from penstock.engines.values import (
+    DuplicateKey,
+    EngineCapabilities,
+    MaintenanceNeeds,
+    Publication,
+    Published,
+    QueryHits,
+    Reversal,
+    Reverted,
+    SearchRequest,
+    Snapshot,
+    Staged,
+    Table,
+    TableContents,
+)
 from penstock.errors import PenstockError, StorageError
 from penstock.filters import Filter
 from penstock.machine import processors

@@ -8,7 +8,7 @@ from dataclasses import replace
 from penstock.domain.check_report import Problem, Report
 from penstock.domain.jobs import Split, SplitState
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.errors import PenstockError, StorageFull
 from penstock.filters import parse
 from penstock.imports.context import ImportContext

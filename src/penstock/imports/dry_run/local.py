@@ -13,7 +13,7 @@ from typing import Any
 from penstock.domain.check_report import Problem, Report
 from penstock.domain.jobs import JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import Table
+from penstock.engines.values import Table
 from penstock.errors import MemoryExceeded, PenstockError, WorkerLost
 from penstock.imports.checks import check_options
 from penstock.imports.dry_run.key_spool import Duplicates, KeySpool

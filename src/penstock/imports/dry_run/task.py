@@ -15,7 +15,8 @@ import pyarrow as pa
 from penstock.domain.check_report import Problem
 from penstock.domain.import_options import OnError
 from penstock.domain.jobs import JobWarning, Split, merge_warnings
-from penstock.engines.base import Engine, Staged, Table
+from penstock.engines.base import Engine
+from penstock.engines.values import Staged, Table
 from penstock.errors import PenstockError, TaskCancelled, Transient
 from penstock.imports.dry_run.key_hashes import Hashes, hash_keys
 from penstock.imports.dry_run.report import Problems, problem_of_error

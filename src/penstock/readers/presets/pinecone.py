@@ -18,7 +18,7 @@ from penstock.errors import DataError
 from penstock.readers.base import BoundaryScan, FormatSpec, Reader, ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.columns.row_builder import RowBuilder
 from penstock.readers.json.samples import sample_records
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from penstock.readers.unknown_columns import UnknownColumns
 
 _METADATA = "metadata"

@@ -12,9 +12,9 @@ from pathlib import Path
 from penstock.catalog.db import diagnostics
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import TableCache, TableRoot, manifest_name
+from penstock.engines.values import Table
 from penstock.errors import InvalidParameter, StorageError, TableDamaged
 from penstock.server.backup.copying import describe, download, names_below, open_store
 from penstock.server.backup.manifest import (

@@ -15,8 +15,8 @@ from penstock.domain.collections import CollectionSettings, LoadState
 from penstock.domain.ids import new_id
 from penstock.domain.names import DEFAULT_DATABASE, DEFAULT_PARTITION
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import TableContents
 from penstock.engines.lance import LanceEngine
+from penstock.engines.values import TableContents
 from penstock.errors import InvalidSchema, StorageError, TableDamaged
 from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.engine_factory import engine_of

@@ -16,9 +16,10 @@ from penstock.catalog.jobs.jobs import JobRepository
 from penstock.catalog.jobs.staged_files import StagedFileRepository
 from penstock.domain.collections import Collection
 from penstock.domain.store_location import is_folder
-from penstock.engines.base import MaintainableEngine, Table
+from penstock.engines.base import MaintainableEngine
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.values import Table
 from penstock.errors import StorageError
 from penstock.imports.context import staged_of
 from penstock.server.doctor.result import CheckResult, fail, ok, warn

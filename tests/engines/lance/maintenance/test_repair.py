@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from penstock.domain.index import IndexSpec
-from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import manifest_name
+from penstock.engines.values import Table
 from penstock.errors import StorageError
 from tests.support.tables import import_rows, new_table, plain_batch, vectors
 

@@ -12,10 +12,10 @@ import pytest
 
 from penstock.domain.index import Metric
 from penstock.domain.schema import DataType
-from penstock.engines.base import SearchRequest
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
 from penstock.engines.lance.read import nearest, search
+from penstock.engines.values import SearchRequest
 from penstock.filters import parse
 from tests.support.exact_search import ids
 from tests.support.tables import DIM, fixed_lists, import_rows, new_table, plain, plain_batch, vectors

@@ -16,11 +16,11 @@ import pytest
 
 from penstock.domain.deadline import DeadlineExceeded, check_deadline, deadline
 from penstock.domain.index import Metric
-from penstock.engines.base import QueryHits, SearchRequest, Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
 from penstock.engines.lance.read import nearest, search
 from penstock.engines.lance.read.search_batching import MAX_QUERIES, MAX_ROWS, SearchBatching
+from penstock.engines.values import QueryHits, SearchRequest, Table
 from penstock.errors import InvalidParameter
 from penstock.filters import parse
 from tests.support.tables import import_rows, new_table, plain_batch, vectors

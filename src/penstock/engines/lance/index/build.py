@@ -21,7 +21,6 @@ from lance.indices import IndexSegmentDescription
 from penstock.domain.arrow_schema import PARTITION_COLUMN
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import Field
-from penstock.engines.base import Table
 from penstock.engines.lance.index.mapping import (
     LEAST_SCALAR_ROWS,
     DesiredIndex,
@@ -35,6 +34,7 @@ from penstock.engines.lance.index.segments import appended, merged_by_extension
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.names import stored_name
 from penstock.engines.lance.layout.tables import TableRoot
+from penstock.engines.values import Table
 
 MAX_UNINDEXED_ROWS = 10_000
 """Rows that may be outside of an index before it is extended."""

@@ -21,7 +21,6 @@ from lance.dataset import Index, LanceDataset, LanceOperation
 
 from penstock.domain.index import IndexSpec
 from penstock.domain.schema import Field
-from penstock.engines.base import Table
 from penstock.engines.lance.index.build import (
     ActualIndex,
     desired_indexes,
@@ -39,6 +38,7 @@ from penstock.engines.lance.index.segments import is_outgrown, merged_by_level
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.write.commit import retry_conflicts
+from penstock.engines.values import Table
 from penstock.errors import StorageConflict
 
 _POLL_SECONDS = 1.0

@@ -13,9 +13,9 @@ import lance
 from lance.dataset import LanceDataset
 from lance.lance import _Session as Session
 
-from penstock.engines.base import Table
 from penstock.engines.lance.layout.errors import is_unexplained, translating_errors
 from penstock.engines.lance.layout.files import TableFiles, files_of
+from penstock.engines.values import Table
 from penstock.errors import StorageError, TableDamaged
 from penstock.machine import memory_limit
 

@@ -25,12 +25,12 @@ from lance.dataset import LanceDataset
 from lance.fragment import FragmentMetadata, LanceFragment
 from lance.optimize import Compaction, CompactionOptions, CompactionTask, RewriteResult
 
-from penstock.engines.base import Table
 from penstock.engines.lance.index.build import durable_indexes, segment_ids
 from penstock.engines.lance.layout.encoding import WRITE_BATCH_BYTES
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.write.staging import MAX_FILE_BYTES, MAX_FILE_ROWS
+from penstock.engines.values import Table
 from penstock.errors import StorageConflict
 
 FEW = 8

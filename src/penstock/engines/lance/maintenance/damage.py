@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from lance.dataset import LanceDataset
 
-from penstock.engines.base import Table
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
+from penstock.engines.values import Table
 from penstock.errors import TableDamaged
 
 

@@ -18,11 +18,11 @@ from itertools import pairwise, takewhile
 
 from lance.dataset import LanceDataset
 
-from penstock.engines.base import Table
 from penstock.engines.lance.index.build import segment_ids
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.files import TableFiles
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
+from penstock.engines.values import Table
 
 _MAX_OLD_VERSIONS = 1000
 """More old versions expire as if they held too much: opening one takes half a millisecond, or a request."""

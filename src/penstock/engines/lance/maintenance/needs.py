@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from penstock.domain.index import IndexSpec
-from penstock.engines.base import MaintenanceNeeds, Table
 from penstock.engines.lance.index.build import index_is_due
 from penstock.engines.lance.index.optimize import optimization_is_due
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.maintenance.compaction import compaction_is_due
+from penstock.engines.values import MaintenanceNeeds, Table
 
 
 def due(store: TableRoot, table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from penstock.engines.base import Staged, Table
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.maintenance.expire_versions import referenced_by
 from penstock.engines.lance.write.staging import file_sizes
+from penstock.engines.values import Staged, Table
 
 _DATA, _DELETIONS, _INDEXES = "data", "_deletions", "_indices"
 

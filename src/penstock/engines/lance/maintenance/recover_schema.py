@@ -11,11 +11,11 @@ from lance.dataset import LanceDataset
 
 from penstock.domain.arrow_schema import PARTITION_COLUMN, SPARSE
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
-from penstock.engines.base import TableContents
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.names import field_name, quoted
 from penstock.engines.lance.layout.tables import TableRoot
+from penstock.engines.values import TableContents
 
 _MAX_LENGTH, _MAX_CAPACITY = 65_535, 4_096
 """The largest values that a schema allows: the table doesn't record them."""

@@ -12,9 +12,9 @@ from pathlib import Path
 import lance
 from lance.dataset import LanceDataset
 
-from penstock.engines.base import Table
 from penstock.engines.lance.layout.errors import translate, translating_errors
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
+from penstock.engines.values import Table
 from penstock.errors import StorageError
 
 QUARANTINE = "_quarantine"

@@ -24,7 +24,6 @@ from lance.dataset import LanceDataset
 from penstock.domain.deadline import check_deadline
 from penstock.domain.index import Metric
 from penstock.domain.schema import Field
-from penstock.engines.base import SearchRequest
 from penstock.engines.lance.index.build import partitions_of, vector_index
 from penstock.engines.lance.index.mapping import vector_bytes
 from penstock.engines.lance.read.brute_force import (
@@ -38,6 +37,7 @@ from penstock.engines.lance.read.brute_force import (
     paired_distances,
 )
 from penstock.engines.lance.read.search_params import choose_search_params
+from penstock.engines.values import SearchRequest
 
 _LANCE_METRICS = {Metric.L2: "l2", Metric.IP: "dot", Metric.COSINE: "cosine", Metric.HAMMING: "hamming"}
 

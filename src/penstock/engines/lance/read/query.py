@@ -12,7 +12,6 @@ from lance.dataset import LanceDataset
 from penstock.domain.arrow_schema import PARTITION_COLUMN
 from penstock.domain.deadline import check_deadline
 from penstock.domain.schema import META_FIELD, CollectionSchema
-from penstock.engines.base import Table
 from penstock.engines.lance.layout.encoding import JOB_COLUMN, decode
 from penstock.engines.lance.layout.names import quoted, stored_name
 from penstock.engines.lance.layout.tables import TableRoot
@@ -20,6 +19,7 @@ from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.filter_pushdown import SCAN_WEIGHT, split
 from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.engines.lance.read.row_expiry import not_expired
+from penstock.engines.values import Table
 from penstock.errors import FieldNotFound
 from penstock.filters import Filter
 

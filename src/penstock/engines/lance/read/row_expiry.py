@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from penstock.domain.expiry import Expiry
-from penstock.engines.base import Table
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.manifest import highest_fragment_id
 from penstock.engines.lance.layout.tables import TableRoot
+from penstock.engines.values import Table
 
 
 def not_expired(expiry: Expiry) -> str:

@@ -11,7 +11,6 @@ from lance.dataset import LanceDataset
 from lance.fragment import LanceFragment
 
 from penstock.domain.arrow_schema import PARTITION_COLUMN
-from penstock.engines.base import Snapshot, SnapshotFragment, Table
 from penstock.engines.lance.layout.encoding import decode
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.names import stored_name
@@ -19,6 +18,7 @@ from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.filter_pushdown import SCAN_WEIGHT, split
 from penstock.engines.lance.read.query import condition, take_rows
+from penstock.engines.values import Snapshot, SnapshotFragment, Table
 from penstock.errors import TableDamaged
 from penstock.filters import Filter
 

@@ -15,7 +15,6 @@ from lance.dataset import LanceDataset
 
 from penstock.domain.index import Metric
 from penstock.domain.schema import DataType, Field
-from penstock.engines.base import QueryHits, SearchRequest, Table
 from penstock.engines.lance.layout.encoding import decode
 from penstock.engines.lance.layout.names import stored_name
 from penstock.engines.lance.layout.tables import TableRoot
@@ -33,6 +32,7 @@ from penstock.engines.lance.read.brute_force import (
 from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, SCAN_WEIGHT, fits_sql, split, weight
 from penstock.engines.lance.read.nearest import carried, nearest_rows
 from penstock.engines.lance.read.query import condition, output_columns, take_rows
+from penstock.engines.values import QueryHits, SearchRequest, Table
 from penstock.errors import InvalidParameter
 from penstock.filters import Filter
 

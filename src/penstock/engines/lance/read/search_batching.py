@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from penstock.domain.deadline import DeadlineExceeded, current_deadline, deadline_at
-from penstock.engines.base import QueryHits, SearchRequest, Table
+from penstock.engines.values import QueryHits, SearchRequest, Table
 
 MAX_QUERIES = 64
 """Query vectors of a pass. At 64 a vector costs little less than at 16, and all of them wait for the last."""

@@ -26,12 +26,12 @@ from lance.fragment import DataFile, FragmentMetadata
 
 from penstock.domain.arrow_schema import PARTITION_COLUMN
 from penstock.domain.schema import Field
-from penstock.engines.base import Table
 from penstock.engines.lance.layout.encoding import STORAGE_VERSION, WRITE_BATCH_BYTES, stored_type
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.names import stored_name
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.write.commit import retry_conflicts
+from penstock.engines.values import Table
 
 _DEFAULT = b"penstock:default"
 """Key of a column's metadata: the default as JSON."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from penstock.domain.arrow_schema import PARTITION_COLUMN
-from penstock.engines.base import Table
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
+from penstock.engines.values import Table
 
 
 def remove_partition(store: TableRoot, table: Table, partition: int) -> int:

@@ -20,13 +20,13 @@ from lance.file import LanceFileReader
 from lance.fragment import FragmentMetadata
 
 from penstock.domain.expiry import Expiry
-from penstock.engines.base import DuplicateKey, Staged, Table
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.names import stored_name
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.write.deletions import Mask, RowMasks, addresses_of
 from penstock.engines.lance.write.staging import fragments
+from penstock.engines.values import DuplicateKey, Staged, Table
 
 _CHUNK_BYTES = 32 << 20
 """Bytes of a chunk; its hash table takes a few times as much."""

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from lance.dataset import LanceDataset
 
 from penstock.domain.write_modes import APPEND, WriteOptions
-from penstock.engines.base import Publication, Published, Staged, Table
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
 from penstock.engines.lance.maintenance.damage import refuse_damaged
@@ -43,6 +42,7 @@ from penstock.engines.lance.write.published_jobs import (
 )
 from penstock.engines.lance.write.replace import NewRows, with_new_rows
 from penstock.engines.lance.write.staging import file_sizes, fragments
+from penstock.engines.values import Publication, Published, Staged, Table
 from penstock.errors import PenstockError, StorageError, TableDamaged, Transient
 
 

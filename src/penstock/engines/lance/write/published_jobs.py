@@ -15,9 +15,9 @@ from typing import TypeAlias
 from lance.dataset import LanceDataset
 
 from penstock.domain.write_modes import WriteMode, WriteOptions
-from penstock.engines.base import Published
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
 from penstock.engines.lance.write.commit import properties_after
+from penstock.engines.values import Published
 from penstock.errors import JobWithdrawn, PenstockError
 
 Outcomes: TypeAlias = dict[int, Published | PenstockError]

@@ -12,7 +12,6 @@ from lance.fragment import FragmentMetadata
 
 from penstock.domain.arrow_schema import PARTITION_COLUMN
 from penstock.domain.write_modes import Duplicates, WriteMode, WriteOptions
-from penstock.engines.base import Table
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
 from penstock.engines.lance.layout.manifest import highest_fragment_id
 from penstock.engines.lance.layout.tables import TableRoot
@@ -26,6 +25,7 @@ from penstock.engines.lance.write.deletions import (
     without_any,
 )
 from penstock.engines.lance.write.keys import StagedKeys, count_visible, rows_with_keys, superfluous_rows
+from penstock.engines.values import Table
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from lance.dataset import LanceDataset
 from lance.fragment import FragmentMetadata, LanceFragment
 
 from penstock.domain.arrow_schema import PARTITION_COLUMN
-from penstock.engines.base import Published, Reversal, Reverted, Table
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.manifest import highest_fragment_id
@@ -33,6 +32,7 @@ from penstock.engines.lance.write.deletions import (
     live_rows,
     without,
 )
+from penstock.engines.values import Published, Reversal, Reverted, Table
 from penstock.errors import RevertImpossible, StorageError
 
 _REVERTED = "reverted"

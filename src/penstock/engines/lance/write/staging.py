@@ -11,11 +11,11 @@ import lance
 import pyarrow as pa
 from lance.fragment import FragmentMetadata, write_fragments
 
-from penstock.engines.base import Staged, Table
 from penstock.engines.lance.layout.encoding import STORAGE_VERSION, encode, in_small_batches, stored_schema
 from penstock.engines.lance.layout.errors import translate, translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.write.write_back import writing_back
+from penstock.engines.values import Staged, Table
 from penstock.errors import StorageError
 
 MAX_FILE_ROWS = 1 << 20

@@ -19,7 +19,7 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, SourceUnavailable
 from penstock.readers.base import plan_at_once
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
@@ -269,7 +269,7 @@ from pathlib import Path
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.readers.base import plan_at_once
 from penstock.readers.unknown_columns import UnknownColumns
-from penstock.readers.parquet import PARQUET
+from penstock.readers.parquet.reader import PARQUET
 from tests.support.reading import request_for
 
 def peak():

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
-from penstock.readers import parquet, parquet_vectors
 from penstock.readers.base import ReadRequest
-from penstock.readers.parquet import PARQUET
-from penstock.readers.parquet_levels import are_all, are_lists_of
-from penstock.readers.thrift_compact import Malformed, parse_struct
+from penstock.readers.parquet import reader as parquet_reader
+from penstock.readers.parquet import vectors as parquet_vectors
+from penstock.readers.parquet.levels import are_all, are_lists_of
+from penstock.readers.parquet.reader import PARQUET
+from penstock.readers.parquet.thrift_compact import Malformed, parse_struct
 from tests.support.examples import examples
 from tests.support.reading import read_all, request_for
 
@@ -68,7 +69,7 @@ def columns_by_arrow() -> Iterator[list[tuple[int, list[str]]]]:
 
 def read_by_arrow(request: ReadRequest) -> pa.Table:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "vector_columns", lambda *_: None)
+        patch.setattr(parquet_reader, "vector_columns", lambda *_: None)
         return read_all(PARQUET.reader, request)
 
 

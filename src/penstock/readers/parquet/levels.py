@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from penstock.readers.thrift_compact import Malformed, parse_varint
+from penstock.readers.parquet.thrift_compact import Malformed, parse_varint
 
 __all__ = ["are_all", "are_lists_of"]
 

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from penstock.readers.base import ReadRequest
-from penstock.readers.parquet_levels import are_all, are_lists_of
-from penstock.readers.thrift_compact import Malformed, Struct, parse_struct
+from penstock.readers.parquet.levels import are_all, are_lists_of
+from penstock.readers.parquet.thrift_compact import Malformed, Struct, parse_struct
 
 __all__ = ["VectorColumns", "vector_columns"]
 

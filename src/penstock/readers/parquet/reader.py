@@ -33,7 +33,7 @@ from penstock.readers.columnar import (
     warn_of_dropped,
 )
 from penstock.readers.dynamic_columns import DynamicColumns
-from penstock.readers.parquet_vectors import VectorColumns, vector_columns
+from penstock.readers.parquet.vectors import VectorColumns, vector_columns
 
 BUFFER = 1 << 20
 """Read buffer of a column, in bytes. Without it a whole column of a row group is read at once."""
