@@ -48,7 +48,7 @@ def with_most_lists(
             nulls=seen.rows - present,
             is_cell=seen.is_cell,
             misfits=present - fitting,
-            misfit=f"row {first} holds {shown(values[first])}",
+            misfit=f"row {first} holds {_shown(values[first])}",
         ),
     )
 
@@ -58,7 +58,7 @@ def parsed_cells(cells: Sequence[str | None], null_text: str) -> list[Any]:
     return [None if cell is None or cell == null_text else _parsed(cell.strip()) for cell in cells]
 
 
-def shown(value: Any) -> str:
+def _shown(value: Any) -> str:
     """A value of the wrong kind or length in words."""
     return f"a list of {len(value)} elements" if isinstance(value, list) else repr(shorten(value))
 

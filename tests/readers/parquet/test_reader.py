@@ -300,7 +300,7 @@ def test_memory_does_not_grow_with_a_row_group(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     count, grown = map(int, done.stdout.split())
     assert count == 40_000

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from penstock.readers.parquet.thrift_compact import Malformed, parse_varint
+from penstock.domain.varints import parse_varint
+from penstock.readers.parquet.thrift_compact import Malformed
 
 __all__ = ["are_all", "are_lists_of"]
 
@@ -99,6 +100,6 @@ def are_all(value: int, levels: bytes, count: int) -> bool:
             if not size:
                 return False
             position += size
-    except IndexError as error:
+    except (IndexError, ValueError) as error:
         raise Malformed("the levels of a page end too early") from error
     return True

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 from typing import Any, TypeAlias
 
-__all__ = ["Malformed", "Struct", "parse_struct", "parse_varint"]
+from penstock.domain.varints import parse_varint
+
+__all__ = ["Malformed", "Struct", "parse_struct"]
 
 Struct: TypeAlias = dict[int, Any]
 """Values by the number of their field; structs and lists nest."""
@@ -27,22 +29,8 @@ def parse_struct(data: bytes, start: int = 0) -> tuple[Struct, int]:
     """
     try:
         return _struct(data, start, 0)
-    except (IndexError, struct.error) as error:
-        raise Malformed("the bytes end within a struct") from error
-
-
-def parse_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Parse an unsigned integer of seven bits per byte; returns it and the position behind it. Raises IndexError."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise Malformed("an integer has more than 64 bits")
+    except (IndexError, ValueError, struct.error) as error:
+        raise Malformed("the bytes end within a struct, or an integer is too long") from error
 
 
 def _struct(data: bytes, at: int, depth: int) -> tuple[Struct, int]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from lance.dataset import LanceDataset
 
+from penstock.domain.varints import parse_varint
+
 _MAX_FRAGMENT_ID = 11
 
 
@@ -25,29 +27,18 @@ def _field(message: bytes, field_number: int, *, default: int) -> int:
     value = default
     place = 0
     while place < len(message):
-        key, place = _varint(message, place)
+        key, place = parse_varint(message, place)
         number, kind = key >> 3, key & 7
         if kind == 0:
-            integer, place = _varint(message, place)
+            integer, place = parse_varint(message, place)
             value = integer if number == field_number else value
         elif kind == 1:
             place += 8
         elif kind == 2:
-            length, place = _varint(message, place)
+            length, place = parse_varint(message, place)
             place += length
         elif kind == 5:
             place += 4
         else:
             raise ValueError(f"not a Lance manifest: wire type {kind} at byte {place}")
     return value
-
-
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, place
-        shift += 7
