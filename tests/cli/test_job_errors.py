@@ -63,6 +63,7 @@ def test_bad_rows_come_back_as_a_file_and_are_replayed(run: Run, collection: str
     job_id = done.stdout.partition("penstock jobs errors ")[2].split()[0]
 
     assert "Rejected rows" in run("jobs", "describe", job_id).stdout
+    assert "2 bad rows left out" in run("jobs", "list", "--collection", collection).stdout
     shown = run("jobs", "errors", job_id)
     assert "the vector has 3 dimensions" in shown.stdout
     assert "vector_dim" in run("jobs", "errors", job_id, "--group").stdout

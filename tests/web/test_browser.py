@@ -248,6 +248,8 @@ def test_rejected_rows_are_shown_downloaded_and_replayed(page: Page, world: Worl
     with world.server.client(api_key=world.key) as client:
         job = client.imports.create("docs", [file], options={"on_error": "skip_row"})
         client.imports.wait(job)
+    page.goto("/")
+    expect(page.locator(f"#job-{job.id}")).to_contain_text("1 rejected row")
     page.goto(f"/jobs/{job.id}?tab=errors")
     expect(page.get_by_role("heading", name="1 error of title")).to_be_visible()
     page.get_by_role("link", name="Rejects 1").click()

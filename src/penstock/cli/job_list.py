@@ -77,7 +77,7 @@ def list_jobs(
     elif output_format == "json":
         print_json([job.raw for job in selected()])
     elif output_format == "csv":
-        print_csv([*_CSV_COLUMNS, "seconds", "reason"], map(_csv_row, selected()))
+        print_csv([*_CSV_COLUMNS, "seconds", "rejected_rows", "skipped_files", "reason"], map(_csv_row, selected()))
     else:
         columns = ["Job", "Collection", "State", "%", "Rows", "Size", "Created", "Took", "Reason"]
         print_table(columns, map(_row, selected()), none="No jobs.")
@@ -93,8 +93,18 @@ def _row(job: ImportJob) -> Sequence[object]:
         size_text(job.size) if job.size else "-",
         moment(job.created_at),
         duration_text(job.duration),
-        _shortened(job.reason or ("dry run" if job.dry_run else None)),
+        _shortened(job.reason or ("dry run" if job.dry_run else _left_out(job))),
     )
+
+
+def _left_out(job: ImportJob) -> str | None:
+    """What a job has left out, by its option on_error."""
+    parts = [
+        f"{count:,} {noun}{'' if count == 1 else 's'}"
+        for count, noun in ((job.rejected_rows, "bad row"), (job.skipped_files, "bad file"))
+        if count
+    ]
+    return f"{' and '.join(parts)} left out" if parts else None
 
 
 def _csv_row(job: ImportJob) -> Sequence[object]:
@@ -109,6 +119,8 @@ def _csv_row(job: ImportJob) -> Sequence[object]:
         job.created_at.isoformat() if job.created_at else None,
         job.completed_at.isoformat() if job.completed_at else None,
         round(job.duration.total_seconds()) if job.duration is not None else None,
+        job.rejected_rows,
+        job.skipped_files,
         job.reason,
     )
 
