@@ -133,15 +133,15 @@ def test_a_damaged_file_of_keys_is_not_quoted(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("api-keys.toml", b"prod = 17\n", "the API key of profile prod"),
-        ("api-keys.toml", b'[prod]\nkey = "17"\n', "the API key of profile prod"),
-        ("api-keys.toml", b'prod = "17\xff"\n', "it is not UTF-8"),
-        ("api-keys.toml", b'prod = "17\\n18"\n', "the API key contains control characters"),
-        ("profiles.toml", b'[prod]\nurl = "http://h"\napi_key = "17"\n', "unknown key 'api_key'. Did you mean"),
-        ("profiles.toml", b'[prod]\nurl = "http://h"\napi_key_env = ["17"]\n', "api_key_env of the profile prod"),
-        ("profiles.toml", b"[prod]\nurl = 17\n", "the profile prod in"),
-        ("key.txt", b"17\n18\n", "the API key contains control characters"),
-        ("key.txt", b"17\xff\n", "it is not UTF-8"),
+        ("api-keys.toml", b"prod = 905176\n", "the API key of profile prod"),
+        ("api-keys.toml", b'[prod]\nkey = "905176"\n', "the API key of profile prod"),
+        ("api-keys.toml", b'prod = "905176\xff"\n', "it is not UTF-8"),
+        ("api-keys.toml", b'prod = "905176\\n18"\n', "the API key contains control characters"),
+        ("profiles.toml", b'[prod]\nurl = "http://h"\napi_key = "905176"\n', "unknown key 'api_key'. Did you mean"),
+        ("profiles.toml", b'[prod]\nurl = "http://h"\napi_key_env = ["905176"]\n', "api_key_env of the profile prod"),
+        ("profiles.toml", b"[prod]\nurl = 905176\n", "the profile prod in"),
+        ("key.txt", b"905176\n18\n", "the API key contains control characters"),
+        ("key.txt", b"905176\xff\n", "it is not UTF-8"),
     ],
 )
 def test_wrong_content_is_named_and_not_quoted(folder: Path, name: str, content: bytes, told: str) -> None:
@@ -156,7 +156,7 @@ def test_wrong_content_is_named_and_not_quoted(folder: Path, name: str, content:
     refused = run("databases", "list", "--profile", "prod")
     assert (refused.exit_code in (1, 2), told in refused.stderr) == (True, True), refused.output
     assert isinstance(refused.exception, SystemExit)  # a message, no traceback
-    assert "17" not in refused.output
+    assert "905176" not in refused.output
     assert "0xff" not in refused.output
 
 
