@@ -156,7 +156,7 @@ def _measure_kind(data: VectorSet, names: Sequence[str], turns: int, seconds: fl
     scratch.mkdir(parents=True, exist_ok=True)
     for turn in range(turns):
         for place in range(len(names)):
-            name = names[(turn + place) % len(names)]  # nobody is always the first
+            name = names[(turn + place) % len(names)]  # none is always the first
             measured = result.entries[name]
             if turn % ENTRIES[name].every or measured.failure is not None:
                 continue

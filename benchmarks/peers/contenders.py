@@ -1,4 +1,4 @@
-"""Who takes part."""
+"""The contenders of the benchmarks, with what each one does per row."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from benchmarks.peers.penstock import Penstock
 from benchmarks.peers.pgvector import Pgvector
 from benchmarks.peers.program import Program
 
-__all__ = ["CHROMA", "DECODE", "DECODE_WRITE", "LANCEDB", "MILVUS", "MILVUS_LITE", "PENSTOCK", "PGVECTOR"]
+__all__ = ["CHROMA", "DECODE", "DECODE_WRITE", "LANCEDB", "MILVUS", "MILVUS_LITE", "PENSTOCK", "PGVECTOR", "QDRANT"]
 
 _ALL_FORMATS = frozenset({"parquet", "json", "jsonl", "csv", "npy"})
 _ARRAYS = frozenset({"parquet", "npy"})
@@ -71,4 +71,12 @@ CHROMA = Program(
 PGVECTOR = Pgvector(
     title="pgvector",
     does="PostgreSQL server, one COPY (binary; CSV as text) into a table without a key; checked; logged with fsync",
+)
+QDRANT = Program(
+    title="Qdrant, local mode",
+    does="embedded in the client; points uploaded in batches; each is a commit of SQLite, with fsync; no index",
+    formats=_ARRAYS,
+    module="qdrant",
+    packages=("qdrant-client",),
+    environment="qdrant",
 )

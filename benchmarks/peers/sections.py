@@ -15,6 +15,7 @@ from benchmarks.peers.contenders import (
     MILVUS_LITE,
     PENSTOCK,
     PGVECTOR,
+    QDRANT,
 )
 from benchmarks.peers.data import DataSet
 
@@ -72,6 +73,7 @@ def _sections(data: Callable[..., DataSet]) -> Iterator[Section]:
                 name="milvus-lite", contender=MILVUS_LITE, data=data("parquet", 20_000, 768), every=2, index_every=2
             ),
             Entry(name="chroma", contender=CHROMA, data=data("parquet", 10_000, 768), every=2),
+            Entry(name="qdrant-local", contender=QDRANT, data=data("parquet", 2_000, 768), every=3),
         ),
     )
     parquet = data("parquet", 1_000_000, 128)

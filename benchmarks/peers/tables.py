@@ -75,8 +75,18 @@ def _section_rows(section: SectionResult) -> Iterator[tuple[str, ...]]:
 
 
 def _short_rows(results: Results) -> Iterator[tuple[str, ...]]:
-    yield "", "Penstock", "Milvus 2.3.5", "decode + write + fsync", "LanceDB", "pgvector", "Milvus Lite", "Chroma"
-    others = ("milvus", "decode-write", "lancedb", "pgvector", "milvus-lite", "chroma")
+    yield (
+        "",
+        "Penstock",
+        "Milvus 2.3.5",
+        "decode + write + fsync",
+        "LanceDB",
+        "pgvector",
+        "Milvus Lite",
+        "Chroma",
+        "Qdrant local",
+    )
+    others = ("milvus", "decode-write", "lancedb", "pgvector", "milvus-lite", "chroma", "qdrant-local")
     for section in results.sections.values():
         ours = section.entries.get("penstock")
         if ours is None or "decode-write" not in section.entries:
@@ -86,7 +96,7 @@ def _short_rows(results: Results) -> Iterator[tuple[str, ...]]:
 
 
 def _rate(entry: EntryResult | None, ours: EntryResult) -> str:
-    """Rows per second; fewer rows than ours are told."""
+    """Rows per second, with the number of rows where it is less than Penstock's."""
     if entry is None:
         return ""
     fewer = "" if entry.rows == ours.rows else f" ({entry.rows:,} rows)"
