@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import penstock
 from penstock.cli.main import COMMANDS, cli
+from tests.sdk.recording_server import Answer, recording_server
 from tests.support.servers import PENSTOCK, RunningServer, clean_environment
 
 
@@ -95,6 +96,9 @@ def test_an_unknown_command_is_wrong_usage() -> None:
         (["jobs", "lst"], "No such command 'lst'. Did you mean 'list'?"),
         (["databases", "frobnicate"], "No such command 'frobnicate'. Commands: create, drop, list."),
         (["jobs", "list", "--collecton", "x"], "--collection"),
+        (["import", "x.parquet", "--upsert"], "Did you mean '--write-mode upsert'?"),
+        (["import", "x.parquet", "--skip-row"], "Did you mean '--on-error skip_row'?"),
+        (["export", "docs", "--jsonl"], "Did you mean '--format jsonl'?"),
     ],
 )
 def test_a_misspelt_name_is_answered_with_the_nearest_one(arguments: list[str], told: str) -> None:
@@ -123,3 +127,13 @@ def test_no_address_at_all() -> None:
     done = penstock_command("jobs", "list", "--url", "ftp://somewhere")
     assert done.returncode == 2
     assert "is not the address of a server, such as http://127.0.0.1:19530" in done.stderr
+
+
+def test_a_timeout_of_the_server_comes_with_the_next_step() -> None:
+    with recording_server() as server:
+        timeout = Answer({"code": 10001, "message": "request timeout"}, status=408)
+        server.answer("/v2/vectordb/databases/list", timeout)
+        done = penstock_command("databases", "list", "--url", server.url)
+    assert done.returncode == 1
+    assert "request timeout (code 10001" in done.stderr
+    assert "The server is busy. Try the same command again later" in done.stderr

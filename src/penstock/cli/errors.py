@@ -17,7 +17,7 @@ DATABASE_UNKNOWN = frozenset({800})
 PARTITION_UNKNOWN = frozenset({200})
 _INDEX_UNKNOWN = frozenset({700})
 _NOT_LOADED = 101
-_BUSY_STATUS = frozenset({429, 502, 503, 504})
+_BUSY_STATUS = frozenset({408, 429, 502, 503, 504})
 
 
 class Failure(click.ClickException):

@@ -34,6 +34,18 @@ def refuse_unknown(ctx: click.Context, name: str, commands: Iterable[str]) -> No
     raise click.UsageError(f"No such command {name!r}. {hint}", ctx)
 
 
+def choices_named(error: click.NoSuchOption) -> list[str]:
+    """The options with a choice of an unknown option's name: ``--write-mode upsert`` for ``--upsert``."""
+    if error.ctx is None:
+        return []
+    choice = error.option_name.lstrip("-").replace("-", "_")
+    return [
+        f"{option.opts[-1]} {choice}"
+        for option in error.ctx.command.params
+        if isinstance(option.type, click.Choice) and choice in option.type.choices
+    ]
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """``Did you mean 'jobs'?``; empty if no name is near."""
     near = get_close_matches(name.lower(), [each.lower() for each in names], n=3)

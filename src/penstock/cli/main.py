@@ -18,7 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from penstock.cli.errors import Failure, explain
-from penstock.cli.groups import refuse_unknown
+from penstock.cli.groups import choices_named, refuse_unknown
 from penstock.cli.renamed import refuse_renamed
 from penstock.errors import MissingExtra
 from penstock.extras import require_server
@@ -108,11 +108,18 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except Exception as error:
-            message = explain(error)
-            if message is None:  # click's own, or a bug in this program, which needs its traceback
+        except click.NoSuchOption as error:
+            choices = choices_named(error)
+            if not choices:
                 raise
-            raise Failure(message) from None
+            meant = " or ".join(map(repr, choices))
+            message = f"No such option {error.option_name!r}. Did you mean {meant}?"
+            raise click.UsageError(message, error.ctx) from None
+        except Exception as error:
+            explanation = explain(error)
+            if explanation is None:  # click's own, or a bug in this program, which needs its traceback
+                raise
+            raise Failure(explanation) from None
 
 
 def _name_variables(command: click.Command, prefix: str) -> None:
