@@ -108,8 +108,9 @@ def test_a_target_outside_the_roots_and_unknown_names_are_refused(exporting: Run
             ("s3://bucket/out", "outside the folders"),
             ("https://example.org/out", "outside the folders"),
         ):
-            with pytest.raises(ApiError, match=reason):
+            with pytest.raises(ApiError, match=reason) as refused:
                 client.exports.create("guarded", target)
+            assert (refused.value.code, "importing" in str(refused.value)) == (2100, False)
         with pytest.raises(ApiError, match="partition"):
             client.exports.create("guarded", "exports/guarded", partitions=["nope"])
         with pytest.raises(ApiError, match="formats are parquet, jsonl, csv"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock import errors
 from penstock.errors import PenstockError, shorten
@@ -142,6 +142,11 @@ ZILLIZ: Mapping[type[PenstockError], ErrorRow] = {
     errors.TooManyAttempts: ErrorRow(21119, prefix="The apikey is illegal. "),
     errors.PermissionDenied: ErrorRow(96012, prefix="You don't have permission for this cluster. "),
 }
+
+EXPORTS: Mapping[type[PenstockError], ErrorRow] = {
+    kind: replace(row, suffix="") if row.suffix in (_IMPORT, _IMPORT_SYSTEM) else row for kind, row in MILVUS.items()
+}
+"""Milvus has no exports: the same numbers, and texts that don't end in "importing data failed"."""
 
 
 def code_and_text(error: PenstockError, table: Mapping[type[PenstockError], ErrorRow] = MILVUS) -> tuple[int, str]:

@@ -80,12 +80,23 @@ Handler = Callable[[Request], object]
 class MilvusV2:
     """The dialect: its routes' prefix, envelope, error numbers and headers.
 
-    ``success_code`` is 0, or 200 as Milvus 2.4.0 to 2.4.2 sent.
+    ``success_code`` is 0, or 200 as Milvus 2.4.0 to 2.4.2 sent. ``error_table`` has the numbers and texts of errors.
     """
 
-    def __init__(self, admission: Admission, *, success_code: int = errors.SUCCESS) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        *,
+        success_code: int = errors.SUCCESS,
+        error_table: Mapping[type[PenstockError], errors.ErrorRow] = errors.MILVUS,
+    ) -> None:
         self.admission = admission
         self.success_code = success_code
+        self.error_table = error_table
+
+    def with_errors(self, error_table: Mapping[type[PenstockError], errors.ErrorRow]) -> MilvusV2:
+        """The same dialect with other numbers and texts of errors."""
+        return MilvusV2(self.admission, success_code=self.success_code, error_table=error_table)
 
     @property
     def statuses(self) -> Mapping[int, str]:
@@ -139,8 +150,10 @@ class MilvusV2:
         self,
         error: Exception,
         request_id: str = "",
-        table: Mapping[type[PenstockError], errors.ErrorRow] = errors.MILVUS,
+        table: Mapping[type[PenstockError], errors.ErrorRow] | None = None,
     ) -> Reply:
+        """Render an error; ``table`` replaces the dialect's own."""
+        table = self.error_table if table is None else table
         if isinstance(error, DeadlineExceeded):
             return json_reply({"code": errors.TIMEOUT, "message": "request timeout"}, status=408)
         if not isinstance(error, PenstockError):

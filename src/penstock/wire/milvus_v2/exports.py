@@ -15,6 +15,7 @@ from penstock.imports.requests import StoreCredentials
 from penstock.wire.call_names import call_names
 from penstock.wire.decoding import Fields, parse_object
 from penstock.wire.http import Call, Operation, Reply, Route
+from penstock.wire.milvus.errors import EXPORTS
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request
 from penstock.wire.rendering import time_text
 
@@ -60,6 +61,8 @@ _VIEW: Mapping[str, Mapping[str, Any]] = {
 
 
 def routes(exports: ExportService, v2: MilvusV2) -> tuple[Route, ...]:
+    v2 = v2.with_errors(EXPORTS)
+
     def create(request: Request) -> object:
         export = exports.create(_create_request(request))
         return {"jobId": str(export.id)}
