@@ -67,17 +67,19 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -
     return ForkedProcess(process)
 
 
-def serve(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
-    """In a process of its own: run the command line as a user would."""
+def serve(
+    arguments: Sequence[str], environment: Mapping[str, str], log: Path, prepare: Callable[[], object] = lambda: None
+) -> None:
+    """In a process of its own: run the command line as a user would; ``prepare`` changes this process only."""
     os.environ.clear()
     os.environ.update(environment)
     with log.open("ab") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    vars(local)["multiprocessing"] = _Forks
     vars(local)["_begin"] = begin_worker
     _begin_fork_server()
+    prepare()
     cli(arguments, prog_name="penstock")
 
 
@@ -105,14 +107,6 @@ def _begin_fork_server() -> None:
 
 
 _begin = local._begin
-
-
-class _Forks:
-    """Stands in for ``multiprocessing`` where workers are started."""
-
-    @staticmethod
-    def get_context(_: str) -> object:
-        return multiprocessing.get_context("forkserver")
 
 
 def begin_worker(board: Any, place: int, setup: Callable[[], None]) -> None:

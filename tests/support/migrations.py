@@ -27,6 +27,12 @@ __all__ = ["RELEASED", "RELEASE_KEY", "dump_release", "head", "migrated_schema",
 RELEASED = Path(__file__).parents[1] / "catalog" / "released"
 RELEASE_KEY = b"A" * 43 + b"="
 
+_HEADER = "-- What the migrations make of an empty SQLite database. Written by: make migration\n"
+_SCHEMA_OF_SQLITE = """
+    SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type = 'trigger', type = 'index', name
+"""
+"""In an order of its own: Alembic makes the indexes of a table in any."""
+
 
 def head() -> str:
     """The newest migration's number."""
@@ -61,12 +67,10 @@ def migrated_schema() -> str:
         finally:
             database.close()
         with closing(sqlite3.connect(Path(folder) / "catalog.db")) as connection:
-            # Alembic makes the indexes of a table in any order.
-            order = "type = 'trigger', type = 'index', name"
-            rows = connection.execute(f"SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY {order}").fetchall()
-    statements = [sql for (sql,) in rows] + [f"INSERT INTO alembic_version VALUES ('{head()}')"]
-    text = "-- What the migrations make of an empty SQLite database. Written by: make migration\n" + "\n\n".join(statements)
-    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+            rows = connection.execute(_SCHEMA_OF_SQLITE).fetchall()
+    statements = [_HEADER + rows[0][0], *(sql for (sql,) in rows[1:])]
+    statements.append(f"INSERT INTO alembic_version VALUES ('{head()}')")
+    return "".join(f"{line.rstrip()}\n" for line in "\n\n".join(statements).splitlines())
 
 
 def dump_release() -> Path:

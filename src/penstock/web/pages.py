@@ -99,13 +99,17 @@ class Pages:
         return self._rendered(call, template, status, caller=None, problem=None, clusters=(), link=address, **values)
 
     def _rendered(self, call: PageCall, template: str, status: int, **values: Any) -> PageReply:
-        text = _environment().get_template(template).render(
-            call=call,
-            layout="partial.html" if call.partial else "layout.html",
-            csrf=csrf_token(call.token),
-            assets=self.assets,
-            version=self.services.version,
-            **values,
+        text = (
+            _environment()
+            .get_template(template)
+            .render(
+                call=call,
+                layout="partial.html" if call.partial else "layout.html",
+                csrf=csrf_token(call.token),
+                assets=self.assets,
+                version=self.services.version,
+                **values,
+            )
         )
         return PageReply(content=text.encode(), status=status)
 
