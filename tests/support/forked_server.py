@@ -103,7 +103,7 @@ def _begin_fork_server() -> None:
         address = listener.getsockname()
     os.close(alive_read)
     state = {"_forkserver_address": address, "_forkserver_alive_fd": alive_write, "_forkserver_pid": pid}
-    vars(forkserver._forkserver).update(state)  # type: ignore[attr-defined]
+    vars(forkserver._forkserver).update(state)
 
 
 _begin = local._begin

@@ -50,7 +50,7 @@ cli(sys.argv[1:])
 
 def test_a_server_starts_without_what_only_later_calls_need(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
-    places = ["--port", "0", "--data-dir", tmp_path / "data", "--import-root", tmp_path / "files"]
+    places = ["--port", "0", "--data-dir", str(tmp_path / "data"), "--import-root", str(tmp_path / "files")]
     for _ in ("a new catalog", "one that is there"):
         done = subprocess.run(
             [sys.executable, "-c", _STARTED, "serve", *places, "--workers", "1"],
