@@ -1,4 +1,4 @@
-"""Keep a library that Penstock doesn't use out of its processes."""
+"""Keep libraries that Penstock doesn't use out of its processes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+UNUSED = frozenset({"pandas", "pygments", "rich"})
+"""Libraries that others import where they are installed: PyArrow's datasets, and with them Lance, pandas, which comes
+with pymilvus; structlog rich, for tracebacks that Penstock doesn't print; Mako, for Alembic, and rich Pygments."""
 
-class _NoPandas(MetaPathFinder):
+
+class _LeftOut(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError("no process of Penstock uses pandas", name="pandas")
+        if fullname in UNUSED:
+            raise ModuleNotFoundError(f"no process of Penstock uses {fullname}", name=fullname)
         return None
 
 
-def leave_out_pandas() -> None:
-    """Make ``import pandas`` fail in this process from now on, as if it weren't installed.
+def leave_out_unused() -> None:
+    """Make imports of :data:`UNUSED` fail in this process from now on, as if they weren't installed.
 
-    PyArrow's datasets, and with them Lance, import it where it is installed, as it is with pymilvus. It takes 35 MiB
-    of the server and of each worker, and a quarter of a second of CPU time, several times that where modules must be
-    recompiled.
+    pandas takes 35 MiB of the server and of each worker, and a quarter of a second of CPU time, several times that
+    where modules must be recompiled; the others a tenth of a second.
     """
-    if not any(isinstance(finder, _NoPandas) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _NoPandas())
+    if not any(isinstance(finder, _LeftOut) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _LeftOut())

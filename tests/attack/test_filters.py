@@ -28,7 +28,10 @@ _INTERNAL = 65535
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("filters")) as running, running.client(timeout=120) as client:
+    with (
+        running_server(tmp_path_factory.mktemp("filters"), forked=True) as running,
+        running.client(timeout=120) as client,
+    ):
         (running.import_root / "rows.jsonl").write_text(
             "".join(json.dumps(row(index)) + "\n" for index in range(ROWS))
         )

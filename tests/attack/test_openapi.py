@@ -37,7 +37,7 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running
     key = subprocess.run(
         command, capture_output=True, text=True, check=True, timeout=100, env=clean_environment()
     ).stdout.strip()
-    with running_server(folder) as server:
+    with running_server(folder, forked=True) as server:
         rows = [{"id": number, "vector": [number, 1]} for number in range(10)]
         (server.import_root / "docs.json").write_text(json.dumps(rows))
         yield server, key

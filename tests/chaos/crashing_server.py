@@ -40,10 +40,13 @@ class Death:
 
 def serve(arguments: Sequence[str], environment: Mapping[str, str], log: Path, death: Death | None) -> None:
     """In a process of its own: run the command line as a user would."""
-    vars(runner_factory)["WorkerSetup"] = _Setups(death, f"{log}.workers")
-    index_every_job()
-    arm("server", death)
-    forked_server.serve(["serve", *arguments], environment, log)
+
+    def prepare() -> None:
+        vars(runner_factory)["WorkerSetup"] = _Setups(death, f"{log}.workers")
+        index_every_job()
+        arm("server", death)
+
+    forked_server.serve(["serve", *arguments], environment, log, prepare)
 
 
 @dataclass(frozen=True, slots=True)

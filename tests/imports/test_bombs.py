@@ -21,6 +21,7 @@ from penstock.readers.decompression_bombs import BOMB_CHECK_MIN_BYTES
 from penstock.runners.local import LocalRunner
 from tests.support.bombs import BOMBS, Reading, dictionary_of_long_texts, page_of_equal_texts, read
 from tests.support.catalogs import SCHEMA
+from tests.support.workers import spawned_workers
 from tests.support.worlds import a_world, job_settings
 
 LIMIT = share_out(280 * MIB, 1).limit
@@ -36,10 +37,10 @@ TEXTS: CollectionSchema = replace(
 @pytest.fixture(scope="module")
 def runner() -> Iterator[LocalRunner]:
     """Workers that have done nothing else: one that has grown may be ended where a fresh one is refused memory."""
-    local = LocalRunner(2, tasks.init_worker)
-    local.warm()
-    yield local
-    local.close()
+    with spawned_workers():
+        local = LocalRunner(2, tasks.init_worker)
+        yield local
+        local.close()
 
 
 @pytest.mark.parametrize("name", BOMBS)

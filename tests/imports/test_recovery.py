@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from penstock.domain.access import ANONYMOUS
@@ -27,6 +24,7 @@ from penstock.runners.fair_share import FairShareRunner
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER
+from tests.support.workers import workers_of
 from tests.support.worlds import LIMIT, World, a_world, job_settings
 
 ROWS = 4_000
@@ -135,18 +133,15 @@ def test_a_crash_around_the_commit_loses_nothing_and_doubles_nothing(
 
 
 def test_a_killed_worker_costs_an_attempt_and_not_the_job(tmp_path: Path) -> None:
-    others = psutil.Process().children()
     runner = LocalRunner(2, init_worker)
-    runner.warm()
+    victim = workers_of(runner)[0]
     try:
         with a_world(tmp_path, runner, SMALL_SPLITS) as world:
             world.collection()
             write_rows(world.files)
             job = world.create(["a.jsonl"])
             wait_until(lambda: len(staged_splits(world, job)) > 0)
-            started = [child for child in psutil.Process().children() if child not in others]
-            victim = next(each for each in started if "spawn_main" in " ".join(each.cmdline()))
-            os.kill(victim.pid, signal.SIGKILL)
+            victim.kill()
             done = world.ended(job)
             assert (done.state, done.rows) == (JobState.COMPLETED, ROWS)
             assert every_row_once(world, job)

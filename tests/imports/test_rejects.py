@@ -25,6 +25,7 @@ from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.imports.test_recovery import SMALL_SPLITS, staged_splits, wait_until
 from tests.support.catalogs import CLUSTER
+from tests.support.workers import workers_of
 from tests.support.worlds import World, a_world, job_settings
 
 
@@ -345,13 +346,12 @@ def test_a_repeated_split_gives_its_rejects_once(tmp_path: Path, runner: LocalRu
     with a_world(tmp_path, runner, SMALL_SPLITS) as world:
         world.collection()
         write_rows(world.files / "a.jsonl", 4000, *bad)
+        workers = workers_of(runner)
         job = world.create(["a.jsonl"], on_error="skip_row")
         wait_until(lambda: len(staged_splits(world, job)) > 1)
-        for child in psutil.Process().children(recursive=True):
-            # Workers only: servers that other tests share are children, too.
+        for worker in workers:
             with suppress(psutil.NoSuchProcess):
-                if "spawn_main" in " ".join(child.cmdline()):
-                    child.kill()
+                worker.kill()
         done = world.ended(job)
         assert (done.state, done.rejected_rows) == (JobState.COMPLETED, 100), done.reason
         pages = rejections(world).page(CLUSTER, job.id, ANONYMOUS, limit=1000)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 import pytest
 import requests
@@ -23,6 +22,7 @@ from psycopg.rows import dict_row
 import penstock
 from tests.support.postgres import PostgresServer
 from tests.support.servers import PENSTOCK, RunningServer, clean_environment, running_server
+from tests.support.workers import worker_processes
 
 ROWS = 15_000
 FLAGS = ("--split-bytes", "40KiB", "--workers", "1")
@@ -117,8 +117,8 @@ def test_one_answers_and_another_works(fleet: Fleet, postgres: PostgresServer) -
         job = client.imports.wait(client.imports.create("docs", ["docs.jsonl"]).id, timeout=LIMIT)
         assert job.state == "Completed"
         assert every_row_once(client)
-    children = [" ".join(child.cmdline()) for child in psutil.Process(api.process.pid).children(recursive=True)]
-    assert not [child for child in children if "spawn_main" in child], "who only answers has no workers"
+    assert not worker_processes(api.process.pid), "who only answers has no workers"
+    assert worker_processes(worker.process.pid)
     assert requests.get(f"{worker.url}/healthz", timeout=10).json() == {"status": "ready"}
     assert "penstock_import_jobs" in requests.get(f"{worker.url}/metrics", timeout=10).text
     for path in ("/v2/vectordb/collections/list", "/docs", "/openapi.json"):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -65,28 +67,46 @@ def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -
     return ForkedProcess(process)
 
 
-def serve(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
-    """In a process of its own: run the command line as a user would."""
+def serve(
+    arguments: Sequence[str], environment: Mapping[str, str], log: Path, prepare: Callable[[], object] = lambda: None
+) -> None:
+    """In a process of its own: run the command line as a user would; ``prepare`` changes this process only."""
     os.environ.clear()
     os.environ.update(environment)
     with log.open("ab") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    vars(local)["multiprocessing"] = _Forks
     vars(local)["_begin"] = begin_worker
+    _begin_fork_server()
+    prepare()
     cli(arguments, prog_name="penstock")
 
 
+def _begin_fork_server() -> None:
+    """Give this process a fork server for its workers that is a fork of it, while it has one thread.
+
+    Python would start another program for it, which loads all modules again: three times the processor time of the
+    forked server itself. (A forked process doesn't find the fork server that it comes from.)
+    """
+    alive_read, alive_write = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("")  # Linux chooses a free abstract address
+        listener.listen()
+        pid = os.fork()
+        if not pid:
+            os.close(alive_write)
+            try:
+                forkserver.main(listener.detach(), alive_read, preload=[])
+            finally:
+                os._exit(0)
+        address = listener.getsockname()
+    os.close(alive_read)
+    state = {"_forkserver_address": address, "_forkserver_alive_fd": alive_write, "_forkserver_pid": pid}
+    vars(forkserver._forkserver).update(state)
+
+
 _begin = local._begin
-
-
-class _Forks:
-    """Stands in for ``multiprocessing`` where workers are started."""
-
-    @staticmethod
-    def get_context(_: str) -> object:
-        return multiprocessing.get_context("forkserver")
 
 
 def begin_worker(board: Any, place: int, setup: Callable[[], None]) -> None:

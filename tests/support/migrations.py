@@ -1,6 +1,7 @@
 """Write a migration from what the tables in the code have and the migrations don't yet; dump a release's catalog.
 
     make migration MESSAGE="Why, in a few words"
+    python -m tests.support.migrations --schema
     python -m tests.support.migrations --dump
 
 See tests/catalog/released/README.md.
@@ -17,14 +18,20 @@ from pathlib import Path
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from penstock.catalog.db.connection import CatalogDatabase, migrations
+from penstock.catalog.db.connection import SQLITE_SCHEMA, CatalogDatabase, migrations
 from penstock.domain.jobs import JobState
 from tests.support.catalogs import input_file, new_job, new_split, opened_catalog, stored_collection
 
-__all__ = ["RELEASED", "RELEASE_KEY", "dump_release", "head", "write_migration"]
+__all__ = ["RELEASED", "RELEASE_KEY", "dump_release", "head", "migrated_schema", "write_migration"]
 
 RELEASED = Path(__file__).parents[1] / "catalog" / "released"
 RELEASE_KEY = b"A" * 43 + b"="
+
+_HEADER = "-- What the migrations make of an empty SQLite database. Written by: make migration\n"
+_SCHEMA_OF_SQLITE = """
+    SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type = 'trigger', type = 'index', name
+"""
+"""In an order of its own: Alembic makes the indexes of a table in any."""
 
 
 def head() -> str:
@@ -40,7 +47,7 @@ def write_migration(message: str) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         database = CatalogDatabase(f"sqlite:///{folder}/catalog.db")
         try:
-            database.migrate()
+            database.run_migration(lambda: command.upgrade(config, "head"), config)
             database.run_migration(
                 lambda: command.revision(config, message, autogenerate=True, rev_id=number), config
             )
@@ -48,6 +55,22 @@ def write_migration(message: str) -> Path:
             database.close()
     (written,) = (Path(config.get_main_option("script_location") or "") / "versions").glob(f"{number}_*.py")
     return written
+
+
+def migrated_schema() -> str:
+    """What the migrations make of an empty SQLite database, as statements between empty lines."""
+    config = migrations()
+    with tempfile.TemporaryDirectory() as folder:
+        database = CatalogDatabase(f"sqlite:///{folder}/catalog.db")
+        try:
+            database.run_migration(lambda: command.upgrade(config, "head"), config)
+        finally:
+            database.close()
+        with closing(sqlite3.connect(Path(folder) / "catalog.db")) as connection:
+            rows = connection.execute(_SCHEMA_OF_SQLITE).fetchall()
+    statements = [_HEADER + rows[0][0], *(sql for (sql,) in rows[1:])]
+    statements.append(f"INSERT INTO alembic_version VALUES ('{head()}')")
+    return "".join(f"{line.rstrip()}\n" for line in "\n\n".join(statements).splitlines())
 
 
 def dump_release() -> Path:
@@ -74,5 +97,14 @@ def dump_release() -> Path:
     return written
 
 
+def main(words: list[str]) -> None:
+    if words == ["--dump"]:
+        print(dump_release())
+        return
+    if words != ["--schema"]:
+        print(write_migration(" ".join(words)))
+    SQLITE_SCHEMA.write_text(migrated_schema())
+
+
 if __name__ == "__main__":
-    print(dump_release() if sys.argv[1:] == ["--dump"] else write_migration(" ".join(sys.argv[1:])))
+    main(sys.argv[1:])

@@ -22,7 +22,7 @@ from penstock.cli.groups import choices_named, refuse_unknown
 from penstock.cli.renamed import refuse_renamed
 from penstock.errors import MissingExtra
 from penstock.extras import require_server
-from penstock.import_guard import leave_out_pandas
+from penstock.import_guard import leave_out_unused
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,5 +168,5 @@ def cli() -> None:
 
 def main() -> None:
     """Run the program; end the process with one of the exit codes above."""
-    leave_out_pandas()
+    leave_out_unused()
     cli(prog_name="penstock")

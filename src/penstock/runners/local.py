@@ -1,7 +1,8 @@
-"""Run tasks on one machine, in a few warm worker processes started by ``spawn``.
+"""Run tasks on one machine, in a few warm worker processes, forked by a fork server.
 
-Lance and Arrow hold threads that don't survive a fork, so workers start fresh. Progress and cancellation pass through
-lock-free shared memory: a worker may be killed at any moment and leaves nothing locked.
+Lance holds threads that don't survive a fork, so workers are not forked from the server. Python's fork server is a
+program of its own: it loads modules once for all workers (:func:`preload_workers`), but not Lance. Progress and
+cancellation pass through lock-free shared memory: a worker may be killed at any moment and leaves nothing locked.
 
 Each worker is a pool of one process. A pool whose process dies fails all its tasks, and doesn't record which process
 ran which task; with one process per pool only the running task fails.
@@ -18,7 +19,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -40,7 +41,7 @@ from penstock.runners.memory import (
     private_bytes,
     trim_malloc,
 )
-from penstock.runners.parent_death import die_with_parent
+from penstock.runners.parent_death import die_with_forker, die_with_parent
 
 log = structlog.get_logger(__name__)
 
@@ -62,8 +63,22 @@ _NICENESS = 10
 """Workers have a lower priority than the server process, so that calls are answered while both cores parse."""
 
 
+_FORKS = multiprocessing.get_context("forkserver")
+
+
+def preload_workers(modules: Sequence[str]) -> None:
+    """Have the fork server of this process, before it starts, import modules: they are loaded in each worker.
+
+    What they do when they are imported must survive a fork. A module that isn't found is left out.
+    """
+    # The fork server looks for modules in the working directory first, unless it runs in safe mode: any file there
+    # that is named like one of them would be run.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    _FORKS.set_forkserver_preload(list(modules))
+
+
 class LocalRunner:
-    """Runs tasks in ``workers`` processes. ``setup`` runs once in each, e.g. to import what every task needs.
+    """Runs tasks in ``workers`` processes. ``setup`` runs once in each.
 
     When a worker dies, the task that it was running ends with ``WorkerLost`` and a fresh worker takes its place;
     tasks of other workers, and waiting tasks, continue.
@@ -104,6 +119,10 @@ class LocalRunner:
 
     def warm(self) -> None:
         """Start the workers now, without waiting for them."""
+        # The first one waits until the fork server has loaded its modules.
+        threading.Thread(target=self._warm, name="warm-workers", daemon=True).start()
+
+    def _warm(self) -> None:
         for worker in self._workers:
             worker.submit(_pid)
 
@@ -220,7 +239,7 @@ class _Worker:
             except BrokenProcessPool:  # it died while idle
                 self.replace()
                 return self._pool.submit(function, *arguments)
-        except OSError as error:
+        except (OSError, EOFError) as error:  # EOFError: the fork server has ended, and is started anew next time
             return _failed(WorkerLost(f"a worker process cannot be started: {error}"))
         except RuntimeError:  # the runner has just been closed
             return _failed(TaskCancelled("the server is stopping"))
@@ -263,10 +282,9 @@ class _Worker:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
         self._board[self._place + _PID] = 0
         arguments = (self._board, self._place, self._setup)
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=arguments)
+        return ProcessPoolExecutor(1, mp_context=_FORKS, initializer=_begin, initargs=arguments)
 
 
 def _millis(seconds: float) -> int:
@@ -341,6 +359,7 @@ def _begin(board: Any, place: int, setup: Callable[[], None] | None) -> None:
     os.nice(_NICENESS)
     die_before_server()
     die_with_parent()
+    die_with_forker()
     threading.Thread(target=_heartbeat, args=(place,), daemon=True).start()
     if setup is not None:
         setup()

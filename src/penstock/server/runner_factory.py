@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from penstock.imports.memory_budget import WorkerMemory, share_out
 from penstock.machine import memory_limit
-from penstock.runners.local import LocalRunner
+from penstock.runners.local import LocalRunner, preload_workers
 from penstock.runners.ray import RayRunner
 from penstock.server.worker_setup import WorkerSetup
 from penstock.settings import Settings
+
+_MODULES = ("penstock.server.worker_modules",)
 
 
 def worker_memory(settings: Settings) -> WorkerMemory:
@@ -28,4 +30,5 @@ def runner_of(settings: Settings) -> LocalRunner | RayRunner:
     if settings.runner == "ray":
         # Ray's memory monitor cannot read processes that are not dumpable, so keep its workers dumpable.
         return RayRunner(settings.ray_address, replace(setup, core_dumps=True))
+    preload_workers(_MODULES if settings.core_dumps else (*_MODULES, "penstock.server.process.no_dumps"))
     return LocalRunner(worker_memory(settings).workers, setup)

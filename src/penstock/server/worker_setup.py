@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from penstock.import_guard import leave_out_pandas
+from penstock.import_guard import leave_out_unused
 from penstock.imports.tasks import init_worker
 from penstock.server.observability.logs import configure_logs
 from penstock.server.process.hardening import forbid_dumps
@@ -37,7 +37,7 @@ class WorkerSetup:
         if not self.core_dumps:
             forbid_dumps()
         configure_logs(self.log_format, self.log_level)
-        leave_out_pandas()
+        leave_out_unused()
         if self.traced:
             from penstock.server.observability.tracing import begin_in_worker
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 from penstock.access.admission import CallNames
 from penstock.domain.access import Role
@@ -30,6 +28,9 @@ from penstock.web.page import OpenRoute, PageCall, PageReply, PageRoute, Visit, 
 from penstock.web.services import WebServices
 from penstock.web.tokens import CSRF_FIELD, ForgedForm, check_csrf, csrf_token
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 _STATUSES: Sequence[tuple[type, int]] = (
     (TooManyAttempts, 429),
     (AccessDenied, 403),
@@ -44,7 +45,11 @@ _STATUSES: Sequence[tuple[type, int]] = (
 _TITLES = {403: "Not allowed", 404: "Not found", 409: "Not possible now", 429: "Please wait", 500: "Something broke"}
 
 
+@cache
 def _environment() -> Environment:
+    # Many servers never render a page.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("penstock.web"),
         autoescape=True,
@@ -71,11 +76,6 @@ class Pages:
 
     services: WebServices
     assets: str
-    environment: Environment
-
-    @classmethod
-    def of(cls, services: WebServices, assets: str) -> Pages:
-        return cls(services, assets, _environment())
 
     def show(self, visit: Visit, template: str, *, status: int = 200, **values: Any) -> PageReply:
         """Render a page of an admitted call; of a partial one its content only."""
@@ -99,13 +99,17 @@ class Pages:
         return self._rendered(call, template, status, caller=None, problem=None, clusters=(), link=address, **values)
 
     def _rendered(self, call: PageCall, template: str, status: int, **values: Any) -> PageReply:
-        text = self.environment.get_template(template).render(
-            call=call,
-            layout="partial.html" if call.partial else "layout.html",
-            csrf=csrf_token(call.token),
-            assets=self.assets,
-            version=self.services.version,
-            **values,
+        text = (
+            _environment()
+            .get_template(template)
+            .render(
+                call=call,
+                layout="partial.html" if call.partial else "layout.html",
+                csrf=csrf_token(call.token),
+                assets=self.assets,
+                version=self.services.version,
+                **values,
+            )
         )
         return PageReply(content=text.encode(), status=status)
 

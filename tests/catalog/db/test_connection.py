@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
 
 from penstock.catalog import Catalog, open_catalog
-from penstock.catalog.db.connection import CatalogDatabase
+from penstock.catalog.db.connection import (
+    SQLITE_SCHEMA,
+    CatalogDatabase,
+    current_revision,
+    migrations,
+    revisions,
+)
 from penstock.catalog.db.dialects import parse_catalog_url, without_secrets
 from penstock.catalog.db.tables import metadata
 from penstock.errors import (
@@ -21,6 +31,7 @@ from penstock.errors import (
     Transient,
 )
 from tests.support.catalogs import CLUSTER, new_job, stored_collection
+from tests.support.migrations import migrated_schema
 from tests.support.postgres import PostgresServer
 
 
@@ -28,6 +39,38 @@ def test_migrations_build_exactly_the_tables_that_the_code_uses(catalog: Catalog
     with catalog.database.read() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, metadata) == []
+
+
+def test_an_empty_sqlite_file_gets_what_the_migrations_make() -> None:
+    assert SQLITE_SCHEMA.read_text() == migrated_schema(), "python -m tests.support.migrations --schema"
+
+
+def test_the_revisions_are_those_of_the_migrations(catalog: Catalog) -> None:
+    script = ScriptDirectory.from_config(migrations())
+    assert revisions() == [each.revision for each in reversed(list(script.walk_revisions()))]
+    with catalog.database.read() as connection:
+        assert current_revision(connection) == script.get_current_head()
+
+
+def test_neither_a_new_nor_a_current_sqlite_catalog_loads_alembic(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from penstock.catalog import open_catalog\n"
+        f"for _ in range(2):\n    open_catalog('sqlite:///{tmp_path / 'catalog.db'}', b'A' * 43 + b'=').close()\n"
+        "print(sorted({'alembic', 'mako'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_an_sqlite_file_with_tables_of_others_keeps_them(tmp_path: Path) -> None:
+    database = CatalogDatabase(f"sqlite:///{tmp_path / 'catalog.db'}")
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE holidays (place TEXT)")
+    database.migrate()
+    with database.read() as connection:
+        assert {"holidays", "job"} <= set(inspect(connection).get_table_names())
+    database.close()
 
 
 def test_migrating_again_changes_nothing(catalog: Catalog) -> None:

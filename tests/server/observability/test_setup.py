@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from penstock import JobFailed
 from tests.support.servers import RunningServer, running_server
+from tests.support.workers import worker_processes
 
 SECRETS = ("AKIAHUSHHUSHHUSH", "secret+key/HUSH", "session-token-HUSH")
 
@@ -154,11 +155,7 @@ def test_secrets_of_calls_are_in_no_log_and_no_metric(watched: RunningServer) ->
 
 def test_a_worker_that_dies_is_counted(watched: RunningServer) -> None:
     before = figures(watched)
-    workers = [
-        child
-        for child in psutil.Process(watched.process.pid).children(recursive=True)
-        if "spawn_main" in str(child.cmdline())
-    ]
+    workers = worker_processes(watched.process.pid)
     for worker in workers:
         os.kill(worker.pid, signal.SIGKILL)
     psutil.wait_procs(workers, timeout=10)

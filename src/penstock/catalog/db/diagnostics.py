@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import ColumnElement, Connection, Table, func, inspect, select, text
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, from_millis, migrations, now_millis
+from penstock.catalog.db.connection import CatalogDatabase, current_revision, from_millis, now_millis, revisions
 from penstock.domain.jobs import FINAL_STATES, JobState
 
 
@@ -35,11 +33,10 @@ class WaitingJob:
 
 def revision_of(database: CatalogDatabase) -> Revision:
     """Read the revision of the database's schema."""
-    script = ScriptDirectory.from_config(migrations())
+    known = revisions()
     with database.read() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    is_known = current is None or current in {revision.revision for revision in script.walk_revisions()}
-    return Revision(found=current, head=script.get_current_head() or "", known=is_known)
+        current = current_revision(connection)
+    return Revision(found=current, head=known[-1], known=current is None or current in known)
 
 
 def problems_of(database: CatalogDatabase) -> Sequence[str]:

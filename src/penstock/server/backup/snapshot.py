@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL, Connection, or_, select, text
 from sqlalchemy.exc import OperationalError
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase
+from penstock.catalog.db.connection import CatalogDatabase, current_revision
 from penstock.domain.jobs import LIVE_STATES, SplitState
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import CatalogError, CatalogUnavailable, InvalidParameter
@@ -69,7 +68,7 @@ def take_snapshot(database: CatalogDatabase, root: Callable[[str], TableRoot]) -
         with _no_writes(database):
             begun = time.monotonic()
             # The first statement fixes what this transaction sees.
-            revision = MigrationContext.configure(reader).get_current_revision() or ""
+            revision = current_revision(reader) or ""
             exported = str(reader.scalar(text("SELECT pg_export_snapshot()"))) if database.is_shared else None
             places = _places(reader)
             roots = {place.store: root(place.store) for place in places}

@@ -62,7 +62,7 @@ class Asset:
 
 def web_routes(services: Services, routes: Sequence[Route], calls: Calls) -> list[BaseRoute]:
     """The routes of the page and of its assets. ``routes`` are those of the API."""
-    pages = Pages.of(_web_services(services, routes), asset_version())
+    pages = Pages(_web_services(services, routes), asset_version())
     by_path: dict[str, dict[str, PageRoute | OpenRoute]] = {}
     for route in page_routes(pages):
         by_path.setdefault(route.path, {})[route.method] = route
