@@ -61,7 +61,8 @@ process boundaries).
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 MAX_MESSAGE = 4000
@@ -79,8 +80,7 @@ class PenstockError(Exception):
     code: ClassVar[str] = "internal"
 
     def __init__(self, message: str, **details: Any) -> None:
-        if len(message) > MAX_MESSAGE:
-            message = f"{message[: MAX_MESSAGE - _MESSAGE_TAIL - 1]}…{message[-_MESSAGE_TAIL:]}"
+        message = _within_limit(message)
         super().__init__(message)
         self.message = message
         self.details = details
@@ -90,6 +90,12 @@ class PenstockError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+def _within_limit(message: str) -> str:
+    if len(message) <= MAX_MESSAGE:
+        return message
+    return f"{message[: MAX_MESSAGE - _MESSAGE_TAIL - 1]}…{message[-_MESSAGE_TAIL:]}"
 
 
 def _rebuild(kind: type[PenstockError], message: str, details: dict[str, Any]) -> PenstockError:
@@ -378,30 +384,35 @@ class DataError(PenstockError):
         is_of_column: bool = False,
         violations: Callable[[], Any] | None = None,
     ) -> None:
-        # Names of columns and keys come from the file, and may be as long as a row.
-        self.rule = rule = shorten(rule, _RULE_LENGTH)
+        self.rule = shorten(rule, _RULE_LENGTH)
         self.file = file
         self.row = row
-        self.field = field = None if field is None else shorten(field, _FIELD_LENGTH)
+        self.field = None if field is None else shorten(field, _FIELD_LENGTH)
         self.value = None if value is None else shorten(value)
         self.offset = offset
-        self.remedy = remedy = None if remedy is None else shorten(remedy, _RULE_LENGTH)
+        self.remedy = None if remedy is None else shorten(remedy, _RULE_LENGTH)
         self.rule_id = rule_id
         self.is_of_column = is_of_column
         self.violations = violations
+        self.details = {}
+        Exception.__init__(self, rule)
+
+    @cached_property
+    def message(self) -> str:  # type: ignore[override]
+        # Made when it is shown: a rejected row has several errors on its way, each with more facts.
         places = [
-            None if file is None else f"file {file!r}",
-            None if row is None else f"row {row}",
-            None if offset is None else f"byte {offset}",
-            None if field is None else f"field {field!r}",
+            None if self.file is None else f"file {self.file!r}",
+            None if self.row is None else f"row {self.row}",
+            None if self.offset is None else f"byte {self.offset}",
+            None if self.field is None else f"field {self.field!r}",
         ]
         where = ", ".join(place for place in places if place)
-        message = f"{where}: {rule}" if where else rule
+        message = f"{where}: {self.rule}" if where else self.rule
         if self.value is not None:
             message += f"; value: {self.value}"
-        if remedy:
-            message += f". {remedy}"
-        super().__init__(message)
+        if self.remedy:
+            message += f". {self.remedy}"
+        return _within_limit(message)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_data_error, (self.rule, self._facts())
@@ -424,10 +435,34 @@ class DataError(PenstockError):
         ``violations`` stays, likewise changed, unless the row changes, which is then one of another count.
         """
         violations = self.violations
-        if violations is not None and "row" not in changes and "violations" not in changes:
+        if violations is not None and "violations" not in changes:
             facts = dict(changes)
-            changes["violations"] = lambda: violations().changed(lambda error: error.at(**facts))
-        return DataError(**{"rule": self.rule, **self._facts(), **changes})
+            changed = None if "row" in facts else lambda: violations().changed(lambda error: error.at(**facts))
+            changes["violations"] = changed
+        error = DataError.__new__(DataError, self.rule)
+        error.__dict__.update(self.__dict__)
+        error.__dict__.pop("message", None)
+        for name, value in changes.items():
+            setattr(error, name, _FACTS[name](value))
+        return error
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _shortened(limit: int) -> Callable[[Any], str | None]:
+    return lambda value: None if value is None else shorten(value, limit)
+
+
+_FACTS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("file", "row", "offset", "rule_id", "is_of_column", "violations"), _as_is),
+    "rule": _shortened(_RULE_LENGTH),
+    "field": _shortened(_FIELD_LENGTH),
+    "value": _shortened(MAX_VALUE),
+    "remedy": _shortened(_RULE_LENGTH),
+}
+"""What :meth:`DataError.at` may change, and how it is kept: names of columns come from the file, of any length."""
 
 
 def _rebuild_data_error(rule: str, facts: dict[str, Any]) -> DataError:

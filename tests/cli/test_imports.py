@@ -262,6 +262,17 @@ def test_looking_at_jobs(run: Run, collection: str, make_file: MakeFile) -> None
     assert str(make_file("a.jsonl")) in shown
 
 
+def test_what_a_verification_has_compared(run: Run, collection: str, make_file: MakeFile) -> None:
+    done = run("import", str(make_file("a.jsonl")), "--collection", collection, "--verify", "--json")
+    (job,) = json.loads(done.stdout)
+    (file,) = job["verification"]["files"]
+    assert (file["rows"], file["rejectedRows"], file["countedRows"]) == (3, 0, 3)
+    assert (
+        "Verified    3 rows counted, 3 sampled rows equal, 3 of 3 searches find their row"
+        in run("jobs", "describe", job["jobId"]).stdout
+    )
+
+
 def test_lists_are_selected_and_limited(run: Run, collection: str, make_file: MakeFile) -> None:
     good, bad = str(make_file("a.jsonl")), str(make_file("b.jsonl", dim=3))
     for path in (good, good, bad):

@@ -24,6 +24,7 @@ from penstock.imports.mapped_batches import MappedBatches
 from penstock.imports.mapping_options import column_mapping_of
 from penstock.readers.base import ReadRequest, plan_at_once
 from penstock.readers.formats import format_of
+from penstock.readers.origins import text_of_origin
 from penstock.validation import Conformer
 from tests.support.column_files import COLUMN_FILES, VECTOR_FILES, table_of
 from tests.support.in_memory import BytesSource
@@ -102,7 +103,7 @@ def read(
                 assert all(error.row == reject.row for error in reject.errors)
                 rejected[first_row + reject.row] = [error.field for error in reject.errors]
                 rules[first_row + reject.row] = [error.rule_id for error in reject.errors]
-                origins[first_row + reject.row] = reject.origin.text
+                origins[first_row + reject.row] = text_of_origin(reject.origin)
             rows += batch.row_count
         first_row += rows
     return Found(kept, rejected, origins, rules)

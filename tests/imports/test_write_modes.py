@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from penstock.domain.access import ANONYMOUS
@@ -149,3 +151,22 @@ def test_impossible_options_are_refused_at_create(world: World) -> None:
     for options in ({"write_mode": "upsert"}, {"duplicates": "error"}):
         with pytest.raises(ImportRefused, match="the collection generates them"):
             world.create([file], collection="generated", **options)
+
+
+@pytest.mark.parametrize("name", ["keyless.jsonl", "keyless.parquet"])
+def test_an_upsert_of_a_file_without_the_key_changes_nothing(world: World, name: str) -> None:
+    collection = world.collection(schema=SCHEMA)
+    world.imported([write(world, "a", [1, 2])])
+    before = sources(world, collection)
+    rows = [{"vector": [1, 2, 3, 4], "source": "b"}]
+    if name.endswith("jsonl"):
+        (world.files / name).write_text(json.dumps(rows[0]) + "\n")
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), world.files / name)
+
+    job = world.imported([name], write_mode="upsert")
+
+    assert job.state is JobState.FAILED
+    assert name in (job.reason or "")
+    assert "'id'" in (job.reason or "")
+    assert sources(world, collection) == before

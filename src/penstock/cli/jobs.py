@@ -242,7 +242,12 @@ def _verified(job: ImportJob) -> str | None:
     if not job.verification.get("ok"):
         return "no, see the warnings"
     sampled = sum(file["sampledRows"] for file in job.verification["files"])
-    return f"{job.verification['readRows']:,} rows counted, {sampled:,} sampled rows equal"
+    searches = job.verification["searches"]
+    hits, searched = (sum(search[name] for search in searches) for name in ("hits", "searched"))
+    return (
+        f"{job.verification['readRows']:,} rows counted, {sampled:,} sampled rows equal, "
+        f"{hits:,} of {searched:,} searches find their row"
+    )
 
 
 def _size(size: int | None) -> str | None:

@@ -188,6 +188,11 @@ class FileRange:
         return self.rows + self.rejected
 
     @property
+    def numbered_rows(self) -> int:
+        """How many numbers its rows take up, once it is staged: in a replay of rejected rows they have gaps."""
+        return self.only[-1] + 1 if self.only and self.read_rows else self.read_rows
+
+    @property
     def weight(self) -> int:
         """Estimated bytes once decoded."""
         return self.size if self.decoded_size is None else self.decoded_size

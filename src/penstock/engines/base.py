@@ -310,6 +310,17 @@ class MaintainableEngine(Engine, Protocol):
         """Count the rows of a job in the newest version, expired ones included."""
         ...
 
+    def staged_rows(
+        self, table: Table, staged: Sequence[Staged], runs: Sequence[Sequence[int]]
+    ) -> list[Sequence[int] | None]:
+        """Count what is left of the splits of a published job, expired rows included.
+
+        ``runs`` cut the rows of each split, in the order staged, into runs of these lengths; the result has for each
+        split how many rows of each run are in the table. None where its files are not: a compaction has joined them
+        with others, or all of its rows are gone. Reads row addresses at most, and only where some were deleted.
+        """
+        ...
+
     def snapshot(self, table: Table, *, by_partition: bool) -> Snapshot:
         """List the fragments of the newest version; ``by_partition`` counts the rows of each partition in them."""
         ...

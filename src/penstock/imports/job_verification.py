@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.domain.jobs import JobWarning, Split
 from penstock.errors import CatalogError, LeaseLost, PenstockError, TaskCancelled
+from penstock.imports.context import staged_of
 from penstock.imports.leased_job import LeasedJob
 from penstock.imports.staging import StagingRun
 from penstock.imports.verification import VerifyTask, verify_job
@@ -38,6 +39,7 @@ def verify_committed_rows(
         task = VerifyTask(
             stage=run.task(splits[0] if splits else Split(ordinal=0, ranges=())),
             splits=splits,
+            staged=[staged_of(split.staged) for split in splits],
             rows=job.rows,
             files=catalog.jobs.files(job.id),
             specs=catalog.collections.indexes(collection.id),

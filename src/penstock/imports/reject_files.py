@@ -1,6 +1,8 @@
 """Files of rejected rows: a worker writes one per split, beside the tables, and the calls about errors read them.
 
-A file is Parquet: a row per rejected row. A split that is repeated finds the same rejects, and replaces the file.
+A file is Parquet: a row per rejected row. That of a format of text has its text as ``source``. That of a columnar
+format is row ``place`` of a ``batch``, whose content, in Arrow's stream format, is with the first of its rows. A
+split that is repeated finds the same rejects, and replaces the file.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import pyarrow.parquet as pq
 from penstock.domain.error_budget import ErrorBudget, ErrorPolicy
 from penstock.domain.jobs import FileRange, ImportJob, JobWarning, Split
 from penstock.errors import DataError, PenstockError
-from penstock.readers.base import RejectedRow
+from penstock.readers.base import Origin, RejectedRow
+from penstock.readers.columnar_rows import ColumnarRows
 from penstock.readers.columns.json_values import JsonParser, is_json_object, text_of
 
 _COLUMNS: Sequence[tuple[str, Any]] = (
@@ -29,12 +32,17 @@ _COLUMNS: Sequence[tuple[str, Any]] = (
     ("key", pa.string()),
     ("reasons", pa.string()),
     ("source", pa.string()),
+    ("batch", pa.int32()),
+    ("place", pa.int32()),
+    ("batch_content", pa.binary()),
 )
 _SCHEMA = pa.schema(_COLUMNS)
-_REPEATED = [name for name, _ in _COLUMNS if name not in ("key", "source")]
+_REPEATED = [name for name, _ in _COLUMNS if name not in ("key", "source", "place", "batch_content")]
 _SHOWN = 3
 """Errors that the reason of an exceeded budget quotes."""
 _MAX_REASONS = 20
+_REASONS_BYTES = 200
+"""Of a rejected row, about."""
 _MAX_KEY = 100
 """Characters."""
 
@@ -85,10 +93,9 @@ class StoredReject:
     file: int
     range: str
     row: int
-    offset: int | None
     key: str | None
     reasons: Sequence[Reason]
-    source: str | None
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +155,10 @@ class RejectCollector:
         self.first += [(number, reject.errors[0]) for reject in rejects[: _SHOWN - len(self.first)]]
         file_range = self._split.ranges[number]
         identity = range_identity(file_range)
+        origins = _Origins(self._key)
         for reject in rejects:
-            source = reject.origin.text
-            size = len(source or "") + 200
+            size, key = origins.size_and_key(reject.origin)
+            size += _REASONS_BYTES
             if len(self._kept) >= self._limits.rows or self._bytes + size > self._limits.bytes:
                 break
             self._bytes += size
@@ -159,10 +167,9 @@ class RejectCollector:
                     file=file_range.file,
                     range=identity,
                     row=reject.row,
-                    offset=reject.origin.offset,
-                    key=_key_of(source, self._key),
+                    key=key,
                     reasons=[Reason.of(error) for error in reject.errors[:_MAX_REASONS]],
-                    source=source,
+                    origin=reject.origin,
                 )
             )
         self._check(self._policy.per_job, sum(self.counts), "max_errors")
@@ -221,6 +228,25 @@ def warnings_of_rejects(job: ImportJob, rejected: int, kept: int, skipped_files:
     return warnings
 
 
+class _Origins:
+    """The sizes of rejected rows in bytes, and their primary keys, if they have one, from the column ``key``."""
+
+    def __init__(self, key: str | None) -> None:
+        self._key = key
+        self._rows: ColumnarRows | None = None
+        self._sizes: Sequence[int] = ()
+        self._keys: Sequence[str | None] = ()
+
+    def size_and_key(self, origin: Origin) -> tuple[int, str | None]:
+        if origin.rows is None:
+            return len(origin.text or ""), _key_of(origin.text, self._key)
+        if origin.rows is not self._rows:
+            self._rows, self._sizes = origin.rows, origin.rows.sizes()
+            texts = [None] * len(self._sizes) if self._key is None else origin.rows.column_texts(self._key)
+            self._keys = [_key_of_value(text) for text in texts]
+        return self._sizes[origin.place], self._keys[origin.place]
+
+
 def _key_of(source: str | None, column: str | None) -> str | None:
     """The primary key in a row's text, if that is a JSON object."""
     if source is None or column is None or not source.startswith("{"):
@@ -233,11 +259,39 @@ def _key_of(source: str | None, column: str | None) -> str | None:
     return None if key is None else (key if isinstance(key, str) else text_of(key))[:_MAX_KEY]
 
 
+def _key_of_value(text: str | None) -> str | None:
+    """The primary key of its JSON text."""
+    key = orjson.loads(text) if text is not None and text.startswith('"') else text
+    return None if key is None else str(key)[:_MAX_KEY]
+
+
 def encode(rejects: Sequence[StoredReject]) -> bytes:
-    columns = {name: [getattr(reject, name) for reject in rejects] for name in _SCHEMA.names if name != "reasons"}
-    columns["reasons"] = [
-        orjson.dumps([reason.to_json() for reason in reject.reasons]).decode() for reject in rejects
-    ]
+    batches: dict[int, tuple[int, ColumnarRows, int]] = {}  # by identity: number, rows, how many of them are kept
+    for reject in rejects:
+        if (rows := reject.origin.rows) is not None:
+            number, _, kept = batches.get(id(rows), (len(batches), rows, 0))
+            batches[id(rows)] = (number, rows, max(kept, reject.origin.place + 1))
+    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
+    written: set[int] = set()
+    for reject in rejects:
+        origin = reject.origin
+        values: dict[str, Any] = {
+            "file": reject.file,
+            "range": reject.range,
+            "row": reject.row,
+            "offset": origin.offset,
+            "key": reject.key,
+            "reasons": orjson.dumps([reason.to_json() for reason in reject.reasons]).decode(),
+            "source": origin.text,
+        }
+        if origin.rows is not None:
+            number, rows, kept = batches[id(origin.rows)]
+            values |= {"batch": number, "place": origin.place}
+            if number not in written:
+                values["batch_content"] = rows.to_bytes(kept)
+                written.add(number)
+        for name, column in columns.items():
+            column.append(values.get(name))
     sink = io.BytesIO()
     # No two rows are the same text.
     pq.write_table(pa.table(columns, schema=_SCHEMA), sink, compression="zstd", use_dictionary=_REPEATED)  # type: ignore[arg-type]
@@ -245,6 +299,17 @@ def encode(rejects: Sequence[StoredReject]) -> bytes:
 
 
 def decode(content: bytes) -> Iterator[StoredReject]:
-    table = pq.read_table(pa.BufferReader(content))
-    for row in table.to_pylist():
-        yield StoredReject(**{**row, "reasons": [Reason(**reason) for reason in orjson.loads(row["reasons"])]})
+    batches: dict[int, ColumnarRows] = {}
+    for row in pq.read_table(pa.BufferReader(content)).to_pylist():
+        number = row["batch"]
+        if row["batch_content"] is not None:
+            batches[number] = ColumnarRows.from_bytes(row["batch_content"])
+        origin = Origin(row["source"], row["offset"], None if number is None else batches[number], row["place"] or 0)
+        yield StoredReject(
+            file=row["file"],
+            range=row["range"],
+            row=row["row"],
+            key=row["key"],
+            reasons=[Reason(**reason) for reason in orjson.loads(row["reasons"])],
+            origin=origin,
+        )

@@ -23,6 +23,8 @@ from penstock.errors import InvalidParameter, JobStateConflict
 from penstock.imports.api import Imports
 from penstock.imports.context import rejects_of
 from penstock.imports.reject_files import Reason, StoredReject, decode, range_identity
+from penstock.readers.base import Origin
+from penstock.readers.origins import text_of_origin
 
 MAX_PAGE = 1_000
 _MAX_PAGE_BYTES = 8 << 20
@@ -45,7 +47,7 @@ class ErrorFilter:
 class RowError:
     """A rejected row, or a file that failed or was left out as a whole (``row`` is where, if known).
 
-    ``source`` is the row as it is in the file; None for a file.
+    ``origin`` is the row as it is in the file, ``source`` its text; None for a file.
     """
 
     file: str | None
@@ -53,8 +55,12 @@ class RowError:
     offset: int | None
     key: str | None
     reasons: Sequence[Reason]
-    source: str | None = None
+    origin: Origin = dataclass_field(default_factory=Origin)
     is_of_file: bool = False
+
+    @property
+    def source(self) -> str | None:
+        return text_of_origin(self.origin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,10 +218,10 @@ class _Reading:
         return RowError(
             file=None if file is None else file.name,
             row=None if offset is None else offset + reject.row,
-            offset=reject.offset,
+            offset=reject.origin.offset,
             key=reject.key,
             reasons=reject.reasons,
-            source=reject.source,
+            origin=reject.origin,
         )
 
 

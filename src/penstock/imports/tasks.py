@@ -5,6 +5,7 @@ A task has no access to the catalog: its argument carries all it needs, and it r
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -34,7 +35,7 @@ from penstock.imports.reject_files import (
     SplitRejects,
     name_of,
 )
-from penstock.readers.base import BoundaryScan, InputFile, ReadRequest, RejectedRow
+from penstock.readers.base import BoundaryScan, InputFile, ReadRequest, RejectedRow, plan_at_once
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import format_named
 from penstock.readers.unknown_columns import UnknownColumns
@@ -318,6 +319,27 @@ def conformed(
         error = explained(error, locations, schema)
         raise error.at(remedy=f"{error.remedy}{_NOT_A_ROW}") if request.skips_bad_rows else error from None
     warnings += [request.warnings, steps.mapped.warnings, steps.conformer.warnings]
+
+
+def recorded_rows(task: ReadTask, file_range: FileRange) -> int | None:
+    """How many rows the file of a range has by its own header or footer.
+
+    None where its format doesn't record it, or the range is of some rows only.
+
+    Raises:
+        DataError: the file has changed, or is no longer what it was.
+        SourceError: it can't be read.
+    """
+    spec = format_named(file_range.format)
+    if not spec.counts_rows or file_range.only is not None:
+        return None
+    locations, columns = task.locations[file_range.file], file_range.columns
+    mapping = column_mapping_of(task.options, task.table.schema)
+    schema = with_values(task.table.schema, mapping.by_field(columns))
+    request = _read_request(task, mapping, schema, locations, columns)
+    with unchanged(request.sources):
+        ranges = plan_at_once(spec.reader, request, sys.maxsize)
+    return sum(file_range.max_rows for file_range in ranges)
 
 
 def _with_file(reject: RejectedRow, locations: Sequence[Location], schema: CollectionSchema) -> RejectedRow:

@@ -1,50 +1,51 @@
-"""Verify a job after its commit: rows, a sample of keys and vectors, and whether searches find the sampled vectors.
+"""Verify a job after its commit: the rows of each file, a sample of keys and vectors, searches by sampled vectors.
 
-The cost is bounded: a sample has at most :data:`MAX_ROWS` rows of at most :data:`MAX_FILES` files. Everything here is
-picklable, and runs in a worker.
+The cost is bounded: a sample has at most :data:`MAX_ROWS` rows of at most :data:`MAX_FILES` files, and no rows are
+read to count them. Everything here is picklable, and runs in a worker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.domain.index import IndexSpec, Metric
-from penstock.domain.jobs import ImportFile, Split
-from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.values import SearchRequest
+from penstock.domain.index import IndexSpec
+from penstock.domain.jobs import FileState, ImportFile, Split
+from penstock.engines.values import Staged
 from penstock.filters.ast import Column, In
-from penstock.imports.tasks import StageTask, conformed
+from penstock.imports.row_counts import FileRows, count_rows
+from penstock.imports.self_hits import imported_vectors, search_by_own_vectors
+from penstock.imports.tasks import StageTask, conformed, recorded_rows
 from penstock.runners.base import TaskContext
 
 MAX_ROWS, MAX_ROWS_OF_FILE, MAX_FILES = 1000, 100, 100
-_MAX_SEARCHES = 20
-_NEAREST = 10
+_MAX_COUNT_PROBLEMS = 20
 _KEYS_OF_QUERY = 50
 _MAX_FOUND = 2000
-_MIN_HIT_RATE = 0.9
-"""A smaller share of sampled vectors among their own nearest ones is reported as a problem."""
-_SAME = 1e-5
-"""Difference of scores, relative, up to which they are those of the same vector: sums of 32-bit numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyTask:
     """A job to verify. ``stage`` is a task of its staging, whose table is at the committed version or later; its
-    split is replaced by those of ``splits``. ``files`` are the job's. ``rows`` are those that it published,
-    fewer than it read where rows with the same key are left out."""
+    split is replaced by those of ``splits``, each of which has staged its ``staged``. ``files`` are the job's.
+    ``rows`` are those that it published, fewer than it read where rows with the same key are left out."""
 
     stage: StageTask
     splits: Sequence[Split]
+    staged: Sequence[Staged]
     rows: int
     files: Sequence[ImportFile]
     specs: Sequence[IndexSpec]
     memory_limit: int | None = None
+
+    @property
+    def left_out(self) -> int:
+        """Rows that it read and didn't publish."""
+        return sum(split.rows for split in self.splits) - self.rows
 
 
 def verify_job(task: VerifyTask, context: TaskContext) -> dict[str, Any]:
@@ -55,83 +56,92 @@ def verify_job(task: VerifyTask, context: TaskContext) -> dict[str, Any]:
         StorageError, TaskCancelled
     """
     table, engine = task.stage.table, task.stage.engine
-    maintainable = engine.maintainable
-    counted = None if maintainable is None else maintainable.job_rows(table, task.stage.job_id)
-    left_out = sum(split.rows for split in task.splits) - task.rows
+    counted = None if engine.maintainable is None else engine.maintainable.job_rows(table, task.stage.job_id)
+    rows_of = count_rows(task.splits, task.staged, engine.maintainable, table, counted)
+    chosen = _chosen_ranges(task, rows_of)
+    for ordinal, (split, number) in chosen.items():
+        context.check()
+        rows_of[ordinal].recorded = recorded_rows(replace(task.stage, split=split), split.ranges[number])
     problems = []
     if counted not in (None, task.rows):
         problems.append(f"the job has {task.rows:,} rows, {counted:,} are in the collection")
-    files, batches = [], []
-    for file, sample in _samples(task, context):
-        keys_found, equal = _compare(task, sample)
-        files.append(
-            {
-                "fileName": file.name,
-                "rows": file.rows,
-                "sampledRows": len(sample),
-                "keysFound": keys_found,
-                "vectorsEqual": equal,
-            }
-        )
-        if keys_found < len(sample):
+    problems += _count_problems(task, rows_of)
+    files, samples = [], []
+    names = {file.ordinal: file.name for file in task.files}
+    for ordinal, (split, number) in chosen.items():
+        context.check()
+        file: dict[str, Any] = {"fileName": names[ordinal], **rows_of[ordinal].to_json()}
+        files.append(file | {"sampledRows": 0, "keysFound": 0, "vectorsEqual": 0})
+        sample = _sample(task, split, number, MAX_ROWS // len(chosen))
+        if sample is None:
+            continue
+        found, equal = _compare(task, sample)
+        files[-1] |= {"sampledRows": len(sample), "keysFound": found, "vectorsEqual": equal}
+        samples.append(sample)
+        if found < len(sample):
             problems.append(
-                f"file {file.name!r}: {len(sample) - keys_found} of {len(sample)} sampled keys are missing"
+                f"file {names[ordinal]!r}: {len(sample) - found} of {len(sample)} sampled keys are missing"
             )
-        elif equal + left_out < len(sample):  # of rows with the same key one is there
+        elif equal + task.left_out < len(sample):  # of rows with the same key one is there
             problems.append(
-                f"file {file.name!r}: the vectors of {len(sample) - equal} of {len(sample)} sampled rows differ"
+                f"file {names[ordinal]!r}: the vectors of {len(sample) - equal} of {len(sample)} sampled rows differ"
             )
-        batches.append(sample)
-    searches = _searches(task, batches, context)
-    for search in searches:
-        if search["searched"] and search["hits"] < _MIN_HIT_RATE * search["searched"]:
-            problems.append(
-                f"field {search['fieldName']!r}: {search['hits']} of {search['searched']} searches by a sampled "
-                f"vector have its row among the {_NEAREST} nearest"
-            )
+    searches = search_by_own_vectors(engine, table, samples, task.specs, context)
+    problems += [search.problem for search in searches if search.problem is not None]
     return {
         "ok": not problems,
         "problems": problems,
         "readRows": sum(split.rows for split in task.splits),
         "countedRows": counted,
         "files": files,
-        "searches": searches,
+        "searches": [search.to_json() for search in searches],
     }
 
 
-def _samples(task: VerifyTask, context: TaskContext) -> Iterator[tuple[ImportFile, pa.RecordBatch]]:
-    """Rows of the files, read again: spread over the first batch of a range of each."""
+def _count_problems(task: VerifyTask, rows_of: Mapping[int, FileRows]) -> list[str]:
+    """The files whose rows don't fit, the first ones in words."""
+    problems = [
+        problem
+        for file in task.files
+        if file.state is not FileState.FAILED and file.ordinal in rows_of
+        for problem in rows_of[file.ordinal].problems(file.name, leaves_out=task.left_out > 0)
+    ]
+    more = len(problems) - _MAX_COUNT_PROBLEMS
+    return [*problems[:_MAX_COUNT_PROBLEMS], f"{more:,} more files with other counts"] if more > 0 else problems
+
+
+def _chosen_ranges(task: VerifyTask, rows_of: Mapping[int, FileRows]) -> dict[int, tuple[Split, int]]:
+    """A range of each file to look into, with rows if any has; files are chosen evenly, without those left out."""
+    left_out = {file.ordinal for file in task.files if file.state is FileState.FAILED}
+    ordinals = sorted(rows_of.keys() - left_out)
+    chosen = set(ordinals[:: max(1, -(-len(ordinals) // MAX_FILES))])
     ranges: dict[int, tuple[Split, int]] = {}
     for split in task.splits:
         for number, file_range in enumerate(split.ranges):
-            if file_range.rows:
-                ranges.setdefault(file_range.file, (split, number))
-    ordinals = sorted(ranges)
-    step = max(1, -(-len(ordinals) // MAX_FILES))
-    chosen = ordinals[::step]
-    rows = max(1, min(MAX_ROWS_OF_FILE, MAX_ROWS // max(1, len(chosen))))
-    by_ordinal = {file.ordinal: file for file in task.files}
-    for ordinal in chosen:
-        context.check()
-        split, number = ranges[ordinal]
-        row_offset = sum(file_range.rows for file_range in split.ranges[:number])
-        stage = replace(task.stage, split=split)
-        for result in conformed(stage, split.ranges[number], row_offset, []):
-            batch = result.batch
-            if len(batch):
-                places = np.unique(np.linspace(0, len(batch) - 1, min(rows, len(batch))).astype(np.int64))
-                yield by_ordinal[ordinal], batch.take(places)
-                break
+            if file_range.file not in chosen:
+                continue
+            known = ranges.get(file_range.file)
+            if known is None or (file_range.rows and not known[0].ranges[known[1]].rows):
+                ranges[file_range.file] = (split, number)
+    return dict(sorted(ranges.items()))
 
 
-def _vectors(schema: CollectionSchema) -> list[Field]:
-    return [field for field in schema.vectors if not field.function_output]
+def _sample(task: VerifyTask, split: Split, number: int, rows: int) -> pa.RecordBatch | None:
+    """Rows of a range, read again: spread over its first batch. None if it has none."""
+    if not split.ranges[number].rows:
+        return None
+    row_offset = sum(file_range.numbered_rows for file_range in split.ranges[:number])
+    for result in conformed(replace(task.stage, split=split), split.ranges[number], row_offset, []):
+        if count := len(result.batch):
+            places = np.linspace(0, count - 1, min(max(1, rows), MAX_ROWS_OF_FILE, count)).astype(np.int64)
+            return result.batch.take(np.unique(places))
+    return None
 
 
 def _compare(task: VerifyTask, sample: pa.RecordBatch) -> tuple[int, int]:
     """How many sampled rows are found by their key, and how many of them with equal vectors."""
     table = task.stage.table
-    key, names = table.schema.primary, [field.name for field in _vectors(table.schema)]
+    key, names = table.schema.primary, [field.name for field in imported_vectors(table.schema)]
     keys_found = equal = 0
     for start in range(0, len(sample), _KEYS_OF_QUERY):
         part = sample.slice(start, _KEYS_OF_QUERY)
@@ -151,48 +161,3 @@ def _compare(task: VerifyTask, sample: pa.RecordBatch) -> tuple[int, int]:
                 for place in candidates
             )
     return keys_found, equal
-
-
-def _searches(task: VerifyTask, samples: Sequence[pa.RecordBatch], context: TaskContext) -> list[dict[str, Any]]:
-    """Search by sampled vectors; by inner products a vector is not its own nearest one, so these are left out."""
-    if not samples:
-        return []
-    metrics = {spec.field_name: spec.metric for spec in task.specs if spec.metric is not None}
-    rows = pa.Table.from_batches(samples).combine_chunks()
-    results = []
-    for field in _vectors(task.stage.table.schema):
-        default = Metric.HAMMING if field.type is DataType.BINARY_VECTOR else Metric.COSINE
-        metric = metrics.get(field.name, default)
-        if field.type is DataType.SPARSE_FLOAT_VECTOR or metric is Metric.IP:
-            continue
-        context.check()
-        results.append(_search(task, field, metric, rows))
-    return results
-
-
-def _is_tie(scores: npt.NDArray[np.float32]) -> bool:
-    """Whether so many rows have the same vector that any of them are the nearest."""
-    return len(scores) == _NEAREST and bool(np.ptp(scores) <= _SAME * max(1.0, float(np.abs(scores[0]))))
-
-
-def _search(task: VerifyTask, field: Field, metric: Metric, rows: pa.Table) -> dict[str, Any]:
-    table, key = task.stage.table, task.stage.table.schema.primary.name
-    column = rows.column(field.name).combine_chunks()
-    present = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-    places = np.unique(present[np.linspace(0, len(present) - 1, min(_MAX_SEARCHES, len(present))).astype(np.int64)])
-    values: Any = column.take(places)
-    dtype = np.uint8 if field.type is DataType.BINARY_VECTOR else np.float32
-    queries = values.flatten().to_numpy(zero_copy_only=False).reshape(-1, field.width).astype(dtype)
-    if metric is Metric.COSINE:  # undefined for zero vectors
-        is_defined = np.any(queries != 0, axis=1)
-        queries, places = queries[is_defined], places[is_defined]
-    keys = rows.column(key).take(places).to_pylist()
-    request = SearchRequest(
-        field_name=field.name, queries=np.ascontiguousarray(queries), metric=metric, limit=_NEAREST
-    )
-    answers = task.stage.engine.search(table, request) if len(keys) else []
-    hits = sum(
-        value in answer.rows.column(key).to_pylist() or _is_tie(answer.scores)
-        for value, answer in zip(keys, answers, strict=True)
-    )
-    return {"fieldName": field.name, "metricType": metric.value, "searched": len(keys), "hits": hits}

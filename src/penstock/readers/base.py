@@ -23,6 +23,7 @@ from penstock.domain.import_options import OnError
 from penstock.domain.jobs import FileRange, JobWarning
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError
+from penstock.readers.columnar_rows import ColumnarRows
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.rules.bad_rows import Rows
 from penstock.sources.base import Location, Source
@@ -54,11 +55,17 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A row as it is in its file: as JSON text, or as the text of its record where that is no JSON object; None where
-    it isn't kept. ``offset`` is its first byte in the file (decompressed), for formats of text."""
+    """A row as it is in its file.
 
-    text: str | None
+    Of a format of text that is ``text``, JSON or the record where that is no JSON object, and ``offset``, its first
+    byte in the file (decompressed). Of a columnar format it is row number ``place`` of ``rows``. Neither where it
+    isn't kept.
+    """
+
+    text: str | None = None
     offset: int | None = None
+    rows: ColumnarRows | None = None
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class ImportJob:
         rows, total_rows: rows read so far while the job runs, and all of them; 0 once it has failed.
         size: bytes of all files.
         verification: the result of the option ``verify``: ``ok``, ``problems``, ``readRows``, ``countedRows``,
-            ``files`` and ``searches``.
+            ``files`` and ``searches``, as docs/loaded-files.md describes them.
         rejected_rows, skipped_files: what was left out, by the option ``on_error``.
         replay_of: the id of the job whose rejected rows or files it imports.
         dry_run: whether the job only checks its files.

@@ -26,7 +26,16 @@ from penstock.engines.lance.maintenance import (
 )
 from penstock.engines.lance.read import query, row_expiry, scan, search
 from penstock.engines.lance.read.search_batching import MAX_PASSES, SearchBatching
-from penstock.engines.lance.write import add_field, delete_partition, keys, publish, reject_files, revert, staging
+from penstock.engines.lance.write import (
+    add_field,
+    delete_partition,
+    keys,
+    publish,
+    reject_files,
+    revert,
+    staged_rows,
+    staging,
+)
 from penstock.engines.values import (
     DuplicateKey,
     EngineCapabilities,
@@ -153,6 +162,11 @@ class LanceEngine:
 
     def job_rows(self, table: Table, job_id: int) -> int:
         return query.job_rows(self._tables, table, job_id)
+
+    def staged_rows(
+        self, table: Table, staged: Sequence[Staged], runs: Sequence[Sequence[int]]
+    ) -> list[Sequence[int] | None]:
+        return staged_rows.staged_rows(self._tables, table, staged, runs)
 
     def snapshot(self, table: Table, *, by_partition: bool) -> Snapshot:
         return scan.snapshot(self._tables, table, by_partition=by_partition)
