@@ -21,7 +21,8 @@ class JobSettings:
     ``list_window`` is how long the Milvus profile's list shows a finished job; ``head_timeout`` bounds the file probe
     that only v1 makes at create.
 
-    ``max_attempts`` bounds the attempts after transient errors, with pauses from ``retry_pause`` on. A failed job
+    ``max_attempts`` bounds the attempts after transient errors, with pauses from ``retry_pause`` on; maintenance of a
+    table that failed is repeated with pauses from ``maintenance_retry_pause`` on, up to an hour. A failed job
     keeps its staged files for ``staged_file_retention``, so that a retry stages only what is missing. ``orphan_age``
     is the minimum age at which an orphan file is deleted. ``old_version_retention`` is how long a superseded version
     of a table stays, since calls may still read it; while such versions hold more than ``old_version_share`` of the
@@ -65,6 +66,7 @@ class JobSettings:
     # Constants, not in the settings table; fields so that tests can shorten them.
     list_limit: int = 10_000
     retry_pause: float = 0.5
+    maintenance_retry_pause: float = 60.0
     orphan_age: float = 24 * 3600.0
     old_version_min_age: float = 60.0
     head_timeout: float = 2.0
