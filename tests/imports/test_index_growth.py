@@ -58,7 +58,7 @@ class _Handle:
 class ThreadRunner:
     """Runs tasks in threads of this process, so that small indexes can stand for large ones."""
 
-    slots = 2
+    slots = slots_per_task = 2
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(self.slots)

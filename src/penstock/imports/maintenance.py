@@ -23,6 +23,7 @@ from penstock.engines.registry import EngineRegistry
 from penstock.engines.values import MaintenanceNeeds, Table
 from penstock.errors import CatalogError, PenstockError, StorageConflict, TaskCancelled
 from penstock.imports.events import Observer
+from penstock.imports.memory_budget import reserve
 from penstock.imports.retry import backoff
 from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import (
@@ -207,11 +208,20 @@ class MaintenanceWorker:
         lease: Maintenance,
         progress: Progress,
     ) -> None:
-        specs = self._catalog.collections.indexes(collection.id)
-        task = IndexTask(engine=engine, table=Table.of(collection), specs=specs)
-        handle = self._submit(collection, build_indexes, task)
+        handle = self._submit(collection, build_indexes, self._index_task(engine, collection))
         version: int = self._wait(handle, stop, lease, lambda done, _: progress(min(done / PROGRESS_SCALE, 1.0)))
         self._catalog.collections.raise_version(collection.id, version)
+
+    def _index_task(self, engine: MaintainableEngine, collection: Collection) -> IndexTask:
+        """The task, with slots reserved for as much memory as it takes, or for all that a host has."""
+        slots, limit = reserve(
+            self._due(engine, collection).memory,
+            self._settings.worker_memory,
+            self.fair_share.inner.slots_per_task,
+            self._settings.build_memory,
+        )
+        specs = self._catalog.collections.indexes(collection.id)
+        return IndexTask(engine=engine, table=Table.of(collection), specs=specs, slots=slots, memory_limit=limit)
 
     def _compact(self, engine: MaintainableEngine, collection: Collection, lease: Maintenance) -> None:
         expiry = self._catalog.row_expiry.of(collection)
@@ -372,8 +382,7 @@ class MaintenanceWorker:
             log.warning("catalog.unavailable", component="maintenance", error=str(error))
 
     def _run_optimization(self, engine: MaintainableEngine, collection: Collection, lease: Maintenance) -> None:
-        specs = self._catalog.collections.indexes(collection.id)
-        task = IndexTask(engine=engine, table=Table.of(collection), specs=specs)
+        task = self._index_task(engine, collection)
         known = collection.version
 
         def raise_version(_: int, version: int) -> None:

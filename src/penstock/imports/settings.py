@@ -17,6 +17,7 @@ class JobSettings:
     """Settings of import jobs. Sizes are bytes, times seconds.
 
     ``worker_memory`` is the memory limit of a worker while it plans or stages; beyond it the job fails for its file.
+    ``build_memory`` is the least limit of an index build that has reserved all slots of its host.
 
     ``list_window`` is how long the Milvus profile's list shows a finished job; ``head_timeout`` bounds the file probe
     that only v1 makes at create.
@@ -42,6 +43,7 @@ class JobSettings:
     split_bytes: int
     batch_bytes: int
     worker_memory: int | None
+    build_memory: int
     max_inputs_per_job: int
     max_running_jobs: int
     list_window: float
@@ -79,6 +81,7 @@ class JobSettings:
             split_bytes=settings.split_bytes,
             batch_bytes=memory.batch_bytes,
             worker_memory=memory.limit,
+            build_memory=memory.build_limit,
             max_inputs_per_job=settings.max_inputs_per_job,
             max_running_jobs=settings.max_running_jobs,
             lease_duration=settings.lease_duration,
