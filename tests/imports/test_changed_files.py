@@ -36,6 +36,7 @@ class InlineRunner:
     function: Callable[..., Any]
     disturb: Callable[[], None]
     slots: int = 1
+    slots_per_task: int = 1
     disturbed: bool = False
 
     def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> _Done:

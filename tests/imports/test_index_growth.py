@@ -58,7 +58,7 @@ class _Handle:
 class ThreadRunner:
     """Runs tasks in threads of this process, so that small indexes can stand for large ones."""
 
-    slots = 2
+    slots = slots_per_task = 2
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(self.slots)
@@ -82,11 +82,15 @@ def _pass_on(done: Future[Any], future: Future[Any]) -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def small_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapping, "LEAST_VECTOR_BYTES", 1)
     monkeypatch.setattr(mapping, "PARTITION_ROWS", 256)
     monkeypatch.setattr(build, "MAX_UNINDEXED_ROWS", 0)
     monkeypatch.setattr(optimize, "_POLL_SECONDS", 0.02)
+
+
+@pytest.fixture
+def world(tmp_path: Path, small_indexes: None) -> Iterator[World]:
     runner = ThreadRunner()
     with a_world(tmp_path, runner, job_settings(old_version_min_age=0.0)) as made:
         yield made
@@ -194,6 +198,31 @@ def test_no_job_waits_for_a_training(world: World, monkeypatch: pytest.MonkeyPat
     growing.until_quiet()
     growing.expect_all_found()
     assert growing.segments <= 2
+
+
+def test_a_training_that_fails_is_tried_again_after_growing_pauses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_indexes: None
+) -> None:
+    runner = ThreadRunner()
+    built, attempts = optimize._build_segment, 0
+
+    def fail_twice(*args: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        if attempts <= 2:
+            raise OSError("the store does not respond")
+        return built(*args)
+
+    monkeypatch.setattr(optimize, "_build_segment", fail_twice)
+    with a_world(tmp_path, runner, job_settings(maintenance_retry_pause=0.01)) as world:
+        growing = Growing(world)
+        growing.imported()
+        growing.imported()
+        growing.until_quiet()
+        assert attempts == 3
+        assert growing.segments == 1
+        growing.expect_all_found()
+    runner.close()
 
 
 def test_a_training_that_fails_is_left_for_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

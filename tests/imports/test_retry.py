@@ -23,7 +23,7 @@ from penstock.errors import (
     SourceUnavailable,
 )
 from penstock.imports.requests import CreateImport, StoreCredentials
-from penstock.imports.retry import RetriesExhausted, retry_transient
+from penstock.imports.retry import RetriesExhausted, backoff, retry_transient
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
 from tests.support.s3 import S3Server
@@ -259,3 +259,9 @@ def test_the_last_error_of_all_attempts_is_a_sentence(reason: str, sentence: str
     with pytest.raises(RetriesExhausted) as raised:
         retry_transient(attempt, "reading", settings, threading.Event(), lambda error: None)
     assert str(raised.value).startswith(f"{sentence} This was tried 2 times within 0 s while reading. ")
+
+
+def test_pauses_after_failures_double_up_to_a_limit() -> None:
+    pauses = [backoff(failures, 60.0, 3600.0) for failures in range(1, 9)]
+    assert all(60 * 2**place <= pause <= 60 * 2**place + 30 for place, pause in enumerate(pauses[:6]))
+    assert pauses[6:] == [3600.0, 3600.0]

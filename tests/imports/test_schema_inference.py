@@ -120,7 +120,7 @@ def test_readers_may_not_infer(world: World) -> None:
 class StuckRunner:
     """A runner whose tasks don't end before ``cancel``; all its workers are busy."""
 
-    slots = 1
+    slots = slots_per_task = 1
 
     def __init__(self) -> None:
         self.submitted = threading.Semaphore(0)

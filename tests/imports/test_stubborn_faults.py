@@ -106,6 +106,10 @@ class DeadlyRunner:
     def slots(self) -> int:
         return self.inner.slots
 
+    @property
+    def slots_per_task(self) -> int:
+        return self.inner.slots
+
     def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]:
         return self.inner.submit(stage_or_die if function is stage_split else function, argument)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import resource
 import signal
@@ -63,7 +64,7 @@ class Fill:
     memory_limit: int
 
 
-def fill(_: Fill, context: TaskContext) -> int:
+def fill(_: Fill | Build, context: TaskContext) -> int:
     """The page faults of it."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     pieces = [b"x" * 100_000 for _ in range(250)]
@@ -83,6 +84,20 @@ def hoard(argument: Hoard, context: TaskContext) -> None:
     while True:
         taken.append(b"x" * (64 << 20))
         time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Build(Hoard):
+    """A task for which slots are reserved."""
+
+    slots: int
+
+
+def allocate(argument: Hoard, context: TaskContext) -> int:
+    """Allocate twice the limit, and fill none of it."""
+    size = 2 * argument.memory_limit
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS):
+        return size
 
 
 def kill_self(_: Any, context: TaskContext) -> None:

@@ -9,14 +9,25 @@ import pytest
 
 from penstock.errors import DataError, MemoryExceeded, TaskCancelled, WorkerLost
 from penstock.runners.base import Runner
-from tests.runners.tasks import Hoard, double, hoard, kill_self, refuse, report_until_told, stumble, wait_for_file
+from tests.runners.tasks import (
+    Build,
+    Hoard,
+    allocate,
+    double,
+    hoard,
+    kill_self,
+    refuse,
+    report_until_told,
+    stumble,
+    wait_for_file,
+)
 
 LIMIT = 60
 
 
 def test_a_task_returns_its_result(runner: Runner) -> None:
     assert runner.submit(double, 21).future.result(LIMIT) == 42
-    assert runner.slots == 2
+    assert runner.slots == runner.slots_per_task == 2
 
 
 def test_an_error_of_a_task_arrives_with_its_facts(runner: Runner) -> None:
@@ -63,6 +74,15 @@ def test_a_worker_that_takes_too_much_memory_is_ended_and_the_task_says_so(runne
     with pytest.raises(MemoryExceeded, match="more than a worker may use"):
         runner.submit(hoard, Hoard(memory_limit=512 << 20)).future.result(LIMIT)
     assert runner.submit(double, 4).future.result(LIMIT) == 8
+
+
+def test_a_task_that_reserves_slots_is_refused_no_memory_and_ended_for_what_it_fills(runner: Runner) -> None:
+    limit = 512 << 20
+    assert runner.submit(allocate, Build(limit, slots=2)).future.result(LIMIT) == 2 * limit
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        runner.submit(allocate, Hoard(limit)).future.result(LIMIT)
+    with pytest.raises(MemoryExceeded):
+        runner.submit(hoard, Build(limit, slots=2)).future.result(LIMIT)
 
 
 def test_more_tasks_than_slots_wait_their_turn(runner: Runner) -> None:

@@ -17,7 +17,7 @@ from penstock.errors import TaskCancelled
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.fair_share import FairShareRunner
 from penstock.runners.local import LocalRunner
-from tests.runners.tasks import double, report_until_told, wait_for_file
+from tests.runners.tasks import Build, double, report_until_told, wait_for_file
 
 NAMES = ("ann", "bob", "cid")
 WHO = ContextVar("WHO", default="nobody")
@@ -39,7 +39,7 @@ class HeldRunner:
     """Begins what it is given and ends it when told to, so that one sees what is given when."""
 
     def __init__(self, slots: int) -> None:
-        self.slots = slots
+        self.slots = self.slots_per_task = slots
         self.begun: list[tuple[Any, Handle]] = []
         self.seen: list[str] = []
         self.closed = False
@@ -90,6 +90,33 @@ def test_a_single_task_comes_before_ten_thousand_of_another() -> None:
     fair_share.for_tenant("bob").submit(double, ("bob", 0))
     runner.end()
     assert [argument[0] for argument, _ in runner.begun] == ["ann", "ann", "bob"]
+
+
+def test_a_task_that_reserves_slots_waits_for_them_and_those_behind_it_wait_too() -> None:
+    """Or small tasks would keep it from ever starting."""
+    runner = HeldRunner(slots=3)
+    ann = FairShareRunner(runner).for_tenant("ann")
+    build = Build(memory_limit=1, slots=2)
+    for argument in (1, 2, build, 3, 4):
+        ann.submit(double, argument)
+    assert [argument for argument, _ in runner.running] == [1, 2]
+    runner.end()
+    assert [argument for argument, _ in runner.running] == [2, build]
+    runner.end()
+    assert [argument for argument, _ in runner.running] == [build, 3]
+    runner.end()
+    assert [argument for argument, _ in runner.running] == [3, 4]
+
+
+def test_a_task_that_reserves_more_slots_than_there_are_takes_all() -> None:
+    runner = HeldRunner(slots=2)
+    ann = FairShareRunner(runner).for_tenant("ann")
+    build = Build(memory_limit=1, slots=5)
+    for argument in (build, 1):
+        ann.submit(double, argument)
+    assert [argument for argument, _ in runner.running] == [build]
+    runner.end()
+    assert [argument for argument, _ in runner.running] == [1]
 
 
 @given(slots=st.integers(1, 3), seconds=st.tuples(*[st.floats(0.1, 10.0)] * 3))

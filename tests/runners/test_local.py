@@ -14,7 +14,7 @@ import pytest
 from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.local import LocalRunner
 from penstock.runners.memory import tune_malloc_reuse
-from tests.runners.tasks import Fill, double, fill, kill_self, pid_of, report_until_told, wait_for_file
+from tests.runners.tasks import Build, Fill, double, fill, kill_self, pid_of, report_until_told, wait_for_file
 from tests.support.cgroups import command_in, memory_group
 
 LIMIT = 60
@@ -177,5 +177,14 @@ def test_a_task_that_took_half_of_its_limit_gives_its_memory_back_at_once() -> N
     local = LocalRunner(1, tune_malloc_reuse)
     limit = psutil.Process(local.submit(pid_of, None).future.result(LIMIT)).memory_info().rss + (30 << 20)
     faults = [local.submit(fill, Fill(memory_limit=limit)).future.result(LIMIT) for _ in range(2)]
+    assert min(faults) >= 5_000
+    local.close()
+
+
+def test_a_task_that_reserved_slots_gives_its_memory_back_at_once() -> None:
+    """The limit of the next one may be that of a single slot."""
+    local = LocalRunner(1, tune_malloc_reuse)
+    task = Build(memory_limit=1 << 30, slots=2)
+    faults = [local.submit(fill, task).future.result(LIMIT) for _ in range(2)]
     assert min(faults) >= 5_000
     local.close()

@@ -55,7 +55,7 @@ class NullContext:
 class InlineRunner:
     """Runs each task as it is submitted. Splits come one after the other."""
 
-    slots = 1
+    slots = slots_per_task = 1
 
     def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> _Handle:
         future: Future[Any] = Future()
@@ -208,7 +208,11 @@ class MemoryEngine:
         )
 
     def index(
-        self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = lambda share: None
+        self,
+        table: Table,
+        specs: Sequence[IndexSpec],
+        progress: Callable[[float], None] = lambda share: None,
+        memory: int | None = None,
     ) -> int:
         self.hook("index")
         return self.versions.get(table.id, 1)

@@ -245,19 +245,32 @@ class MaintainableEngine(Engine, Protocol):
         """Whether :meth:`index`, :meth:`compact`, :meth:`optimize` have work to do. Cheap: called after each job."""
         ...
 
-    def index(self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = ...) -> int:
+    def index(
+        self,
+        table: Table,
+        specs: Sequence[IndexSpec],
+        progress: Callable[[float], None] = ...,
+        memory: int | None = None,
+    ) -> int:
         """Bring the table's indexes up to date with its rows and ``specs``; returns the table's version after it.
 
+        ``memory`` are the bytes that the process may take, None for any: with less, fewer rows are trained on.
         ``progress`` is called, maybe from another thread, with the share that is done, from 0 to 1; it never falls.
         """
         ...
 
-    def optimize(self, table: Table, specs: Sequence[IndexSpec], committed: Callable[[int], None] = ...) -> int:
+    def optimize(
+        self,
+        table: Table,
+        specs: Sequence[IndexSpec],
+        committed: Callable[[int], None] = ...,
+        memory: int | None = None,
+    ) -> int:
         """Make indexes quicker to search that are complete already: merge their segments, train them anew.
 
         May take as long as building them does. Meanwhile they are used as they are, jobs publish, and their rows are
         added as :meth:`index` does. ``committed`` is called about once a second with the table's version; what it
-        raises ends the work. Returns the table's version after it.
+        raises ends the work. ``memory`` as for :meth:`index`. Returns the table's version after it.
 
         Raises:
             StorageConflict: another process changed the index; nothing is lost, try again later.

@@ -140,12 +140,16 @@ class QueryHits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceNeeds:
-    """The maintenance that is due for a version of a table: index builds, compaction, optimization of indexes."""
+    """The maintenance that is due for a version of a table: index builds, compaction, optimization of indexes.
+
+    ``memory`` are the bytes that the index builds and trainings take, roughly.
+    """
 
     version: int
     index: bool
     compaction: bool
     optimization: bool
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

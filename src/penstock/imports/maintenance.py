@@ -6,6 +6,7 @@ import math
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,8 @@ from penstock.engines.registry import EngineRegistry
 from penstock.engines.values import MaintenanceNeeds, Table
 from penstock.errors import CatalogError, PenstockError, StorageConflict, TaskCancelled
 from penstock.imports.events import Observer
+from penstock.imports.memory_budget import reserve
+from penstock.imports.retry import backoff
 from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import (
     PROGRESS_SCALE,
@@ -43,7 +46,6 @@ _CHECK_SECONDS = 0.5
 """Interval in which a job that waits for its rows to be indexed looks at the table."""
 _POLL_SECONDS = 5.0
 """Seconds between polls without a wake-up: a failed build may be due again, or a lease may have expired."""
-_RETRY_MILLIS = 60_000
 _CLOCK_SECONDS = 60.0
 """The clocks of two servers may differ by this much."""
 _CONFLICT_PAUSE_MILLIS = 5_000
@@ -93,6 +95,8 @@ class MaintenanceWorker:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="maintenance", daemon=True)
         self._optimizing = threading.Thread()  # of the optimization that runs, or of the last one
+        self._failures: Counter[tuple[str, str]] = Counter()
+        """By step and collection, how often it has failed in a row."""
         self._optimized_after: dict[str, float] = {}
         """By collection whose optimization failed, the monotonic time from which on it is tried again."""
 
@@ -204,11 +208,20 @@ class MaintenanceWorker:
         lease: Maintenance,
         progress: Progress,
     ) -> None:
-        specs = self._catalog.collections.indexes(collection.id)
-        task = IndexTask(engine=engine, table=Table.of(collection), specs=specs)
-        handle = self._submit(collection, build_indexes, task)
+        handle = self._submit(collection, build_indexes, self._index_task(engine, collection))
         version: int = self._wait(handle, stop, lease, lambda done, _: progress(min(done / PROGRESS_SCALE, 1.0)))
         self._catalog.collections.raise_version(collection.id, version)
+
+    def _index_task(self, engine: MaintainableEngine, collection: Collection) -> IndexTask:
+        """The task, with slots reserved for as much memory as it takes, or for all that a host has."""
+        slots, limit = reserve(
+            self._due(engine, collection).memory,
+            self._settings.worker_memory,
+            self.fair_share.inner.slots_per_task,
+            self._settings.build_memory,
+        )
+        specs = self._catalog.collections.indexes(collection.id)
+        return IndexTask(engine=engine, table=Table.of(collection), specs=specs, slots=slots, memory_limit=limit)
 
     def _compact(self, engine: MaintainableEngine, collection: Collection, lease: Maintenance) -> None:
         expiry = self._catalog.row_expiry.of(collection)
@@ -331,8 +344,17 @@ class MaintenanceWorker:
             log.info("maintenance.conflict", collection_id=lease.collection_id, reason=str(error))
             maintenance.release(lease, _CONFLICT_PAUSE_MILLIS)
         except PenstockError as error:
-            log.warning("maintenance.failed", collection_id=lease.collection_id, error=str(error))
-            maintenance.release(lease, _RETRY_MILLIS)
+            pause = self._pause_after_failure("maintenance", lease.collection_id)
+            log.warning("maintenance.failed", collection_id=lease.collection_id, error=str(error), pause=pause)
+            maintenance.release(lease, int(pause * 1000))
+        else:
+            self._failures.pop(("maintenance", lease.collection_id), None)
+
+    def _pause_after_failure(self, step: str, collection_id: str) -> float:
+        """Seconds until a step that has just failed is tried again: it may take minutes, and may fail again."""
+        self._failures[step, collection_id] += 1
+        failures = self._failures[step, collection_id]
+        return backoff(failures, self._settings.maintenance_retry_pause, _ROUND_SECONDS)
 
     def _maintained(self, collection_id: str) -> tuple[MaintainableEngine, Collection] | None:
         """None for a dropped collection, or one whose engine maintains its tables itself."""
@@ -360,8 +382,7 @@ class MaintenanceWorker:
             log.warning("catalog.unavailable", component="maintenance", error=str(error))
 
     def _run_optimization(self, engine: MaintainableEngine, collection: Collection, lease: Maintenance) -> None:
-        specs = self._catalog.collections.indexes(collection.id)
-        task = IndexTask(engine=engine, table=Table.of(collection), specs=specs)
+        task = self._index_task(engine, collection)
         known = collection.version
 
         def raise_version(_: int, version: int) -> None:
@@ -377,8 +398,11 @@ class MaintenanceWorker:
             raise
         except PenstockError:
             # Such as a worker killed for its memory: the old index serves, and each attempt may take minutes.
-            self._optimized_after[collection.id] = time.monotonic() + _ROUND_SECONDS
+            pause = self._pause_after_failure("optimization", collection.id)
+            self._optimized_after[collection.id] = time.monotonic() + pause
+            self._enqueue_in(collection.id, pause)
             raise
+        self._failures.pop(("optimization", collection.id), None)
         self._expire_soon(collection)
 
     def _maintain(self, lease: Maintenance) -> bool:

@@ -29,6 +29,9 @@ _LEAST_LIMIT = _IDLE + 64 * MIB
 """With less a worker can't read even small files."""
 LEAST_MEMORY = _SERVER + _LEAST_LIMIT
 """For a server with one worker."""
+_LEAST_BUILD = 1024 * MIB
+"""An index build that has reserved everything, so that no other task runs, may take this much where the memory has
+it: it doesn't read in smaller batches, and takes 0.9 GB for any number of rows."""
 _SLACK = 1.5
 """Factor by which a file may exceed a worker's share: not all workers are at their peak at once."""
 _CACHE_SHARE, _LEAST_CACHE_SHARE = 3, 16
@@ -37,11 +40,15 @@ _CACHE_SHARE, _LEAST_CACHE_SHARE = 3, 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerMemory:
-    """The number of workers, the bytes of their batches, and the limit of each one's private bytes."""
+    """The number of workers, the bytes of their batches, and the limit of each one's private bytes.
+
+    ``build_limit`` is the least that an index build may take while it is the only task of its host.
+    """
 
     workers: int
     batch_bytes: int
     limit: int
+    build_limit: int = _LEAST_BUILD
 
 
 def share_out(budget: int, workers: int, memory: int | None = None) -> WorkerMemory:
@@ -59,7 +66,10 @@ def share_out(budget: int, workers: int, memory: int | None = None) -> WorkerMem
     limit = int(share * _SLACK)
     if available is not None:
         limit = min(limit, max(available // count, _LEAST_LIMIT))
-    return WorkerMemory(workers=count, batch_bytes=min(batch, _LARGEST_BATCH), limit=limit)
+    build_limit = _LEAST_BUILD if available is None else min(_LEAST_BUILD, available)
+    return WorkerMemory(
+        workers=count, batch_bytes=min(batch, _LARGEST_BATCH), limit=limit, build_limit=max(limit, build_limit)
+    )
 
 
 def index_cache(budget: int, memory: int) -> int:
@@ -69,6 +79,20 @@ def index_cache(budget: int, memory: int) -> int:
     """
     free = memory - _SERVER - max(budget, _IDLE + _BUFFERS + _BATCHES * MIB)
     return max(free // _CACHE_SHARE, memory // _LEAST_CACHE_SHARE)
+
+
+def reserve(needed: int, worker: int | None, most: int, least: int = 0) -> tuple[int, int | None]:
+    """The slots, up to ``most``, whose memory holds a task of ``needed`` bytes, and the limit of its worker.
+
+    ``worker`` is the limit of a worker with one slot, None for none. The workers of the other slots stay, idle. With
+    all slots the limit is at least ``least``.
+    """
+    if worker is None:
+        return 1, None
+    each = max(worker - _IDLE, 1)
+    slots = max(1, min(-(-needed // each), most))
+    limit = _IDLE + slots * each
+    return slots, limit if slots < most else max(limit, least)
 
 
 def too_large(file: str, size: int) -> MemoryExceeded:

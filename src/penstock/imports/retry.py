@@ -21,6 +21,13 @@ MAX_BACKOFF_SECONDS = 30.0
 _Result = TypeVar("_Result")
 
 
+def backoff(failures: int, first: float, most: float) -> float:
+    """Seconds to wait after so many failures in a row: ``first``, doubled each time up to ``most``, with jitter."""
+    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+    state.attempt_number = failures
+    return float(tenacity.wait_exponential_jitter(multiplier=first, max=most, jitter=first / 2)(state))
+
+
 class RetriesExhausted(PenstockError):
     """All attempts failed with transient errors. ``details``: ``attempts``; the cause is the last error."""
 

@@ -17,11 +17,13 @@ class JobSettings:
     """Settings of import jobs. Sizes are bytes, times seconds.
 
     ``worker_memory`` is the memory limit of a worker while it plans or stages; beyond it the job fails for its file.
+    ``build_memory`` is the least limit of an index build that has reserved all slots of its host.
 
     ``list_window`` is how long the Milvus profile's list shows a finished job; ``head_timeout`` bounds the file probe
     that only v1 makes at create.
 
-    ``max_attempts`` bounds the attempts after transient errors, with pauses from ``retry_pause`` on. A failed job
+    ``max_attempts`` bounds the attempts after transient errors, with pauses from ``retry_pause`` on; maintenance of a
+    table that failed is repeated with pauses from ``maintenance_retry_pause`` on, up to an hour. A failed job
     keeps its staged files for ``staged_file_retention``, so that a retry stages only what is missing. ``orphan_age``
     is the minimum age at which an orphan file is deleted. ``old_version_retention`` is how long a superseded version
     of a table stays, since calls may still read it; while such versions hold more than ``old_version_share`` of the
@@ -41,6 +43,7 @@ class JobSettings:
     split_bytes: int
     batch_bytes: int
     worker_memory: int | None
+    build_memory: int
     max_inputs_per_job: int
     max_running_jobs: int
     list_window: float
@@ -65,6 +68,7 @@ class JobSettings:
     # Constants, not in the settings table; fields so that tests can shorten them.
     list_limit: int = 10_000
     retry_pause: float = 0.5
+    maintenance_retry_pause: float = 60.0
     orphan_age: float = 24 * 3600.0
     old_version_min_age: float = 60.0
     head_timeout: float = 2.0
@@ -77,6 +81,7 @@ class JobSettings:
             split_bytes=settings.split_bytes,
             batch_bytes=memory.batch_bytes,
             worker_memory=memory.limit,
+            build_memory=memory.build_limit,
             max_inputs_per_job=settings.max_inputs_per_job,
             max_running_jobs=settings.max_running_jobs,
             lease_duration=settings.lease_duration,

@@ -393,15 +393,23 @@ PROGRESS_SCALE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexTask:
+    """A table whose indexes are built or optimized, and what is reserved for it: slots, and the memory of as many."""
+
     engine: MaintainableEngine
     table: Table
     specs: Sequence[IndexSpec]
+    slots: int = 1
+    memory_limit: int | None = None
 
 
 def build_indexes(task: IndexTask, context: TaskContext) -> int:
     """Bring the table's indexes up to date; return the table's new version."""
     context.check()
-    return task.engine.index(task.table, task.specs, lambda share: context.report(int(PROGRESS_SCALE * share), 0))
+
+    def report(share: float) -> None:
+        context.report(int(PROGRESS_SCALE * share), 0)
+
+    return task.engine.index(task.table, task.specs, report, task.memory_limit)
 
 
 def optimize_indexes(task: IndexTask, context: TaskContext) -> int:
@@ -412,7 +420,7 @@ def optimize_indexes(task: IndexTask, context: TaskContext) -> int:
         context.check()
 
     context.check()
-    return task.engine.optimize(task.table, task.specs, committed)
+    return task.engine.optimize(task.table, task.specs, committed, task.memory_limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

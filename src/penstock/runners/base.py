@@ -24,6 +24,23 @@ class Bounded(Protocol):
     def memory_limit(self) -> int | None: ...
 
 
+@runtime_checkable
+class Reserving(Bounded, Protocol):
+    """A task argument that reserves ``slots`` of one host before the task starts: for the memory of as many tasks.
+
+    Its worker is watched as above, but no allocation is refused: Lance ends the process when one is, and an index
+    build allocated 826 MiB of which it filled 504.
+    """
+
+    @property
+    def slots(self) -> int: ...
+
+
+def slots_of(argument: object) -> int:
+    """The slots that a task takes."""
+    return max(1, argument.slots) if isinstance(argument, Reserving) else 1
+
+
 class TaskContext(Protocol):
     """A task's connection to its runner while it runs. Cheap: call it once per batch."""
 
@@ -61,6 +78,11 @@ class Runner(Protocol):
     @property
     def slots(self) -> int:
         """Number of tasks that run at the same time."""
+        ...
+
+    @property
+    def slots_per_task(self) -> int:
+        """The most slots that one task can reserve: those of the largest host."""
         ...
 
     def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]: ...

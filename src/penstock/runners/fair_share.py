@@ -32,7 +32,7 @@ from typing import Any
 import structlog
 
 from penstock.errors import TaskCancelled, WorkerLost
-from penstock.runners.base import Runner, TaskContext, TaskHandle
+from penstock.runners.base import Runner, TaskContext, TaskHandle, slots_of
 
 log = structlog.get_logger(__name__)
 
@@ -45,14 +45,17 @@ _CHECK_SECONDS = 0.1
 
 
 class FairShareRunner:
-    """Submits to ``inner`` as many tasks as it has slots. Thread-safe."""
+    """Submits to ``inner`` as many tasks as it has slots. Thread-safe.
+
+    A task that reserves several slots waits until they are free; tasks behind it wait as well, or it might for ever.
+    """
 
     def __init__(self, inner: Runner, clock: Callable[[], float] = time.monotonic) -> None:
         self.inner = inner
         self._clock = clock
         self._lock = threading.Lock()
         self._tenants: dict[str, _Tenant] = {}
-        self._begun = 0
+        self._taken = 0  # slots
         self._turns = count(1)
         self._watched = False
 
@@ -117,17 +120,22 @@ class FairShareRunner:
 
     def _next(self) -> _Task | None:
         with self._lock:
-            if self._begun >= max(1, self.inner.slots):
+            slots = max(1, self.inner.slots)
+            if self._taken >= slots:
                 return None
             now = self._clock()
             tenant = self._first(now)
             if tenant is None:
                 return None
-            task = tenant.waiting.popleft()
-            task.began, task.is_stopped = now, False
+            task = tenant.waiting[0]
+            taken = min(slots_of(task.argument), slots)
+            if self._taken + taken > slots:
+                return None
+            tenant.waiting.popleft()
+            task.began, task.is_stopped, task.slots = now, False, taken
             tenant.running.append(task)
             tenant.turn = next(self._turns)
-            self._begun += 1
+            self._taken += taken
             return task
 
     def _dispatch(self) -> None:
@@ -151,9 +159,9 @@ class FairShareRunner:
         with self._lock:
             now, tenant = self._clock(), self._tenants[task.tenant]
             tenant.running.remove(task)
-            tenant.used += now - task.began
+            tenant.used += (now - task.began) * task.slots
             tenant.last_end = now
-            self._begun -= 1
+            self._taken -= task.slots
             if restart:
                 task.handle, task.stops, task.submitted = None, task.stops + 1, now
                 tenant.waiting.appendleft(task)
@@ -227,7 +235,8 @@ class FairShareRunner:
 class _Task:
     """A waiting task, or a running one with a ``handle``.
 
-    ``stops`` counts its preemptions; ``is_stopped``: it is being preempted, and still runs.
+    ``slots`` are those that it has taken; ``stops`` counts its preemptions; ``is_stopped``: it is being preempted,
+    and still runs.
     """
 
     tenant: str
@@ -237,6 +246,7 @@ class _Task:
     submitted: float
     future: Future[Any] = field(default_factory=Future)
     handle: TaskHandle[Any] | None = None
+    slots: int = 1
     began: float = 0.0
     stops: int = 0
     is_stopped: bool = False
@@ -262,7 +272,7 @@ class _Tenant:
         return bool(self.waiting or self.running)
 
     def time_used(self, now: float) -> float:
-        return self.used + sum(now - task.began for task in self.running)
+        return self.used + sum((now - task.began) * task.slots for task in self.running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +283,10 @@ class _TenantRunner:
     @property
     def slots(self) -> int:
         return self.fair_share.inner.slots
+
+    @property
+    def slots_per_task(self) -> int:
+        return self.fair_share.inner.slots_per_task
 
     def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]:
         return self.fair_share.submit(self.name, function, argument)

@@ -33,7 +33,7 @@ import structlog
 
 from penstock.errors import PenstockError, TaskCancelled, WorkerLost
 from penstock.machine import memory_limit, oom_kills
-from penstock.runners.base import Bounded
+from penstock.runners.base import Bounded, Reserving
 from penstock.runners.memory import (
     die_before_server,
     limit_memory,
@@ -111,6 +111,10 @@ class LocalRunner:
     @property
     def slots(self) -> int:
         return len(self._workers)
+
+    @property
+    def slots_per_task(self) -> int:
+        return self.slots
 
     @property
     def restarts(self) -> int:
@@ -384,14 +388,16 @@ def _run(function: Callable[[Any, _Context], Any], argument: Any, slot: int) -> 
     context = _Context(_worker_board, slot)
     context.check()
     limit = argument.memory_limit if isinstance(argument, Bounded) else None
+    reserves = isinstance(argument, Reserving)
     _tasks[0] += 1
     try:
-        with limit_memory(limit, context.end_for_memory):
+        with limit_memory(limit, context.end_for_memory, refuses=not reserves):
             return function(argument, context)
     finally:
         # The next split of a job needs as much again, and each page that was given back is filled with zeros first:
         # 12,000 to 20,000 page faults for a split of 60 MB, and 2,000 to 3,000 if its memory is that of the last one.
-        if limit is None or private_bytes() > limit // 2:
+        # After a task that had reserved more than one slot, the next one has a lower limit.
+        if limit is None or reserves or private_bytes() > limit // 2:
             trim_malloc()
         _tasks[1] += 1
 

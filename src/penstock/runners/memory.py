@@ -7,7 +7,7 @@ import mmap
 import resource
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from penstock.errors import MemoryExceeded
@@ -80,21 +80,21 @@ def _statm() -> tuple[int, ...]:
 
 
 def memory_exceeded(size: int) -> MemoryExceeded:
-    """The error of a task whose worker was killed for the ``taken`` bytes."""
+    """The error of a task whose worker was killed for its ``size`` bytes."""
     return MemoryExceeded(
         f"the task took {size >> 20} MiB of memory, more than a worker may use. Raise memory_budget", taken=size
     )
 
 
 @contextmanager
-def limit_memory(limit: int | None, exceeded: Callable[[int], None]) -> Iterator[None]:
+def limit_memory(limit: int | None, exceeded: Callable[[int], None], *, refuses: bool = True) -> Iterator[None]:
     """Watch this process's memory: call ``exceeded`` with the bytes, in another thread, once it is above ``limit``.
 
     A worker over its limit can't be stopped otherwise: it runs library code, and every library fails in its own way
     when memory is refused, down to ending the process without a message.
 
-    The system refuses allocations beyond ``limit`` bytes more than at the beginning, before a page of them is filled:
-    a page of a file may claim any size, and takes a gigabyte between two checks.
+    If it ``refuses`` them, the system refuses allocations beyond ``limit`` bytes more than at the beginning, before
+    a page of them is filled: a page of a file may claim any size, and takes a gigabyte between two checks.
 
     Raises:
         MemoryExceeded: in place of the MemoryError of Python, NumPy and Arrow.
@@ -103,7 +103,7 @@ def limit_memory(limit: int | None, exceeded: Callable[[int], None]) -> Iterator
         yield
         return
     try:
-        with _rlimit(limit), _watch_memory(limit, exceeded):
+        with _rlimit(limit) if refuses else nullcontext(), _watch_memory(limit, exceeded):
             yield
     except MemoryError as error:
         raise memory_exceeded(limit) from error

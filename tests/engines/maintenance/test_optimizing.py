@@ -130,6 +130,20 @@ def test_segments_stay_few_where_the_background_lags_behind(growing: Growing) ->
     growing.expect_all_found()
 
 
+def test_an_extension_takes_the_memory_of_its_rows_and_a_training_that_of_all(growing: Growing) -> None:
+    def memory() -> int:
+        return growing.engine.due(growing.table, growing.specs).memory
+
+    growing.imported()
+    whole = memory()
+    growing.indexed()
+    assert memory() == 0
+    growing.imported(100)
+    assert 0 < memory() < whole
+    growing.imported(2_000)
+    assert memory() > whole
+
+
 def while_training(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
     """Run ``action`` within each training, after the segment is written and before it is committed."""
     built = optimize._build_segment

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 import requests
 
 from penstock import JobFailed
+from penstock.runners.base import Bounded, Reserving
+from penstock.server.observability.tracing import TracedRunner
 from penstock.server.worker_setup import wants_traces
+from tests.runners.tasks import Build, Hoard, double
+from tests.support.doubles import InlineRunner
 from tests.support.grpc import call
 from tests.support.http import make_settings
 from tests.support.otlp import Collector, collector
@@ -19,6 +25,16 @@ from tests.support.servers import running_server
 
 CREATE = "POST /v2/vectordb/jobs/import/create"
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class RecordingRunner(InlineRunner):
+    """Keeps the arguments of tasks, as a runner sees them."""
+
+    def __init__(self) -> None:
+        self.arguments: list[object] = []
+
+    def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> Any:
+        self.arguments.append(argument)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +67,21 @@ def test_a_call_goes_on_with_the_trace_of_its_caller(collected: Collector) -> No
     assert call.facts["http.response.status_code"] == 200
     assert call.facts["penstock.request_id"]
     assert call.process["service.name"] == "penstock"
+
+
+def test_the_memory_and_the_slots_of_a_task_are_those_of_the_task_that_is_traced() -> None:
+    """Without them a traced server had no memory limits."""
+    runner = RecordingRunner()
+    traced = TracedRunner(runner)
+    for argument in (Build(1 << 20, slots=3), Hoard(1 << 20), "files"):
+        traced.submit(double, argument)
+    build, hoard, plain = runner.arguments
+    assert isinstance(build, Reserving)
+    assert (build.slots, build.memory_limit) == (3, 1 << 20)
+    assert isinstance(hoard, Bounded)
+    assert not isinstance(hoard, Reserving)
+    assert hoard.memory_limit == 1 << 20
+    assert not isinstance(plain, Bounded)
 
 
 def test_a_grpc_call_goes_on_with_the_trace_of_its_caller(collected: Collector) -> None:

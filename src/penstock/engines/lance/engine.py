@@ -245,14 +245,22 @@ class LanceEngine:
         return needs.due(self._tables, table, specs)
 
     def index(
-        self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = lambda share: None
+        self,
+        table: Table,
+        specs: Sequence[IndexSpec],
+        progress: Callable[[float], None] = lambda share: None,
+        memory: int | None = None,
     ) -> int:
-        return build.index(self._tables, table, specs, progress)
+        return build.index(self._tables, table, specs, progress, memory=memory)
 
     def optimize(
-        self, table: Table, specs: Sequence[IndexSpec], committed: Callable[[int], None] = lambda version: None
+        self,
+        table: Table,
+        specs: Sequence[IndexSpec],
+        committed: Callable[[int], None] = lambda version: None,
+        memory: int | None = None,
     ) -> int:
-        return optimize.optimize(self._tables, table, specs, committed)
+        return optimize.optimize(self._tables, table, specs, committed, memory)
 
     def compact(self, table: Table) -> int:
         return compaction.compact(self._tables, table)

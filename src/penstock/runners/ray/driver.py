@@ -147,18 +147,19 @@ def _workers() -> list[dict[str, Any]]:
     return [node for node in nodes if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
 
 
-def _slots() -> int:
-    return sum(int(worker["Resources"]["CPU"]) for worker in _workers())
+def _slots() -> list[int]:
+    """The processors of each host."""
+    return sorted(int(worker["Resources"]["CPU"]) for worker in _workers())
 
 
 def _poll_slots(outbox: _Outbox) -> None:
-    last = -1
+    last: list[int] | None = None
     while True:
         with suppress(RayError):  # the head is unavailable; this process ends if that lasts
-            number = _slots()
-            if number != last:
-                last = number
-                outbox.send(Slots(number))
+            hosts = _slots()
+            if hosts != last:
+                last = hosts
+                outbox.send(Slots(hosts))
         time.sleep(_SLOTS_SECONDS)
 
 
@@ -213,7 +214,7 @@ class _Driver:
             self._send_progress()
 
     def _submit(self, message: Submit) -> None:
-        task = self._run.options(name=message.name).remote(
+        task = self._run.options(name=message.name, num_cpus=message.slots).remote(
             self._needed, self._setup, message.work, self._board, message.number
         )
         self._tasks[message.number] = task

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Submit a task. ``work`` is the pickled function and argument; never printed, as it may contain credentials."""
+    """Submit a task that takes ``slots`` processors of one host.
+
+    ``work`` is the pickled function and argument; never printed, as it may contain credentials.
+    """
 
     number: int
     name: str
     work: bytes = field(repr=False)
+    slots: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,9 @@ class JoinRejected:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """The cluster's number of processors, after each change."""
+    """The number of processors of each host of the cluster, after each change."""
 
-    number: int
+    hosts: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)

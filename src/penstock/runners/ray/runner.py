@@ -16,7 +16,7 @@ import structlog
 
 from penstock.errors import InvalidParameter, PenstockError, TaskCancelled, WorkerLost
 from penstock.extras import require_extra
-from penstock.runners.base import TaskContext
+from penstock.runners.base import TaskContext, slots_of
 from penstock.runners.memory import memory_exceeded
 from penstock.runners.ray.messages import (
     Cancel,
@@ -79,6 +79,11 @@ class RayRunner:
         return max(1, link.slots) if link is not None else 1
 
     @property
+    def slots_per_task(self) -> int:
+        link = self._link
+        return max(link.hosts) if link is not None and link.hosts else 1
+
+    @property
     def restarts(self) -> int:
         """Number of tasks lost with their worker, host or cluster."""
         return self._lost_tasks
@@ -103,8 +108,10 @@ class RayRunner:
     def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> _Handle:
         work = pickle.dumps((function, argument))
         link = self._connect()
+        # Never more than any host has, even if the largest has just left: Ray would wait for another one for ever.
+        slots = min(slots_of(argument), self.slots_per_task)
         handle = _Handle(link, next(self._numbers))
-        link.begin(handle, Submit(handle.number, getattr(function, "__name__", "task"), work))
+        link.begin(handle, Submit(handle.number, getattr(function, "__name__", "task"), work, slots))
         return handle
 
     def close(self) -> None:
@@ -155,7 +162,7 @@ class _Link:
         self._sending = threading.Lock()
         self._handles: dict[int, _Handle] = {}
         self._closing = False
-        self.slots = 0
+        self.hosts: Sequence[int] = ()
         self.refused: JoinRejected | None = None
         self.broken = False
         self.joined = threading.Event()
@@ -229,7 +236,7 @@ class _Link:
             case JoinRejected():
                 self.refused = message
             case Slots():
-                self.slots = message.number
+                self.hosts = message.hosts
             case Progress():
                 self._save_progress(message)
             case Ended():
@@ -262,6 +269,10 @@ class _Link:
                 self._count_lost()
                 error = WorkerLost(f"the Ray cluster at {self._address} is unavailable: {self.reason}")
             handle.future.set_exception(error)
+
+    @property
+    def slots(self) -> int:
+        return sum(self.hosts)
 
     @property
     def reason(self) -> str:

@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import RayError
 
 from penstock.errors import PenstockError, TaskCancelled, WorkerLost
-from penstock.runners.base import Bounded
+from penstock.runners.base import Bounded, Reserving
 from penstock.runners.memory import limit_memory, trim_malloc
 from penstock.version import DISTRIBUTION
 
@@ -131,7 +131,7 @@ def run_task(needed: dict[str, str], setup: bytes, work: bytes, board: Any, numb
         context.begin()
         function, argument = pickle.loads(work)  # nosec B301
         limit = argument.memory_limit if isinstance(argument, Bounded) else None
-        with limit_memory(limit, context.end_for_memory):
+        with limit_memory(limit, context.end_for_memory, refuses=not isinstance(argument, Reserving)):
             return pickle.dumps((True, function(argument, context)))
     except Exception as error:  # noqa: BLE001 - it is the caller's
         return pickle.dumps((False, _portable(error)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import trace
@@ -23,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.errors import PenstockError
-from penstock.runners.base import Runner, TaskContext, TaskHandle
+from penstock.runners.base import Bounded, Reserving, Runner, TaskContext, TaskHandle, slots_of
 from penstock.version import package_version
 
 _SCHEDULE_MILLIS = 1000
@@ -94,10 +95,14 @@ class TracedRunner:
     def slots(self) -> int:
         return self._inner.slots
 
+    @property
+    def slots_per_task(self) -> int:
+        return self._inner.slots_per_task
+
     def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]:
         carrier: dict[str, str] = {}
         inject(carrier)
-        return self._inner.submit(_run_traced, (carrier, function, argument))
+        return self._inner.submit(_run_traced, _traced(carrier, function, argument))
 
     def close(self) -> None:
         self._inner.close()
@@ -114,11 +119,45 @@ def begin_in_worker(endpoint: str | None) -> None:
     _worker_provider = make_provider(endpoint)
 
 
-def _run_traced(task: tuple[Mapping[str, str], Callable[[Any, TaskContext], Any], Any], context: TaskContext) -> Any:
-    carrier, function, argument = task
+@dataclass(frozen=True)
+class _TracedTask:
+    """A task, and the trace that it is part of."""
+
+    carrier: Mapping[str, str]
+    function: Callable[[Any, TaskContext], Any]
+    argument: Any
+
+
+@dataclass(frozen=True)
+class _BoundedTask(_TracedTask):
+    """A task with a memory limit, which the runner sees."""
+
+    @property
+    def memory_limit(self) -> int | None:
+        limit: int | None = self.argument.memory_limit
+        return limit
+
+
+@dataclass(frozen=True)
+class _ReservingTask(_BoundedTask):
+    """A task that reserves slots."""
+
+    @property
+    def slots(self) -> int:
+        return slots_of(self.argument)
+
+
+def _traced(carrier: Mapping[str, str], function: Callable[[Any, TaskContext], Any], argument: Any) -> _TracedTask:
+    if isinstance(argument, Reserving):
+        return _ReservingTask(carrier, function, argument)
+    return (_BoundedTask if isinstance(argument, Bounded) else _TracedTask)(carrier, function, argument)
+
+
+def _run_traced(task: _TracedTask, context: TaskContext) -> Any:
     provider = _worker_provider or trace.get_tracer_provider()
-    with provider.get_tracer("penstock").start_as_current_span(function.__name__, context=extract(carrier)):
-        return function(argument, context)
+    name = task.function.__name__
+    with provider.get_tracer("penstock").start_as_current_span(name, context=extract(task.carrier)):
+        return task.function(task.argument, context)
 
 
 class TracedCalls:

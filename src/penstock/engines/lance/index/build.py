@@ -26,6 +26,7 @@ from penstock.engines.lance.index.mapping import (
     DesiredIndex,
     desired_index,
     partitions_for,
+    sample_rate,
     vector_bytes,
 )
 from penstock.engines.lance.index.present_rows import present_rows
@@ -217,6 +218,13 @@ def _action(
     return _IndexAction.EXTEND if lags else None
 
 
+def is_to_be_built(
+    dataset: LanceDataset, desired: DesiredIndex, target: Field, actual: ActualIndex, rows: int
+) -> bool:
+    """Whether an index that the table has is to be replaced by another one."""
+    return _action(dataset, desired, target, actual, rows) is _IndexAction.BUILD
+
+
 def _max_unindexed(target: Field | None) -> int:
     """How many rows may be outside of an index."""
     if target is None or not target.type.is_vector:
@@ -236,8 +244,12 @@ def index(
     specs: Sequence[IndexSpec],
     progress: Progress = lambda share: None,
     kept: Collection[str] = (),
+    memory: int | None = None,
 ) -> int:
-    """Do what is due; returns the table's version after it. The segments ``kept`` are not merged with new rows."""
+    """Do what is due; returns the table's version after it. The segments ``kept`` are not merged with new rows.
+
+    ``memory`` bounds the sample that partitions are trained on.
+    """
     doing = f"indexing the table {table.id}"
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
@@ -248,7 +260,7 @@ def index(
         for desired, target, action in plan.steps:
             steps.begin()
             if action is _IndexAction.BUILD:
-                _build(dataset, desired, target, plan.rows, steps)
+                _build(dataset, desired, target, plan.rows, steps, memory)
             else:
                 _extend(dataset, index_name(desired.column), kept)
         for name in plan.stale:
@@ -292,22 +304,31 @@ def _has_partitions(dataset: LanceDataset) -> bool:
     return len(others.to_table()) > 0
 
 
-def _build(dataset: LanceDataset, desired: DesiredIndex, target: Field | None, rows: int, steps: Steps) -> None:
+def _build(
+    dataset: LanceDataset,
+    desired: DesiredIndex,
+    target: Field | None,
+    rows: int,
+    steps: Steps,
+    memory: int | None,
+) -> None:
     name = index_name(desired.column)
     if desired.metric is None or target is None:
         dataset.create_scalar_index(desired.column, desired.kind, name=name, replace=True)  # type: ignore[arg-type]
         return
-    options = training_options(dataset, desired, desired.metric, target, rows)
+    options = training_options(dataset, desired, desired.metric, target, rows, memory)
     dataset.create_index(desired.column, desired.kind, name=name, progress_callback=steps.update, **options)
 
 
 def training_options(
-    dataset: LanceDataset, desired: DesiredIndex, metric: Metric, target: Field, rows: int
+    dataset: LanceDataset, desired: DesiredIndex, metric: Metric, target: Field, rows: int, memory: int | None
 ) -> dict[str, Any]:
     """Arguments with which a vector index over ``rows`` rows is trained, in place of the one that is there."""
+    partitions = partitions_for(desired, target, present_rows(dataset, target, rows))
     return {
         "metric": _LANCE_METRICS[metric],
-        "num_partitions": partitions_for(desired, target, present_rows(dataset, target, rows)),
+        "num_partitions": partitions,
+        "sample_rate": sample_rate(target, partitions, memory),
         "replace": True,
         **desired.build_options(),
     }

@@ -42,7 +42,13 @@ PARTITION_ROWS = 4096
 _LEAST_PARTITION_ROWS = 64
 """Training needs a sample of each partition; a larger ``nlist`` is reduced until there are enough rows."""
 
-_GRAPH_BYTES = 256 << 20
+SAMPLE_RATE, _LEAST_SAMPLE_RATE = 256, 16
+"""Rows per partition that partitions are trained on: Lance's default, and what is enough where memory is short."""
+
+MAX_PARTITIONS = 65_536
+"""As Milvus allows: the centroids are in memory whenever an index is searched."""
+
+GRAPH_BYTES = 256 << 20
 """Bytes of the vectors of one graph. It is built in memory, and a table that outgrows it gets several."""
 
 _KINDS: Mapping[str, Kind] = {
@@ -107,10 +113,17 @@ def vector_bytes(field: Field, rows: int) -> int:
 def partitions_for(wanted: DesiredIndex, field: Field, rows: int) -> int:
     """The number of partitions of a vector index over ``rows`` rows."""
     if wanted.is_graph:
-        return max(1, vector_bytes(field, rows) // _GRAPH_BYTES)
+        return max(1, vector_bytes(field, rows) // GRAPH_BYTES)
     if wanted.partitions is None:
-        return max(1, rows // PARTITION_ROWS)
+        return max(1, min(rows // PARTITION_ROWS, MAX_PARTITIONS))
     return max(1, min(wanted.partitions, rows // _LEAST_PARTITION_ROWS))
+
+
+def sample_rate(field: Field, partitions: int, memory: int | None) -> int:
+    """Rows per partition to train on, so that half of the ``memory`` holds them; None for no limit."""
+    if memory is None:
+        return SAMPLE_RATE
+    return max(_LEAST_SAMPLE_RATE, min(SAMPLE_RATE, memory // 4 // vector_bytes(field, partitions)))
 
 
 def desired_index(column: str, field: Field, spec: IndexSpec, rows: int) -> DesiredIndex | None:

@@ -64,9 +64,13 @@ def optimization_is_due(dataset: LanceDataset, table: Table, specs: Sequence[Ind
 
 
 def optimize(
-    store: TableRoot, table: Table, specs: Sequence[IndexSpec], committed: Committed = lambda version: None
+    store: TableRoot,
+    table: Table,
+    specs: Sequence[IndexSpec],
+    committed: Committed = lambda version: None,
+    memory: int | None = None,
 ) -> int:
-    """Do what is due; returns the table's version after it.
+    """Do what is due; returns the table's version after it. ``memory`` as for :func:`index`.
 
     Raises:
         StorageConflict: another process has changed an index meanwhile; try again later.
@@ -83,7 +87,7 @@ def optimize(
             durable_indexes(store, table.id, dataset, before, known)
     committed(version)
     for training in trainings:
-        version = _train(store, table, specs, training, committed)
+        version = _train(store, table, specs, training, committed, memory)
         committed(version)
     store.forget(table.id)  # the next read opens the version that is quicker to search
     return version
@@ -115,7 +119,12 @@ def _merges(dataset: LanceDataset, trainings: Sequence[_Training]) -> Iterator[t
 
 
 def _train(
-    store: TableRoot, table: Table, specs: Sequence[IndexSpec], training: _Training, committed: Committed
+    store: TableRoot,
+    table: Table,
+    specs: Sequence[IndexSpec],
+    training: _Training,
+    committed: Committed,
+    memory: int | None,
 ) -> int:
     doing = f"training the index {training.name} of the table {table.id}"
     dataset = store.latest(table.id, doing)
@@ -124,12 +133,12 @@ def _train(
         replaced = {str(segment.uuid) for segment in actual.segments}
         before = seen = int(dataset.version)
         with ThreadPoolExecutor(1, thread_name_prefix="training") as pool:
-            built = pool.submit(_build_segment, dataset, training, actual)
+            built = pool.submit(_build_segment, dataset, training, actual, memory)
             try:
                 while not wait([built], _POLL_SECONDS).done:
                     with suppress(StorageConflict):  # the next turn tries again
                         if int(store.latest(table.id, doing).version) > seen:
-                            seen = index(store, table, specs, kept=replaced)
+                            seen = index(store, table, specs, kept=replaced, memory=memory)
                     committed(seen)
                 return _put_in_place(store, table, doing, training.name, built.result(), replaced)
             except BaseException:
@@ -137,7 +146,7 @@ def _train(
                 raise
 
 
-def _build_segment(dataset: LanceDataset, training: _Training, actual: ActualIndex) -> Index:
+def _build_segment(dataset: LanceDataset, training: _Training, actual: ActualIndex, memory: int | None) -> Index:
     """Train on the rows that an index covers, and write the segment. No version has it yet."""
     metric = training.desired.metric
     assert metric is not None
@@ -148,7 +157,7 @@ def _build_segment(dataset: LanceDataset, training: _Training, actual: ActualInd
         training.desired.kind,
         name=training.name,
         fragment_ids=sorted(covered),
-        **training_options(dataset, training.desired, metric, training.target, actual.rows),
+        **training_options(dataset, training.desired, metric, training.target, actual.rows, memory),
     )
 
 
