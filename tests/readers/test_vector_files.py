@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -55,11 +57,10 @@ def test_a_batch_of_several_blocks() -> None:
     vectors = np.arange(20_000 * 30).reshape(20_000, 30) % 250
     schema = CollectionSchema(fields=(KEY, Field(name="any", type=DataType.FLOAT_VECTOR, dim=30)), auto_id=True)
 
-    def read(content: bytes, start: int, stop: int) -> list[list[float]]:
+    def read(content: bytes, start: int, stop: int) -> list[Any]:
         request = ReadRequest(sources=[BytesSource("a.fvecs", content)], schema=schema, batch_bytes=1 << 30)
         (batch,) = FVECS.reader.read(request, {"rows": [start, stop]})
-        found: list[list[float]] = batch.batch.column("any").to_pylist()
-        return found
+        return batch.batch.column("any").to_pylist()
 
     content = VECTOR_FILES["fvecs"](vectors)
     assert read(content, 0, 20_000) == vectors.tolist()
