@@ -167,6 +167,14 @@ def test_empty_parts_and_what_follows_the_last(tmp_path: Path, suffix: str) -> N
         assert "file is damaged" in failure(tmp_path, name, compress(text) + more).rule
 
 
+def test_without_the_server_arrow_decompresses_gzip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compression, "_HAS_ISAL", False)
+    content = gzip.compress(text_of("jsonl", ROWS))
+    assert read(tmp_path, "a.jsonl.gz", content).table.num_rows == len(ROWS)
+    assert "is cut off after" in failure(tmp_path, "a.jsonl.gz", content[:-5]).rule
+    assert "file is damaged" in failure(tmp_path, "a.jsonl.gz", content + b"more").rule
+
+
 @pytest.mark.parametrize("step", [1, 7, 1000])
 def test_gzip_is_read_in_steps_of_any_size(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Wherever the reads of the compressed file end, and those of its text."""

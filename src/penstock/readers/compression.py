@@ -14,10 +14,11 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO, Literal, cast
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 import pyarrow as pa
-from isal import igzip_lib
 
 from penstock.domain.jobs import FileRange
 from penstock.errors import DataError
@@ -26,12 +27,16 @@ from penstock.readers.decompression_bombs import check_decompression_bomb, max_d
 from penstock.sources.base import Source
 from penstock.sources.derived import DerivedSource
 
+if TYPE_CHECKING:
+    from isal import igzip_lib
+
 HEAD_BYTES = 1 << 20
 """Bytes that are decompressed to find the exact size of a short text."""
 _ASSUMED_RATIO = 4
 """Bytes of text per compressed byte, for balance: texts of numbers compress to less than half, others to a tenth."""
 _STEP_BYTES = 1 << 20
-_IsalError = cast(type[Exception], igzip_lib.IsalError)  # its stub has an instance of it
+_HAS_ISAL = find_spec("isal") is not None
+"""It comes with the extra ``server``; without it Arrow decompresses gzip, too."""
 _COMPRESSED_BYTES = 1 << 20
 """Bytes per read of the compressed file. The thread that decompresses waits for the interpreter's lock at each."""
 
@@ -188,7 +193,7 @@ class _TextStream(io.RawIOBase):
             data: bytes = self._text.read(size)
         except pa.ArrowMemoryError:
             raise
-        except (pa.ArrowException, _IsalError, OSError, EOFError) as error:
+        except (pa.ArrowException, OSError, EOFError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's
             raise self._broken(error) from error
@@ -227,7 +232,7 @@ class _TextStream(io.RawIOBase):
 
 
 def _open_decompressed(raw: _CountedStream, compression: _Compression) -> pa.NativeFile | _GzipStream:
-    if compression is _GZIP:
+    if compression is _GZIP and _HAS_ISAL:
         return _GzipStream(raw)
     buffered = pa.BufferedInputStream(pa.PythonFile(raw, mode="r"), _COMPRESSED_BYTES)
     return pa.CompressedInputStream(buffered, compression.codec)
@@ -237,7 +242,11 @@ class _GzipStream:
     """The text of a gzip stream, which may have several members, one after the other."""
 
     def __init__(self, raw: _CountedStream) -> None:
+        from isal import igzip_lib
+
         self._raw = raw
+        self._new_member = partial(igzip_lib.IgzipDecompressor, flag=igzip_lib.DECOMP_GZIP)
+        self._error = cast(type[Exception], igzip_lib.IsalError)  # its stub has an instance of it
         self._member: igzip_lib.IgzipDecompressor | None = None
         self._unread = b""
 
@@ -245,8 +254,7 @@ class _GzipStream:
         """Return at most ``size`` bytes, none only at the end.
 
         Raises:
-            IsalError: the stream is damaged.
-            BadGzipFile: something else follows it, or is in its place.
+            BadGzipFile: the stream is damaged, something else follows it, or is in its place.
             EOFError: it is cut off.
         """
         data = b""
@@ -258,11 +266,14 @@ class _GzipStream:
                     break
                 if not _GZIP.signature.startswith(self._unread[: len(_GZIP.signature)]):
                     raise gzip.BadGzipFile("something else follows the compressed text")
-                self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+                self._member = self._new_member()
             elif self._member.needs_input and not self._unread:
                 raise EOFError
             unread, self._unread = self._unread, b""
-            data = self._member.decompress(unread, size)
+            try:
+                data = self._member.decompress(unread, size)
+            except self._error as error:
+                raise gzip.BadGzipFile(str(error)) from error
             if self._member.eof:
                 self._unread, self._member = self._member.unused_data, None
         return data
