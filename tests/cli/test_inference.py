@@ -191,6 +191,18 @@ def test_a_collection_that_is_left_empty_by_a_refused_import_is_named(run: Run, 
     assert "To drop it: penstock collections drop docs" in refused.stderr
 
 
+def test_a_collection_that_is_left_empty_by_a_failed_job_is_named(run: Run, write: Write) -> None:
+    path = write("rows.jsonl", ROWS * 1000 + '{"id": 3, "v": [1.5], "text": "c"}\n')
+    failed = run("import", str(path), "--collection", "infer_failed", "--create", "--yes")
+    assert failed.exit_code == 1
+    assert "The collection infer_failed was created for this import, and is empty." in failed.stderr
+    assert "To drop it: penstock collections drop infer_failed" in failed.stderr
+    assert run("collections", "stats", "infer_failed").stdout == "0\n"
+    again = run("import", str(path), "--collection", "infer_failed")
+    assert again.exit_code == 1
+    assert "was created for this import" not in again.stderr
+
+
 def test_a_collection_whose_import_got_no_answer_is_named(run: Run, write: Write) -> None:
     done = import_that_ends_with(run, write("rows.jsonl", ROWS), Answer(close=True))
     assert "The collection docs was created; whether the import was, shows penstock jobs list" in done.stderr

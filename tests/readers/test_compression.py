@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -154,6 +155,35 @@ def test_a_stream_has_the_bytes_of_the_text_whatever_sizes_are_read(suffix: str)
 
     assert b"".join(parts) == text[10:900_000]
     assert [len(part) for part in parts] == [1, 70_000, 70_000, 5, 300_000, 0, 900_000 - 10 - 440_006, 0]
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_empty_parts_and_what_follows_the_last(tmp_path: Path, suffix: str) -> None:
+    compress, name = COMPRESS[suffix], f"a.jsonl.{suffix}"
+    text = text_of("jsonl", ROWS[:3])
+    parts = [compress(b""), compress(text), compress(b""), compress(b"")]
+    assert read(tmp_path, name, b"".join(parts)).table.num_rows == 3
+    for more in (b"\0", b"\n", b"\0" * 512):
+        assert "file is damaged" in failure(tmp_path, name, compress(text) + more).rule
+
+
+def test_without_the_server_arrow_decompresses_gzip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compression, "_HAS_ISAL", False)
+    content = gzip.compress(text_of("jsonl", ROWS))
+    assert read(tmp_path, "a.jsonl.gz", content).table.num_rows == len(ROWS)
+    assert "is cut off after" in failure(tmp_path, "a.jsonl.gz", content[:-5]).rule
+    assert "file is damaged" in failure(tmp_path, "a.jsonl.gz", content + b"more").rule
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_gzip_is_read_in_steps_of_any_size(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Wherever the reads of the compressed file end, and those of its text."""
+    monkeypatch.setattr(compression, "_COMPRESSED_BYTES", step)
+    parts = [text_of("jsonl", ROWS[start : start + 3]) for start in range(0, 30, 3)]
+    source = compression._text_of(BytesSource("a.jsonl.gz", b"".join(map(gzip.compress, parts))))
+    assert source is not None
+    with source.open_stream() as stream:
+        assert b"".join(iter(partial(stream.read, 11), b"")) == b"".join(parts)
 
 
 def test_a_stream_may_be_closed_while_it_is_decompressed_ahead() -> None:

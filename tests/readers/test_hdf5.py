@@ -70,6 +70,43 @@ def test_numbers_of_all_types(dtype: str) -> None:
     assert [row["vector"] for row in found.rows] == VECTORS.tolist()
 
 
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "one after the other": {},
+    "in chunks": {"chunks": (3, 1)},
+    "compressed": {"chunks": (3, 2), "compression": "gzip"},
+    "growing": {"maxshape": (None, 2)},
+    "with another value for rows that were never written": {"fillvalue": 7},
+}
+
+
+@pytest.mark.parametrize("userblock", [0, 1024])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", "<i2", ">i8", "u1"])
+def test_values_are_those_that_hdf5_reads(tmp_path: Path, dtype: str, layout: str, userblock: int) -> None:
+    """Those that lie in the file as in memory are read without HDF5."""
+    with h5py.File(tmp_path / "a.h5", "w", userblock_size=userblock) as file:
+        file["id"] = KEYS
+        vectors = file.create_dataset("vector", (10, 2), dtype, **LAYOUTS[layout])
+        file["later"] = KEYS
+        vectors[:6] = VECTORS[:6]
+    with h5py.File(tmp_path / "a.h5") as file:
+        expected = file["vector"][:].tolist()
+    found = read_bytes("a.h5", (tmp_path / "a.h5").read_bytes(), split_bytes=1)
+    assert values(found.rows, "id", "vector") == [list(pair) for pair in zip(range(10), expected, strict=True)]
+
+
+def test_numbers_of_fewer_bits_than_their_bytes(tmp_path: Path) -> None:
+    kind = h5py.h5t.STD_I32LE.copy()
+    kind.set_precision(20)
+    kind.set_offset(4)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["vector"] = VECTORS
+        space = h5py.h5s.create_simple((10,))
+        h5py.Dataset(h5py.h5d.create(file.id, b"id", kind, space))[...] = KEYS - 5
+    found = read_bytes("a.h5", (tmp_path / "a.h5").read_bytes())
+    assert [row["id"] for row in found.rows] == (KEYS - 5).tolist()
+
+
 def test_texts_and_values_of_varying_length() -> None:
     lists = np.empty(10, object)
     lists[:] = [np.arange(number) for number in range(10)]

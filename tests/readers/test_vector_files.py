@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.errors import DataError
+from penstock.readers.base import ReadRequest
+from penstock.readers.vector_files import FVECS
 from tests.readers.test_column_formats import SCHEMA, failure, read_bytes
 from tests.support.column_files import VECTOR_FILES
+from tests.support.in_memory import BytesSource
 
 VECTORS = np.arange(300).reshape(100, 3) % 250
 KEY = Field(name="id", type=DataType.INT64, primary=True)
@@ -45,6 +51,25 @@ def test_a_vector_of_another_dimension_is_named() -> None:
     content[40 * 16] = 4
     error = failure("a.fvecs", bytes(content), ALONE)
     assert (error.row, error.rule) == (40, "the vector has the dimension 4, the first has 3")
+
+
+def test_a_batch_of_several_blocks() -> None:
+    vectors = np.arange(20_000 * 30).reshape(20_000, 30) % 250
+    schema = CollectionSchema(fields=(KEY, Field(name="any", type=DataType.FLOAT_VECTOR, dim=30)), auto_id=True)
+
+    def read(content: bytes, start: int, stop: int) -> list[Any]:
+        request = ReadRequest(sources=[BytesSource("a.fvecs", content)], schema=schema, batch_bytes=1 << 30)
+        (batch,) = FVECS.reader.read(request, {"rows": [start, stop]})
+        return batch.batch.column("any").to_pylist()
+
+    content = VECTOR_FILES["fvecs"](vectors)
+    assert read(content, 0, 20_000) == vectors.tolist()
+    assert read(content, 100, 9_000) == vectors[100:9_000].tolist()
+    changed = bytearray(content)
+    changed[7_000 * 31 * 4 + 2] = 1
+    with pytest.raises(DataError, match="the dimension 65566, the first has 30") as caught:
+        read(bytes(changed), 100, 9_000)
+    assert caught.value.row == 6_900
 
 
 @pytest.mark.parametrize("extension", VECTOR_FILES)

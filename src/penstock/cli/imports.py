@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 GROUPS_PER_JOB = 1024
 _MAX_SHOWN = 10
 """Loaded files that the question names."""
+_AGAIN = "penstock import FILES --collection {}"
+_DROP = "penstock collections drop {}"
 
 
 @click.command("import")
@@ -151,7 +153,7 @@ def import_files(
         return
     from penstock.cli.watch import follow
 
-    follow(client, ids, as_json=as_json)
+    follow(client, ids, as_json=as_json, if_all_failed=_left_empty(collection) if create else "")
 
 
 def _uploaded(client: Client, groups: list[list[str]]) -> list[list[str]]:
@@ -232,16 +234,19 @@ def _left_behind(collection: str, error: ImportCallError) -> str:
     """Say what becomes of a collection that was created for an import which then was refused, or got no answer."""
     from penstock.sdk.errors import ApiError
 
-    again = f"penstock import FILES --collection {collection}"
-    drop = f"penstock collections drop {collection}"
     if isinstance(error, ApiError):
-        return (
-            f"The collection {collection} was created for this import, and is empty. To import into it: {again}, "
-            f"without --create. To drop it: {drop}"
-        )
+        return _left_empty(collection)
     return (
         f"The collection {collection} was created; whether the import was, shows penstock jobs list --collection "
-        f"{collection}. If not, import without --create: {again}, or drop the collection: {drop}"
+        f"{collection}. If not, import without --create: {_AGAIN.format(collection)}, or drop the collection: "
+        f"{_DROP.format(collection)}"
+    )
+
+
+def _left_empty(collection: str) -> str:
+    return (
+        f"The collection {collection} was created for this import, and is empty. To import into it: "
+        f"{_AGAIN.format(collection)}, without --create. To drop it: {_DROP.format(collection)}"
     )
 
 

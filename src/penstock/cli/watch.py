@@ -37,8 +37,18 @@ _UNCOMMITTED = "Uncommitted"
 ABORTED = "aborted by user"
 
 
-def follow(client: Client, job_ids: Sequence[str], *, timeout: float | None = None, as_json: bool = False) -> None:
-    """Wait for jobs, one after the other; print how each ended, and exit with the corresponding code."""
+def follow(
+    client: Client,
+    job_ids: Sequence[str],
+    *,
+    timeout: float | None = None,
+    as_json: bool = False,
+    if_all_failed: str = "",
+) -> None:
+    """Wait for jobs, one after the other; print how each ended, and exit with the corresponding code.
+
+    ``if_all_failed`` is printed, too, where each of them has failed.
+    """
     started = time.monotonic()
     jobs: list[ImportJob] = []
     unfinished = False
@@ -68,6 +78,8 @@ def follow(client: Client, job_ids: Sequence[str], *, timeout: float | None = No
     if any(job.report is not None and not job.report["clean"] for job in jobs):
         sys.exit(FAILED)
     if any(job.is_finished and not job.has_succeeded for job in jobs):
+        if if_all_failed and all(job.is_finished and not job.has_succeeded for job in jobs):
+            click.echo(if_all_failed, err=True)
         sys.exit(FAILED)
     if unfinished:
         sys.exit(UNFINISHED)

@@ -16,8 +16,9 @@ from penstock.rules.table import ELEMENT_RANGE, EXACT_NUMBER, FINITE, NUMBER_RAN
 EXACT_IN_DOUBLE = 2**53
 """Below this, a double represents every whole number exactly."""
 
-CHUNK = 1 << 15
-"""Elements per step of a check: its 32 KiB temporary stays in the L1 cache (20 GB/s; in a single step 17 GB/s)."""
+CHUNK = 1 << 17
+"""Elements per step of a check: its temporary of 128 KiB stays in the L2 cache. 184 MB of float32 in batches of 8 MB
+take 17 ms of processor time, 22 ms in steps of a quarter (more calls), 18 ms in one."""
 
 WHOLE_RANGES: Mapping[DataType, tuple[int, int]] = {
     **INTEGER_RANGES,

@@ -230,6 +230,18 @@ def test_batches_stay_within_the_budget(tmp_path: Path) -> None:
     assert found.batches < 600
 
 
+@pytest.mark.parametrize("block_bytes", [700, 5_000, 1 << 20])
+def test_long_short_and_blank_lines(tmp_path: Path, block_bytes: int) -> None:
+    lengths = [500, 300, 0, 500, 1, 500, 300, 300, 255, 256, 257] * 3
+    rows = [{"id": number, "vector": [0, 1], "text": "x" * length} for number, length in enumerate(lengths)]
+    lines = [text for number, row in enumerate(rows) for text in (json.dumps(row), *[""] * (number % 5 * 40))]
+    schema = schema_of(Field(name="text", type=DataType.VARCHAR, max_length=1000))
+    path = write(tmp_path, *lines)
+    for split_bytes in (1 << 30, 900):
+        found = read_file(JsonLinesReader(block_bytes=block_bytes), path, schema, split_bytes=split_bytes)
+        assert [(row["id"], len(row["text"])) for row in found.rows] == list(enumerate(lengths))
+
+
 def test_a_file_of_blank_lines_has_no_rows(tmp_path: Path) -> None:
     assert read_file(JSON_LINES.reader, write(tmp_path, "", "  "), schema_of()).table.num_rows == 0
 

@@ -16,6 +16,9 @@ from penstock.readers.json.structural_index import OPEN, StructuralIndexer
 
 _PREFIX_BYTES = 1 << 20
 _GAP_BYTES = 64
+_COMMAS = frozenset({b",", b",\n", b", ", b",\r\n"})
+_NEWLINES = frozenset({b"", b"\n", b"\r\n"})
+"""What stands between most rows: in a list, and elsewhere. Anything else is looked at in detail."""
 _WRAPPED = re.compile(rb'\{\s*"rows"\s*:\s*\[')
 
 
@@ -96,18 +99,29 @@ class RecordScanner:
         depths = self._depth + np.cumsum(np.where(opens, 1, -1))
         edges = np.flatnonzero(((depths == 1) & opens) | ((depths <= 0) & ~opens))
         begin = 0
-        for edge in edges.tolist():
-            position = int(positions[edge])
-            if opens[edge]:
-                self._add_gap(block, begin, position)
-                self._end_gap(position, opened=block[position])
+        separators = _COMMAS if self._listed else _NEWLINES
+        for position, is_opening, depth in zip(
+            positions[edges].tolist(), opens[edges].tolist(), depths[edges].tolist(), strict=True
+        ):
+            if is_opening:
+                if (
+                    self._gap
+                    or not self._follows
+                    or block[position] != OPEN
+                    or block[begin:position] not in separators
+                ):
+                    self._add_gap(block, begin, position)
+                    self._end_gap(position, opened=block[position])
                 self._start, begin = self._base + position, position
                 self._depth = 1
-            elif depths[edge] == 0:
-                self._pending.append(block[begin : position + 1])
-                text = b"".join(self._pending) if len(self._pending) > 1 else self._pending[0]
-                self._check_length(len(text))
-                self._pending, self._pending_bytes, self._gap = [], 0, b""
+            elif depth == 0:
+                text = block[begin : position + 1]
+                if self._pending:
+                    self._pending.append(text)
+                    text = b"".join(self._pending)
+                    self._check_length(len(text))
+                    self._pending, self._pending_bytes = [], 0
+                self._gap = b""
                 records.append((self._start, text))
                 self._rows += 1
                 self._follows = True

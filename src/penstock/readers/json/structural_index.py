@@ -1,7 +1,7 @@
 """Structural index of a JSON text: its brackets and quotes, which suffice to find where rows begin and end.
 
-NumPy scans a block in chunks that fit the CPU cache (4.6 GB/s in chunks of 128 KiB, 1.4 GB/s over whole blocks of
-8 MiB, of rows with 768 numbers); the rest works on the few matching bytes.
+NumPy scans a block in chunks that fit the CPU cache (2.0 GB/s in chunks of 256 KiB, 1.8 GB/s in half of it, of rows
+with 768 numbers); the rest works on the few matching bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LOWER = 0x20
 """Bit that turns ``[`` and ``]`` into ``{`` and ``}``."""
 _ANY_BRACKET, _ALL_ONES = 0x26, 0x7F
 """Brackets OR the first give the second; so do ``Y``, ``_``, ``y`` and DEL, which are filtered out later."""
-_CHUNK = 128 << 10
+_CHUNK = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +93,5 @@ def _candidates(data: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         chunk = data[start : start + _CHUNK]
         matches = (chunk | _ANY_BRACKET) == _ALL_ONES
         matches |= chunk == _QUOTE
-        positions.append(np.flatnonzero(matches) + start)
+        positions.append(matches.nonzero()[0] + start)
     return positions[0] if len(positions) == 1 else np.concatenate([np.empty(0, np.int64), *positions])
