@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from penstock.domain.jobs import JobState
 from penstock.domain.schema import DataType, Field
-from penstock.imports.memory_budget import MIB, index_cache, share_out
+from penstock.imports.memory_budget import MIB, search_caches, share_out
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import SCHEMA
 from tests.support.worlds import a_world, job_settings
@@ -42,8 +42,10 @@ def test_fewer_workers_run_than_are_wanted_where_the_budget_feeds_no_more(
     ("budget", "memory", "cache"),
     [(105 * MIB, 420 * MIB, 26), (512 * MIB, 2048 * MIB, 458), (6 << 30, 24 << 30, 6090), (24 << 30, 24 << 30, 1536)],
 )
-def test_the_index_cache_takes_a_third_of_what_workers_leave(budget: int, memory: int, cache: int) -> None:
-    assert index_cache(budget, memory) // MIB == cache
+def test_the_caches_of_searches_take_a_third_of_what_workers_leave(budget: int, memory: int, cache: int) -> None:
+    caches = search_caches(budget, memory)
+    assert (caches.index + caches.vectors) // MIB == cache
+    assert caches.vectors == (caches.index + caches.vectors) // 4
 
 
 def write_page(path: Path, rows: int) -> None:
