@@ -100,6 +100,7 @@ def test_vectors_that_do_not_fit_are_searched_where_they_are(tmp_path: Path, siz
     table = stored(engine)
     assert search(engine, table, 4) == search(LanceEngine(str(tmp_path)), table)
     assert kept.size == 0
+    assert not kept.is_due((table.id, "vector"), table.version, 1)
 
 
 def test_those_that_are_not_searched_any_more_are_dropped(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ MIB = 1 << 20
 METRICS = (Metric.L2, Metric.IP, Metric.COSINE)
 KINDS = (DataType.FLOAT_VECTOR, DataType.BFLOAT16_VECTOR)
 """What Lance stores as 32-bit floats."""
-COLUMNS = ("number", "word")
+COLUMNS = ("number", "word", "$meta")
 JOBS = tuple(map(first_id_at, (1000, 2000, 3000)))
 EXPIRIES = (None, Expiry(cutoff=1500), Expiry(cutoff=2500, late=JOBS[:1]))
 
@@ -150,6 +151,8 @@ def check(case: Case, table: Table, request: SearchRequest) -> None:
         if request.columns:
             numbers = [None if key % 11 == 10 else key % 10 for key in ids(mine)]
             assert mine.rows["number"].to_pylist() == numbers
+            tags = [json.loads(str(text))["tag"] for text in mine.rows["$meta"].to_pylist()]
+            assert tags == [key % 5 for key in ids(mine)]
             assert mine.rows["word"].to_pylist() == [
                 None if key % 7 == 6 else f"word {key % 100}" for key in ids(mine)
             ]

@@ -8,6 +8,7 @@ others.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -29,10 +30,15 @@ _LEAST_COLUMN_BYTES = 4 << 20
 _COLUMN_SHARE = 4
 """An output column is kept if it takes at most a quarter of the bytes of the vectors, or so many."""
 _MAX_SELECTIONS = 8
+_LISTED_SHARE = 4
+"""Up to a quarter of the rows are listed and copied out; of more, the products of all rows cost less."""
 _MAX_COUNTED = 1_000
 """Tables whose searches are counted."""
 _MAX_CONDITION_LENGTH = 1_000
 """Longer conditions, with lists of values, hardly come again."""
+
+Selection = npt.NDArray[Any]
+"""Rows of a block: their positions, ascending, or a boolean for each of its rows."""
 
 BlockKey = tuple[str, str]
 """The id of the table, and the stored name of the vector column."""
@@ -55,36 +61,40 @@ class VectorBlock:
     shortest: float
     used: float = 0.0
     _columns: dict[str, pa.Array[Any] | None] = field(default_factory=dict)
-    _selections: OrderedDict[str, npt.NDArray[np.intp]] = field(default_factory=OrderedDict)
+    _selections: OrderedDict[str, Selection] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def size(self) -> int:
         """Its bytes, with those that all selections may take."""
         columns = sum(column.nbytes for column in list(self._columns.values()) if column is not None)
-        selections = _MAX_SELECTIONS * self.addresses.nbytes // 2
+        selections = _MAX_SELECTIONS * len(self.addresses)
         own = self.vectors.nbytes + self.keys.nbytes + self.addresses.nbytes + self.lengths.nbytes
         return own + columns + selections
 
-    def positions(self, dataset: LanceDataset, where: str) -> npt.NDArray[np.intp]:
-        """The positions of the rows that match a condition, ascending; ``dataset`` is the block's version."""
+    def selection(self, dataset: LanceDataset, where: str) -> Selection:
+        """The rows that match a condition; ``dataset`` is the block's version."""
         with self._lock:
-            positions = self._selections.get(where)
-            if positions is not None:
+            selection = self._selections.get(where)
+            if selection is not None:
                 self._selections.move_to_end(where)
-                return positions
+                return selection
         rows = dataset.scanner(columns=[], filter=where, with_row_address=True).to_table()
         addresses = rows["_rowaddr"].to_numpy()
         if not len(self.addresses):
-            return np.empty(0, np.intp)
+            return np.empty(0, np.int32)
         places = np.minimum(np.searchsorted(self.addresses, addresses), len(self.addresses) - 1)
-        positions = np.sort(places[self.addresses[places] == addresses])
-        if len(where) <= _MAX_CONDITION_LENGTH and 2 * len(positions) <= len(self.addresses):
+        selection = np.sort(places[self.addresses[places] == addresses]).astype(np.int32)
+        if len(selection) * _LISTED_SHARE > len(self.addresses):
+            mask = np.zeros(len(self.addresses), np.bool_)
+            mask[selection] = True
+            selection = mask
+        if len(where) <= _MAX_CONDITION_LENGTH:
             with self._lock:
-                self._selections[where] = positions
+                self._selections[where] = selection
                 while len(self._selections) > _MAX_SELECTIONS:
                     self._selections.popitem(last=False)
-        return positions
+        return selection
 
     def column(self, dataset: LanceDataset, name: str, limit: int) -> pa.Array[Any] | None:
         """A stored column of the block's rows; None if it is too large to keep, or is read just now.
@@ -138,7 +148,7 @@ class ResidentVectors:
         self._lock = threading.Lock()
         self._blocks: OrderedDict[BlockKey, VectorBlock] = OrderedDict()
         self._passes: OrderedDict[BlockKey, tuple[int, int]] = OrderedDict()
-        self._loading: set[BlockKey] = set()
+        self._is_loading = False
         self._timer: threading.Timer | None = None
 
     @property
@@ -168,27 +178,32 @@ class ResidentVectors:
             self._passes[key] = version, count
             while len(self._passes) > _MAX_COUNTED:
                 self._passes.popitem(last=False)
-            return count > passes and key not in self._loading
+            return count > passes and not self._is_loading
 
     def load(self, key: BlockKey, dataset: LanceDataset, primary: str, width: int) -> VectorBlock | None:
-        """Read the block of a version, and keep it; None if another thread does, or it is too large.
+        """Read the block of a version, and keep it; None if another one is being read, or it is too large.
 
         Raises:
             DeadlineExceeded: the context's deadline passed meanwhile.
         """
+        size = int(dataset.count_rows()) * width * 4
         with self._lock:
-            if key in self._loading:
+            if self._is_loading:
                 return None
-            self._loading.add(key)
+            self._is_loading = True
+            self._shrink(max(self.limit - size, 0))
         try:
             block = read_block(dataset, primary, key[1], width, self.limit)
-            if block is not None:
-                self._keep(key, block)
-            return block
         finally:
             with self._lock:
-                self._loading.discard(key)
+                self._is_loading = False
                 self._passes.pop(key, None)
+        if block is not None:
+            self._keep(key, block)
+        else:
+            with self._lock:  # what is too large isn't read again before the table changes
+                self._passes[key] = int(dataset.version), -sys.maxsize
+        return block
 
     def _keep(self, key: BlockKey, block: VectorBlock) -> None:
         with self._lock:
@@ -198,14 +213,14 @@ class ResidentVectors:
             block.used = self._clock()
             self._blocks[key] = block
             self._blocks.move_to_end(key)
-            self._shrink()
+            self._shrink(self.limit)
             self._schedule()
 
     def column(self, block: VectorBlock, dataset: LanceDataset, name: str) -> pa.Array[Any] | None:
         """:meth:`VectorBlock.column`, within the limit of all blocks."""
         column = block.column(dataset, name, self.limit - block.size)
         with self._lock:
-            self._shrink()
+            self._shrink(self.limit)
         return column
 
     def forget(self, table_id: str) -> None:
@@ -223,10 +238,10 @@ class ResidentVectors:
             self._timer = None
             self._schedule()
 
-    def _shrink(self) -> None:
+    def _shrink(self, limit: int) -> None:
         sizes = {key: block.size for key, block in self._blocks.items()}
         total = sum(sizes.values())
-        while total > self.limit:
+        while total > limit:
             key, _ = self._blocks.popitem(last=False)
             total -= sizes[key]
 

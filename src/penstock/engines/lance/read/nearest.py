@@ -141,7 +141,7 @@ def _nearest_in_memory(
     block = _block(scan, field, metric, resident)
     if block is None:
         return None
-    selected = None if scan.where is None else block.positions(scan.dataset, scan.where)
+    selected = None if scan.where is None else block.selection(scan.dataset, scan.where)
     neighbours = nearest_resident(block, scan, metric, queries, selected)
     if neighbours is None:
         return None

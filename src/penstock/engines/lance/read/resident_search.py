@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from penstock.domain.deadline import check_deadline
 from penstock.domain.index import Metric
-from penstock.engines.lance.layout.resident_vectors import VectorBlock
+from penstock.engines.lance.layout.resident_vectors import Selection, VectorBlock
 from penstock.engines.lance.read.brute_force import BATCH_BYTES, BATCH_ROWS, Distances, Scan, paired_distances
 
 METRICS = (Metric.L2, Metric.IP, Metric.COSINE)
@@ -30,8 +30,6 @@ _COPIED_VALUES = 1 << 20
 _MAX_GROUP = 64
 _GROUPS_PER_ROW = 4
 """Rows whose least distance is found together, and the least number of such groups for each row of the answer."""
-_COPIED_SHARE = 4
-"""Up to a quarter of the rows are copied out; of more, the products of all rows cost less."""
 _LONGEST, _SHORTEST = 2.0**50, 2.0**-50
 """Lengths of vectors within which products neither overflow nor vanish."""
 _ROUNDING = 2.0**-24
@@ -47,11 +45,11 @@ class Neighbours:
 
 
 def nearest_resident(
-    block: VectorBlock, scan: Scan, metric: Metric, queries: Floats, selected: Positions | None
+    block: VectorBlock, scan: Scan, metric: Metric, queries: Floats, selected: Selection | None
 ) -> Neighbours | None:
     """For each query the ``scan.k`` nearest rows within ``scan.bounds``, and a few further ones, in no order.
 
-    ``selected`` are the positions of the rows to search, all for None. Returns None if some vectors are so long or so
+    ``selected`` are the rows to search, all for None. Returns None if some vectors are so long or so
     short that the rounding error has no bound.
     """
     lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64))
@@ -148,7 +146,7 @@ def _rounded(values: npt.NDArray[np.float64], towards: float) -> Floats:
 
 
 def _candidates(
-    block: VectorBlock, scan: Scan, products: _Products, selected: Positions | None
+    block: VectorBlock, scan: Scan, products: _Products, selected: Selection | None
 ) -> tuple[Positions, Positions]:
     """The numbers of queries, and the positions of the rows that may be among their nearest.
 
@@ -156,10 +154,8 @@ def _candidates(
     ``k`` th row. Rows that may be as near as that, but for rounding, are candidates.
     """
     limits = _Limits.of(scan, products)
-    copied, mask = selected, None
-    if selected is not None and len(selected) * _COPIED_SHARE > len(block.addresses):
-        copied, mask = None, np.zeros(len(block.addresses), np.bool_)
-        mask[selected] = True
+    is_mask = selected is not None and selected.dtype == np.bool_
+    mask, copied = (selected, None) if is_mask else (None, selected)
     total = len(block.addresses) if copied is None else len(copied)
     group = max(1, min(_MAX_GROUP, total // (_GROUPS_PER_ROW * scan.k)))
     nearest: Floats = np.full((products.queries, scan.k), np.inf, np.float32)
