@@ -19,7 +19,7 @@ from penstock.domain.jobs import JobState
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.lance.index.mapping import MAX_PARTITIONS, DesiredIndex, partitions_for, sample_rate
 from penstock.errors import MemoryExceeded
-from penstock.imports.memory_budget import MIB, index_cache, reserve, share_out
+from penstock.imports.memory_budget import MIB, reserve, search_caches, share_out
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import SCHEMA
 from tests.support.worlds import a_world, job_settings
@@ -48,8 +48,10 @@ def test_fewer_workers_run_than_are_wanted_where_the_budget_feeds_no_more(
     ("budget", "memory", "cache"),
     [(105 * MIB, 420 * MIB, 26), (512 * MIB, 2048 * MIB, 458), (6 << 30, 24 << 30, 6090), (24 << 30, 24 << 30, 1536)],
 )
-def test_the_index_cache_takes_a_third_of_what_workers_leave(budget: int, memory: int, cache: int) -> None:
-    assert index_cache(budget, memory) // MIB == cache
+def test_the_caches_of_searches_take_a_third_of_what_workers_leave(budget: int, memory: int, cache: int) -> None:
+    caches = search_caches(budget, memory)
+    assert (caches.index + caches.vectors) // MIB == cache
+    assert caches.vectors == (caches.index + caches.vectors) // 4
 
 
 @pytest.mark.parametrize(

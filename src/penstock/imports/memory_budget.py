@@ -35,7 +35,10 @@ it: it doesn't read in smaller batches, and takes 0.9 GB for any number of rows.
 _SLACK = 1.5
 """Factor by which a file may exceed a worker's share: not all workers are at their peak at once."""
 _CACHE_SHARE, _LEAST_CACHE_SHARE = 3, 16
-"""Parts of the memory: one of three that workers and server leave is the index cache, and one of sixteen of all."""
+"""Parts of the memory: the caches of searches are one of three that workers and server leave, or one of sixteen of
+all."""
+_VECTOR_SHARE = 4
+"""Of these one part of four is for vectors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +75,20 @@ def share_out(budget: int, workers: int, memory: int | None = None) -> WorkerMem
     )
 
 
-def index_cache(budget: int, memory: int) -> int:
-    """Bytes of the engine's index cache in a server: searches read partitions that aren't cached from the disk again.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchCaches:
+    """Bytes that a server keeps for searches: partitions of indexes, else read from the disk again, and vectors."""
 
-    ``budget`` and ``memory`` as for :func:`share_out`.
-    """
+    index: int
+    vectors: int
+
+
+def search_caches(budget: int, memory: int) -> SearchCaches:
+    """The caches of searches in a server; ``budget`` and ``memory`` as for :func:`share_out`."""
     free = memory - _SERVER - max(budget, _IDLE + _BUFFERS + _BATCHES * MIB)
-    return max(free // _CACHE_SHARE, memory // _LEAST_CACHE_SHARE)
+    size = max(free // _CACHE_SHARE, memory // _LEAST_CACHE_SHARE)
+    vectors = size // _VECTOR_SHARE
+    return SearchCaches(index=size - vectors, vectors=vectors)
 
 
 def reserve(needed: int, worker: int | None, most: int, least: int = 0) -> tuple[int, int | None]:

@@ -7,7 +7,7 @@ from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import TableCache
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import InvalidParameter
-from penstock.imports.memory_budget import index_cache
+from penstock.imports.memory_budget import search_caches
 from penstock.machine import memory_limit
 from penstock.server.storage_settings import table_store
 from penstock.settings import Settings
@@ -15,9 +15,8 @@ from penstock.settings import Settings
 
 def engine_of(settings: Settings) -> LanceEngine:
     """Create the engine on the server's own store: a prefix of an object store, or a folder of the data dir."""
-    caches = TableCache(
-        is_remote=bool(settings.storage_url), index_bytes=index_cache(settings.memory_budget, memory_limit().size)
-    )
+    sizes = search_caches(settings.memory_budget, memory_limit().size)
+    caches = TableCache(is_remote=bool(settings.storage_url), index_bytes=sizes.index, vector_bytes=sizes.vectors)
     return LanceEngine(
         settings.storage_url or str(settings.data_dir.resolve() / "collections"), table_store(settings), caches
     )

@@ -57,11 +57,14 @@ class ClusterRepository:
 
     def get(self, cluster_id: str) -> Cluster:
         """Raises ClusterNotFound."""
-        with self._database.read() as connection:
+
+        def read(connection: Connection) -> Cluster:
             row = connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
-        if row is None:
-            raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
-        return _cluster(row)
+            if row is None:
+                raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
+            return _cluster(row)
+
+        return self._database.read_cached(("cluster", cluster_id), read)
 
     def of_org(self, org_id: str, cluster_id: str) -> Cluster:
         """Raises ClusterNotFound, also for a cluster of another org."""
@@ -203,11 +206,14 @@ class DatabaseRepository:
 
     def get(self, cluster_id: str, name: str) -> Database:
         """Raises DatabaseNotFound."""
-        with self._database.read() as connection:
+
+        def read(connection: Connection) -> Database:
             row = connection.execute(_DATABASE, {"cluster_id": cluster_id, "name": name}).one_or_none()
-        if row is None:
-            raise DatabaseNotFound(f"database not found[database={name}]", database=name)
-        return _database(row)
+            if row is None:
+                raise DatabaseNotFound(f"database not found[database={name}]", database=name)
+            return _database(row)
+
+        return self._database.read_cached(("database", cluster_id, name), read)
 
     def list(self, cluster_id: str) -> Sequence[Database]:
         """Oldest first."""

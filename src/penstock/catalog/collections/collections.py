@@ -123,13 +123,16 @@ class CollectionRepository:
 
     def find(self, database: Database, name: str) -> Collection | None:
         """The collection of this name or alias, or None; compare its ``name`` to tell which."""
-        with self._database.read() as connection:
+
+        def read(connection: Connection) -> Collection | None:
             row = connection.execute(_BY_NAME, {"database_id": database.id, "name": name}).one_or_none()
             if row is None:
                 collection_id = find_alias(connection, database.id, name)
                 if collection_id is not None:
                     row = connection.execute(_BY_ID, {"id": collection_id}).one_or_none()
-        return None if row is None else _collection(row)
+            return None if row is None else _collection(row)
+
+        return self._database.read_cached(("collection", database.id, name), read)
 
     def by_id(self, collection_id: str) -> Collection | None:
         """The collection, unless it has been dropped."""
@@ -339,8 +342,11 @@ class CollectionRepository:
 
     def indexes(self, collection_id: str) -> Sequence[IndexSpec]:
         """The indexes, in creation order."""
-        with self._database.read() as connection:
-            return _indexes(connection, collection_id)
+        return list(
+            self._database.read_cached(
+                ("indexes", collection_id), lambda connection: _indexes(connection, collection_id)
+            )
+        )
 
     def add_index(self, collection_id: str, spec: IndexSpec) -> None:
         """Add an index; adding an equal one again changes nothing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from penstock.catalog.db.dialects import make_engine, parse_catalog_url, without_secrets
 from penstock.catalog.db.errors import translate
 from penstock.catalog.db.group_commit import GroupCommit
+from penstock.catalog.db.read_cache import ReadCache
 from penstock.errors import CatalogError, PenstockError
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class CatalogDatabase:
         # Each reading statement is consistent by itself, so on PostgreSQL no round trips are spent on transactions.
         autocommit = {"isolation_level": "AUTOCOMMIT"} if self.is_shared else {}
         self._reading = self.engine.execution_options(**autocommit)
+        self._cache = None if self.is_shared else ReadCache(self.engine)
         self._writer = threading.Lock()
         self._groups = {durable: GroupCommit(partial(self.write, durable=durable)) for durable in (True, False)}
         self._job_listeners: tuple[Callable[[int], None], ...] = ()
@@ -83,6 +85,18 @@ class CatalogDatabase:
         """Yield a connection for statements that read."""
         with self._translated_errors(), self._reading.connect() as connection, connection.begin():
             yield connection
+
+    def read_cached(self, key: Hashable, read: Callable[[Connection], Result]) -> Result:
+        """What ``read`` returns, or has returned for this key since the last commit; on PostgreSQL it is read anew.
+
+        The value is shared by all callers, which must not change it.
+        """
+
+        def run() -> Result:
+            with self.read() as connection:
+                return read(connection)
+
+        return run() if self._cache is None else self._cache.get(key, run)
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Connection]:
@@ -245,6 +259,8 @@ class CatalogDatabase:
             run()
 
     def close(self) -> None:
+        if self._cache is not None:
+            self._cache.close()
         self.engine.dispose()
 
 

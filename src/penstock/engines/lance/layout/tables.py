@@ -15,6 +15,7 @@ from lance.lance import _Session as Session
 
 from penstock.engines.lance.layout.errors import is_unexplained, translating_errors
 from penstock.engines.lance.layout.files import TableFiles, files_of
+from penstock.engines.lance.layout.resident_vectors import ResidentVectors, TableVectors
 from penstock.engines.values import Table
 from penstock.errors import StorageError, TableDamaged
 from penstock.machine import memory_limit
@@ -42,10 +43,12 @@ def manifest_name(version: int) -> str:
 class TableCache:
     """Handle cache and Lance's caches: bounded, for all stores of a process together. Thread-safe.
 
-    ``index_bytes`` is the size of the cache of indexes; None for what a worker has.
+    ``index_bytes`` is the size of the cache of indexes; None for what a worker has. ``vector_bytes`` bounds the
+    vectors that are kept for searches.
     """
 
-    def __init__(self, *, is_remote: bool, index_bytes: int | None = None) -> None:
+    def __init__(self, *, is_remote: bool, index_bytes: int | None = None, vector_bytes: int = 0) -> None:
+        self.vectors = ResidentVectors(vector_bytes)
         self._is_remote = is_remote
         self._index_bytes = index_bytes
         self._session: Session | None = None
@@ -82,6 +85,7 @@ class TableCache:
     def forget(self, table_id: str) -> None:
         with self._lock:
             self._open.pop(table_id, None)
+        self.vectors.forget(table_id)
 
 
 class TableRoot:
@@ -106,6 +110,9 @@ class TableRoot:
                 f"{table_id!r} is not a valid table id; the uuid of a collection was expected", table=table_id
             )
         return f"{self.root}/{table_id}.lance"
+
+    def vectors(self, table_id: str) -> TableVectors:
+        return TableVectors(self._opened.vectors, table_id)
 
     def files(self, table_id: str) -> TableFiles:
         return files_of(self.uri(table_id), self.options)

@@ -17,6 +17,7 @@ from penstock.domain.index import Metric
 from penstock.domain.schema import DataType, Field
 from penstock.engines.lance.layout.encoding import decode
 from penstock.engines.lance.layout.names import stored_name
+from penstock.engines.lance.layout.resident_vectors import TableVectors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.bm25 import bm25_distances, term_statistics
@@ -50,7 +51,7 @@ def search(store: TableRoot, table: Table, request: SearchRequest) -> list[Query
     def read(dataset: LanceDataset) -> list[QueryHits]:
         addresses = None if rest is None else _addresses(dataset, where, rest)
         others = [stored_name(name) for name in columns[1:]]  # the first one is the primary key
-        neighbours = _nearest(dataset, table, field, request, where, addresses, others)
+        neighbours = _nearest(dataset, table, field, request, where, addresses, others, store.vectors(table.id))
         return _hits(dataset, table, field, request, neighbours, columns)
 
     return store.read(table, doing, read)
@@ -122,6 +123,7 @@ def _nearest(
     where: str | None,
     addresses: pa.Array[Any] | None,
     columns: Sequence[str],
+    resident: TableVectors,
 ) -> list[pa.Table]:
     """Per query a table of :data:`KEY`, :data:`ADDRESS`, :data:`DISTANCE`, nearest first, of offset + limit rows.
 
@@ -143,7 +145,7 @@ def _nearest(
     if addresses is not None:
         dtype = np.uint8 if request.metric is Metric.HAMMING else np.float32
         return scan.nearest(len(queries), dense_distances(request.metric, np.asarray(queries, dtype), field.width))
-    return nearest_rows(scan, field, request, columns)
+    return nearest_rows(scan, field, request, columns, resident)
 
 
 def _hits(
