@@ -102,8 +102,24 @@ def test_a_job_of_one_row_writes_to_the_catalog_six_times(tmp_path: Path) -> Non
             ended = world.run_next(job)
         assert ended.state is JobState.COMPLETED
         assert done.count("write") == 6
-        assert done.count("read") <= 20
-        assert done.count("statement") <= 60
+        assert done.count("read") <= 12
+        assert done.count("statement") <= 46
+
+
+def test_jobs_that_wait_together_need_fewer_statements_each(tmp_path: Path) -> None:
+    """They are claimed and begin together, and what they write at the same time is one statement for all."""
+    with a_world(tmp_path, InlineRunner(), started=False) as world:
+        world.collection()
+        world.run_next(world.create([write_row(world, 0)]))
+        jobs = [world.create([write_row(world, number)]) for number in range(1, 33)]
+        with counted(world) as done:
+            world.scheduler.start()
+            world.until(lambda: world.scheduler.running > 0)
+            world.until(lambda: world.scheduler.running == 0)
+            world.scheduler.stop()
+        assert {world.job(job.id).state for job in jobs} == {JobState.COMPLETED}
+        assert done.count("write") < 6 * len(jobs) / 2
+        assert done.count("statement") < 40 * len(jobs)
 
 
 def test_a_create_call_writes_to_the_catalog_once(tmp_path: Path) -> None:
@@ -114,5 +130,5 @@ def test_a_create_call_writes_to_the_catalog_once(tmp_path: Path) -> None:
             job: ImportJob = world.create([name])
         assert job.state is JobState.PENDING
         assert done.count("write") == 1
-        assert done.count("read") <= 5
-        assert done.count("statement") <= 12
+        assert done.count("read") <= 3
+        assert done.count("statement") <= 9

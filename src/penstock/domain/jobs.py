@@ -312,6 +312,11 @@ class ImportJob:
     replays_rows: bool = False
 
     @property
+    def is_first_lease(self) -> bool:
+        """Whether it was not leased before: then no plan was made of it."""
+        return self.epoch <= 1
+
+    @property
     def is_dry_run(self) -> bool:
         """Whether it only checks its files: none of its rows will be visible."""
         return self.options.get("dry_run", "").lower() == "true"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob
-from penstock.domain.write_modes import WriteMode
+from penstock.domain.write_modes import WriteMode, WriteOptions
 from penstock.engines.values import MaintenanceNeeds, Publication, Published, Table
 from penstock.errors import (
     CollectionNotFound,
@@ -39,10 +39,10 @@ class Committer:
         self._needs: OncePerVersion[MaintenanceNeeds] = OncePerVersion()
         self._builds: OncePerVersion[None] = OncePerVersion()
 
-    def expect(self, leased: LeasedJob, collection: Collection) -> None:
+    def expect(self, job: ImportJob) -> None:
         """Have other commits of the collection wait for a small job, if it may share one of them."""
-        if leased.job.auto_commit and may_be_grouped(leased.write_options(collection)):
-            self._publisher.expect(collection.id, leased.job.id)
+        if job.auto_commit and not job.is_dry_run and may_be_grouped(WriteOptions.of(job.options, None)):
+            self._publisher.expect(job.collection_id, job.id)
 
     def forget(self, job: ImportJob) -> None:
         """Expect a job no longer, which has ended or is paused."""
@@ -102,10 +102,15 @@ class Committer:
         table = replace(Table.of(collection, self._catalog.row_expiry.of(collection)), version=intent)
         options = leased.write_options(collection)
 
+        attempts = 0
+
         def attempt() -> Published:
+            nonlocal attempts
             if leased.stop.is_set():
                 raise TaskCancelled("the server is stopping; the rows become visible after its restart")
-            leased.collection()
+            if attempts:
+                leased.collection()  # it may have been dropped since it was read
+            attempts += 1
             publication = Publication(
                 job_id=job.id,
                 epoch=job.epoch,

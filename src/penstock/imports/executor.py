@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from penstock.catalog.jobs.jobs import JobRequest
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, merge_warnings
 from penstock.domain.write_modes import Duplicates, WriteMode
@@ -56,6 +57,9 @@ from penstock.sources.roots import ImportRoots
 log = structlog.get_logger(__name__)
 
 
+_PLANNING = PLANNED // 2
+"""Progress of a job that begins to be planned."""
+
 _SMALL_BYTES = 4 << 20
 """The most bytes of a small job: as much as one split has at least. It may run beyond the limit of running jobs,
 which is for the memory and time of large ones, and the commits of others wait for it."""
@@ -68,6 +72,13 @@ class Executor:
         self._context = context
         self._maintenance = maintenance
         self._committer = Committer(context, maintenance)
+
+    def start_planning(self, jobs: Sequence[ImportJob]) -> Sequence[ImportJob]:
+        """Move companions on to Planning in one transaction, not one each; returns those whose leases are held."""
+        new = [job for job in jobs if job.progress == 0]
+        claims = self._context.catalog.claims
+        moved = claims.start_planning(new, stage="planning", progress=_PLANNING) if new else []
+        return [*moved, *(job for job in jobs if job.progress)]
 
     def run(self, job: ImportJob, stop: threading.Event, *, runs_along: bool = False) -> None:
         """Run a leased job until it has ended, waits for its commit, or ``stop`` is set.
@@ -85,6 +96,9 @@ class Executor:
         }
         try:
             with observer.step("job", facts, job.trace):
+                if runs_along:
+                    observer.moved(job)  # by start_planning
+                    self._committer.expect(job)
                 leased = LeasedJob(self._context, job, stop)
                 JobRun(leased, self._maintenance, self._committer, runs_along=runs_along).go()
         except LeaseLost:
@@ -118,6 +132,8 @@ class JobRun:
         self._runs_along = runs_along
         self._planned: Mapping[int, Sequence[Location]] | None = None
         """The locations of the files, if the job was planned under this lease."""
+        self._collection: Collection | None = None
+        """The collection as it was planned for, until the rows are staged."""
         org_id = self._catalog.clusters.get(leased.job.cluster_id).org_id
         self._runner = maintenance.fair_share.for_tenant(org_id)
 
@@ -151,7 +167,7 @@ class JobRun:
     # The steps
 
     def _start_planning(self) -> None:
-        self._leased.move(JobState.PLANNING, stage="planning", progress=max(self.job.progress, PLANNED // 2))
+        self._leased.move(JobState.PLANNING, stage="planning", progress=max(self.job.progress, _PLANNING))
 
     def _plan(self) -> None:
         with self._observer.step("planning", {}):
@@ -160,14 +176,14 @@ class JobRun:
     def _make_plan(self) -> None:
         collection = self._leased.collection()
         plan = self._leased.retry(lambda: self._new_plan(collection), "planning", "planning the import")
-        jobs = self._catalog.jobs
+        jobs, was_planned = self._catalog.jobs, not self.job.is_first_lease
         splits, stale = pack_splits(
             plan,
             split_bytes=self._context.settings.split_bytes,
             workers=self._runner.slots,
-            locations=jobs.locations(self.job.id),
+            locations=jobs.locations(self.job.id) if was_planned else {},
             # A dry run has staged nothing that another plan could use.
-            splits=[] if self.job.is_dry_run else jobs.splits(self.job.id),
+            splits=jobs.splits(self.job.id) if was_planned and not self.job.is_dry_run else [],
         )
         if self.job.is_dry_run:
             self._catalog.claims.save_report(self.job, {"problems": plan_problems(plan)})
@@ -181,12 +197,13 @@ class JobRun:
             errors={} if self.job.is_dry_run else plan.errors,
         )
         self._planned = {ordinal: file.locations for ordinal, file in enumerate(plan.files)}
+        self._collection = collection
         if stale:
             engine = self._engines.for_collection(collection)
             engine.discard(collection.id, [staged_of(split.staged) for split in stale])
         self._observer.moved(self.job)
-        if self.job.size <= _SMALL_BYTES and not self.job.is_dry_run:
-            self._committer.expect(self._leased, collection)
+        if self.job.size <= _SMALL_BYTES:
+            self._committer.expect(self.job)
 
     def _new_plan(self, collection: Collection) -> Plan:
         self._leased.check_time()
@@ -195,9 +212,10 @@ class JobRun:
         if self.job.replays_rows:
             engine = self._engines.for_collection(collection)
             return plan_of_rows(self._catalog, engine, self.job, self._roots(), self._keys())
+        request = self._catalog.jobs.request(self.job.id)
         files = resolve_files(
-            self._catalog.jobs.groups(self.job.id),
-            self._roots(),
+            request.groups,
+            self._roots(request),
             self._keys(),
             warnings,
             self.job.options.get("from_format", ""),
@@ -221,7 +239,7 @@ class JobRun:
 
     def _stage(self) -> None:
         with self._observer.step("staging", {"bytes": self.job.size}):
-            collection = self._leased.collection()
+            collection = self._collection or self._leased.collection()
             if self.job.is_dry_run:
                 self._check(collection)
                 return
@@ -401,12 +419,12 @@ class JobRun:
                 raise
             raise too_large(file_at(task, handle.progress()[0]), error.details["taken"]) from error
 
-    def _roots(self) -> ImportRoots:
+    def _roots(self, request: JobRequest | None = None) -> ImportRoots:
         """The import roots allowed by the API keys that created or retried the job."""
-        limits = self._catalog.jobs.roots(self.job.id)
+        request = request or self._catalog.jobs.request(self.job.id)
         # With API keys in use, the reader of a failure reason may be a tenant and not the operator.
-        roots = self._context.roots.within(limits, for_tenant=self._catalog.accounts.any_made())
-        return roots.with_uploads(self._catalog.uploads.of_job(self.job.id))
+        roots = self._context.roots.within(request.roots, for_tenant=request.has_tenants)
+        return roots.with_uploads(request.uploads)
 
     def _keys(self) -> StoreCredentials:
         return StoreCredentials(**self._catalog.jobs.secret(self.job.id) if self.job.has_credentials else {})

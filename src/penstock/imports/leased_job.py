@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from penstock.domain.collections import Collection
+from penstock.domain.collections import DEFAULT_PARTITION_NUMBER, Collection
 from penstock.domain.import_options import option_warnings
 from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
@@ -86,6 +86,8 @@ class LeasedJob:
         if collection.schema.partition_key:
             return None
         name = self.job.partition or DEFAULT_PARTITION
+        if name == DEFAULT_PARTITION:
+            return DEFAULT_PARTITION_NUMBER  # it can't be dropped
         return self.context.catalog.collections.partition(collection.id, name).number
 
     def write_options(self, collection: Collection) -> WriteOptions:

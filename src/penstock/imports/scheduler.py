@@ -169,7 +169,8 @@ class Scheduler:
         self._begin(job)
         most = min(_COMPANIONS, _MAX_THREADS - self.running)
         if max_jobs > 1 and most > 0:
-            for companion in claims.claim_companions(job, self._owner, lease, most, settings.quota):
+            companions = claims.claim_companions(job, self._owner, lease, most, settings.quota)
+            for companion in self._executor.start_planning(companions):
                 self._begin(companion, runs_along=True)
         return True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from penstock.catalog.db.connection import CatalogDatabase
+from penstock.catalog.db.connection import CatalogDatabase, write_at_commit, write_deferred
 from penstock.errors import InvalidParameter, PenstockError
 
 
@@ -135,3 +135,74 @@ def test_callbacks_run_after_the_commit_and_only_those_of_writes_that_stay(datab
         with pytest.raises(InvalidParameter):
             bad.result(10)
     assert sorted(called) == numbers(database) == [1, 2, 5]
+
+
+def test_what_waits_for_the_commit_is_written_once_for_a_group(database: CatalogDatabase) -> None:
+    calls: list[list[int]] = []
+
+    def insert(connection: Connection, values: Sequence[int]) -> None:
+        calls.append(sorted(values))
+        for value in values:
+            add(connection, value)
+
+    with ThreadPoolExecutor(16) as threads:
+        with held(database):
+            asked = [
+                threads.submit(database.run_grouped, lambda c, n=n: write_at_commit(c, insert, [n]))
+                for n in range(16)
+            ]
+        for each in asked:
+            each.result(10)
+    assert numbers(database) == list(range(16))
+    assert len(calls) < 12
+    assert sorted(value for values in calls for value in values) == list(range(16))
+
+
+def test_a_write_that_fails_takes_back_what_it_left_for_the_commit(database: CatalogDatabase) -> None:
+    def insert(connection: Connection, values: Sequence[int]) -> None:
+        for value in values:
+            add(connection, value)
+
+    def refused(connection: Connection) -> None:
+        write_at_commit(connection, insert, [100])
+        raise InvalidParameter("no")
+
+    with ThreadPoolExecutor(8) as threads:
+        with held(database):
+            good = [
+                threads.submit(database.run_grouped, lambda c, n=n: write_at_commit(c, insert, [n])) for n in (1, 2)
+            ]
+            bad = threads.submit(database.run_grouped, refused)
+        for each in good:
+            each.result(10)
+        with pytest.raises(InvalidParameter):
+            bad.result(10)
+    assert numbers(database) == [1, 2]
+
+
+def test_where_what_waits_for_the_commit_fails_each_write_has_its_own_error(database: CatalogDatabase) -> None:
+    def insert(connection: Connection, values: Sequence[int]) -> None:
+        for value in values:
+            add(connection, value)
+
+    with ThreadPoolExecutor(8) as threads:
+        with held(database):
+            good = threads.submit(database.run_grouped, lambda c: write_at_commit(c, insert, [1]))
+            twice = threads.submit(database.run_grouped, lambda c: write_at_commit(c, insert, [2, 2]))
+        good.result(10)
+        with pytest.raises(IntegrityError):
+            twice.result(10)
+    assert numbers(database) == [1]
+
+
+def test_a_transaction_may_read_what_waits_for_its_commit(database: CatalogDatabase) -> None:
+    def insert(connection: Connection, values: Sequence[int]) -> None:
+        for value in values:
+            add(connection, value)
+
+    with database.write() as connection:
+        write_at_commit(connection, insert, [7])
+        assert connection.execute(text("SELECT count(*) FROM number")).scalar_one() == 0
+        write_deferred(connection)
+        assert connection.execute(text("SELECT count(*) FROM number")).scalar_one() == 1
+    assert numbers(database) == [7]

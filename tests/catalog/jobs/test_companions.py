@@ -79,3 +79,18 @@ def test_their_leases_are_renewed_with_the_others_and_expire_alike(catalog: Cata
     assert [each and each.id for each in taken] == [job.id, companion.id]
     with pytest.raises(LeaseLost):
         catalog.claims.move(companion, JobState.PLANNING)
+
+
+def test_they_begin_to_be_planned_together(catalog: Catalog) -> None:
+    insert(catalog, 4)
+    job = claim(catalog)
+    assert job is not None
+    waiting = catalog.claims.claim_companions(job, "worker", LEASE, 10)
+    lost = catalog.jobs.request_transition(waiting[1], JobState.ABORTED, reason="aborted by user")
+    started = catalog.claims.start_planning(waiting, stage="planning", progress=1)
+    assert sorted(each.id for each in started) == sorted(each.id for each in waiting if each.id != lost.id)
+    assert {(each.state, each.stage, each.progress) for each in started} == {(JobState.PLANNING, "planning", 1)}
+    assert [catalog.jobs.get(CLUSTER, each.id) for each in started] == list(started)
+    assert catalog.jobs.get(CLUSTER, lost.id).state is JobState.ABORTED
+    counts = {state: jobs for state, jobs in catalog.jobs.count_by_state(CLUSTER).items() if jobs}
+    assert counts == {JobState.PENDING: 1, JobState.PLANNING: 2, JobState.ABORTED: 1}

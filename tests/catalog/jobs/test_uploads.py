@@ -67,7 +67,7 @@ def test_the_quota_of_an_org_holds_for_calls_at_the_same_time(catalog: Catalog) 
 def test_an_upload_goes_when_its_jobs_have_completed(catalog: Catalog) -> None:
     upload, unused = create(catalog), create(catalog, "b.csv")
     job = job_with(catalog, [upload.id])
-    assert catalog.uploads.of_job(job.id) == {upload.id}
+    assert catalog.jobs.request(job.id).uploads == {upload.id}
     assert catalog.uploads.take_unneeded() == []
     with pytest.raises(UploadConflict, match="an unfinished job reads the upload"):
         catalog.uploads.delete(upload.org_id, upload.id)
@@ -101,7 +101,7 @@ def test_a_completed_job_takes_its_upload_along(catalog: Catalog) -> None:
     for state in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED):
         job = catalog.claims.move(job, state)
     assert catalog.uploads.take_unneeded() == [upload.id]
-    assert catalog.uploads.of_job(job.id) == frozenset()
+    assert catalog.jobs.request(job.id).uploads == frozenset()
 
 
 def test_a_dry_run_and_a_job_that_left_rows_out_keep_the_upload(catalog: Catalog) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import lru_cache
@@ -11,7 +11,14 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Insert, Row, bindparam, insert, select, tuple_
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import SERVER_CLOCK, CatalogDatabase, from_millis, now_millis, to_millis
+from penstock.catalog.db.connection import (
+    SERVER_CLOCK,
+    CatalogDatabase,
+    from_millis,
+    now_millis,
+    to_millis,
+    write_at_commit,
+)
 from penstock.domain.audit import AuditEntry
 
 _PAGE = 1000
@@ -80,7 +87,11 @@ class AuditRepository:
 def note(connection: Connection, entry: AuditEntry) -> None:
     """Add an entry in the transaction that it describes."""
     values = {f"_{name}": getattr(entry, name) for name in _NAMES}
-    connection.execute(_insertion(connection.dialect.name), {**values, "_now": now_millis()})
+    write_at_commit(connection, _insert, [{**values, "_now": now_millis()}])
+
+
+def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    connection.execute(_insertion(connection.dialect.name), rows)
 
 
 # Cached: every create call needs it.

@@ -17,7 +17,7 @@ from penstock.catalog.collections.rename import rename
 from penstock.catalog.collections.row_expiry import record_commits
 from penstock.catalog.collections.update_time import later_update
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
+from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis, write_at_commit
 from penstock.domain.collections import (
     DEFAULT_PARTITION_NUMBER,
     Collection,
@@ -264,14 +264,10 @@ class CollectionRepository:
     def raise_version(self, collection_id: str, version: int, within: Connection | None = None) -> None:
         """Store the engine's version of the table; a lower one than stored changes nothing.
 
-        ``within`` is a transaction of the caller; None: one of its own.
+        ``within`` is a transaction of the caller, which writes it with its commit; None: one of its own.
         """
         with self._database.write() if within is None else nullcontext(within) as connection:
-            connection.execute(
-                update(tables.collection)
-                .where(tables.collection.c.id == collection_id, tables.collection.c.version < version)
-                .values(version=version)
-            )
+            write_at_commit(connection, _raise_versions, [(collection_id, version)])
 
     def reserve_auto_ids(self, connection: Connection, collection_id: str, count: int) -> int:
         """Reserve ``count`` ids in the caller's transaction; returns the first."""
@@ -444,6 +440,17 @@ _INDEXES = (
     .where(tables.vector_index.c.collection_id == bindparam("collection_id"))
     .order_by(tables.vector_index.c.created_at, tables.vector_index.c.name)
 )
+_RAISE_VERSION = (
+    update(tables.collection)
+    .where(tables.collection.c.id == bindparam("collection"), tables.collection.c.version < bindparam("to"))
+    .values(version=bindparam("to"))
+)
+
+
+def _raise_versions(connection: Connection, versions: Sequence[tuple[str, int]]) -> None:
+    """Raise collections to their highest versions, all in the same order, so that no two transactions deadlock."""
+    highest = dict(sorted(versions))
+    connection.execute(_RAISE_VERSION, [{"collection": each, "to": version} for each, version in highest.items()])
 
 
 def _collection(row: Row[Any]) -> Collection:

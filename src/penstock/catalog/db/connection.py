@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +32,7 @@ SQLITE_SCHEMA = _MIGRATIONS / "sqlite.sql"
 """What the migrations make of an empty SQLite database; written by ``make migration``."""
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 _MIGRATING = 0x70656E73
 """PostgreSQL advisory lock: one migration at a time."""
@@ -41,6 +42,9 @@ SERVER_CLOCK: ColumnElement[int] = cast(func.floor(extract("epoch", func.clock_t
 
 _AFTER_COMMIT = "penstock_after_commit"
 """Execution option of a writing connection: the callbacks of :meth:`CatalogDatabase.after_commit`."""
+
+_AT_COMMIT = "penstock_at_commit"
+"""Execution option of a writing connection: the writes of :func:`write_at_commit`, each with one item."""
 
 CHANNEL = "penstock"
 """The channel of the catalog's notifications (PostgreSQL's LISTEN and NOTIFY)."""
@@ -106,7 +110,13 @@ class CatalogDatabase:
         figures that are written often and matter little, such as a job's progress; the next durable write flushes it.
         """
         callbacks: list[Callable[[], None]] = []
-        options = {"penstock_write": True, "penstock_durable": durable, _AFTER_COMMIT: callbacks}
+        deferred: list[tuple[Callable[[Connection, Sequence[Any]], None], Any]] = []
+        options = {
+            "penstock_write": True,
+            "penstock_durable": durable,
+            _AFTER_COMMIT: callbacks,
+            _AT_COMMIT: deferred,
+        }
         with (
             self._translated_errors(),
             nullcontext() if self.is_shared else self._writer,
@@ -114,6 +124,7 @@ class CatalogDatabase:
             connection.begin(),
         ):
             yield connection
+            write_deferred(connection)
         for callback in callbacks:
             try:
                 callback()
@@ -134,18 +145,9 @@ class CatalogDatabase:
         The function may be called twice, if its first write was rolled back. ``durable`` is as in :meth:`write`.
         """
         if not self.is_shared:
-            return self._groups[durable].run(partial(self._with_own_callbacks, function))
+            return self._groups[durable].run(partial(_undone_together, function))
         with self.write(durable=durable) as connection:  # PostgreSQL groups by itself
             return function(connection)
-
-    def _with_own_callbacks(self, function: Callable[[Connection], Result], connection: Connection) -> Result:
-        callbacks = connection.get_execution_options()[_AFTER_COMMIT]
-        present = len(callbacks)
-        try:
-            return function(connection)
-        except BaseException:
-            del callbacks[present:]  # this write is rolled back, those before it may be committed
-            raise
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
@@ -275,6 +277,43 @@ def current_revision(connection: Connection) -> str | None:
         return None
     revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     return revision
+
+
+def write_at_commit(
+    connection: Connection, write: Callable[[Connection, Sequence[Item]], None], items: Sequence[Item]
+) -> None:
+    """Have ``write`` called once before the transaction's commit, with the items of all calls with the same function.
+
+    Writes of many jobs that share a transaction become one statement. What is written so, the transaction itself
+    doesn't read; nothing is called if it is rolled back.
+    """
+    connection.get_execution_options()[_AT_COMMIT].extend((write, item) for item in items)
+
+
+def write_deferred(connection: Connection) -> None:
+    """Write now what waits for the commit, for a transaction that reads it."""
+    deferred = connection.get_execution_options()[_AT_COMMIT]
+    by_function: dict[Callable[[Connection, Sequence[Any]], None], list[Any]] = {}
+    for write, item in deferred:
+        by_function.setdefault(write, []).append(item)
+    deferred.clear()
+    for write, items in by_function.items():
+        write(connection, items)
+
+
+def _undone_together(function: Callable[[Connection], Result], connection: Connection) -> Result:
+    """Call a function; if it fails, forget what it has asked for at or after the commit.
+
+    Its write is rolled back then, and those before it in the group may be committed.
+    """
+    options = connection.get_execution_options()
+    waiting = [(options[name], len(options[name])) for name in (_AT_COMMIT, _AFTER_COMMIT)]
+    try:
+        return function(connection)
+    except BaseException:
+        for items, present in waiting:
+            del items[present:]
+        raise
 
 
 def migrations() -> Config:

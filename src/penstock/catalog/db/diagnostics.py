@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, inspect, select, 
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, current_revision, from_millis, now_millis, revisions
+from penstock.catalog.db.dialects import run_in_driver
 from penstock.domain.jobs import FINAL_STATES, JobState
 
 
@@ -43,6 +44,7 @@ def problems_of(database: CatalogDatabase) -> Sequence[str]:
     """Check the database (SQLite's ``quick_check``), its tables and the counters of jobs; returns the problems."""
     with database.read() as connection:
         if database.url.get_backend_name() == "sqlite":
+            run_in_driver(connection, "BEGIN")  # the counters are of the same moment as the jobs
             problems = [str(scalar) for scalar in connection.execute(text("PRAGMA quick_check(20)")).scalars()]
             if problems != ["ok"]:
                 return problems

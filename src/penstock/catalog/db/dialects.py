@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import orjson
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from penstock.errors import InvalidParameter
 from penstock.extras import require_extra
@@ -76,6 +77,16 @@ def make_engine(url: URL, connections: int) -> Engine:
     return _postgresql(url, connections)
 
 
+def run_in_driver(connection: Connection, statement: str) -> None:
+    """Run a statement of SQLite that has no result, such as SAVEPOINT, in a tenth of the time SQLAlchemy takes."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    try:
+        driver.execute(statement)
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(statement, None, error, sqlite3.Error) from error
+
+
 def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
@@ -100,12 +111,11 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        # Each statement that reads is consistent by itself, as on PostgreSQL.
         options = connection.get_execution_options()
-        if not options.get("penstock_write", False):
-            connection.exec_driver_sql("BEGIN")
-            return
-        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options['penstock_durable'] else 'NORMAL'}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if options.get("penstock_write", False):
+            run_in_driver(connection, f"PRAGMA synchronous={'FULL' if options['penstock_durable'] else 'NORMAL'}")
+            run_in_driver(connection, "BEGIN IMMEDIATE")
 
     return engine
 

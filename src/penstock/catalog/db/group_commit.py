@@ -10,9 +10,12 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from penstock.catalog.db.dialects import run_in_driver
 from penstock.errors import PenstockError
 
 Result = TypeVar("Result")
+
+_SAVEPOINT = "grouped"
 
 
 class _PendingWrite:
@@ -28,12 +31,14 @@ class _PendingWrite:
         self._value = self._function(connection)
 
     def write_in_savepoint(self, connection: Connection) -> None:
-        """Write in a savepoint, so that an error rolls back only this write."""
+        """Write in a savepoint of SQLite, so that an error rolls back only this write."""
+        run_in_driver(connection, f"SAVEPOINT {_SAVEPOINT}")
         try:
-            with connection.begin_nested():
-                self.write(connection)
+            self.write(connection)
         except (IntegrityError, PenstockError) as error:
+            run_in_driver(connection, f"ROLLBACK TO {_SAVEPOINT}")
             self.fail(error)
+        run_in_driver(connection, f"RELEASE {_SAVEPOINT}")
 
     def fail(self, error: BaseException | None) -> None:
         self._error = error

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from penstock.catalog.access.audit import note
 from penstock.catalog.access.clusters import ClusterRepository
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
+from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis, write_deferred
 from penstock.catalog.db.encryption import Encryptor
 from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
 from penstock.catalog.jobs.outbox import WebhookOutbox
@@ -76,6 +76,20 @@ class NewJob:
     uploads: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """What a job was asked to import: the paths as the request has them, and what they may lead to.
+
+    ``roots`` are those of the API keys that requested it, as :meth:`ImportRoots.within` takes them; ``uploads`` are
+    the ids of the uploads that it reads. ``has_tenants`` is whether keys or users were ever created on this server.
+    """
+
+    groups: Sequence[Sequence[str]]
+    roots: Sequence[Sequence[str]]
+    uploads: frozenset[str]
+    has_tenants: bool
+
+
 # Built once, most calls need it: building such a statement takes longer than running it.
 _JOB = select(*JOB_COLUMNS).where(
     tables.job.c.id == bindparam("id"), tables.job.c.cluster_id == bindparam("cluster_id")
@@ -83,6 +97,15 @@ _JOB = select(*JOB_COLUMNS).where(
 
 _GROUPS = select(tables.job.c.groups).where(tables.job.c.id == bindparam("id"))
 _ROOTS = select(tables.job.c.roots).where(tables.job.c.id == bindparam("id"))
+_REQUEST = select(
+    tables.job.c.groups,
+    tables.job.c.roots,
+    select(func.aggregate_strings(tables.upload_use.c.upload_id, ","))
+    .where(tables.upload_use.c.job_id == tables.job.c.id)
+    .scalar_subquery()
+    .label("uploads"),
+    select(tables.account.c.id).exists().label("has_tenants"),
+).where(tables.job.c.id == bindparam("id"))
 _FILES = select(*FILE_COLUMNS).where(tables.job_file.c.job_id == bindparam("id")).order_by(tables.job_file.c.ordinal)
 _SPLITS = (
     select(tables.job_split).where(tables.job_split.c.job_id == bindparam("id")).order_by(tables.job_split.c.ordinal)
@@ -305,6 +328,13 @@ class JobRepository:
             found = select(job.id).where(job.id == job_id, job.state.in_(live))
             return connection.execute(found).scalar_one_or_none() is not None
 
+    def request(self, job_id: int) -> JobRequest:
+        """What a job was asked to import, by one statement."""
+        with self._database.read() as connection:
+            row = connection.execute(_REQUEST, {"id": job_id}).one()
+        uploads = frozenset(row.uploads.split(",")) if row.uploads else frozenset()
+        return JobRequest(groups=row.groups, roots=row.roots, uploads=uploads, has_tenants=bool(row.has_tenants))
+
     def groups(self, job_id: int) -> Sequence[Sequence[str]]:
         """The paths as the request has them."""
         with self._database.read() as connection:
@@ -408,6 +438,7 @@ class JobRepository:
                 .where(file.job_id == job.id, file.state != FileState.COMPLETED.value)
                 .values(state=FileState.PENDING.value, reason=None, finished_at=None)
             )
+            write_deferred(connection)  # the counters, which the limits are about
             enforce_job_limits(connection, job.cluster_id, job.collection_id, job.collection, limits)
         return updated
 

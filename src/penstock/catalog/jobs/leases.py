@@ -173,6 +173,16 @@ class JobLeases:
 
         return self._database.run_grouped(write)
 
+    def start_planning(self, jobs: Sequence[ImportJob], *, stage: str, progress: int) -> Sequence[ImportJob]:
+        """Move Pending jobs that were just leased to Planning, in one transaction.
+
+        Returns them without those whose lease has been lost.
+        """
+        with self._database.write() as connection:
+            return self._transitions.transition_all(
+                connection, jobs, JobState.PLANNING, reason=None, stage=stage, progress=progress
+            )
+
     def record_publication(
         self,
         job: ImportJob,
@@ -239,12 +249,13 @@ class JobLeases:
         size = sum(file.size for file in files)
 
         def write(connection: Connection) -> ImportJob:
-            self._check_claim(connection, job)
-            record_usage(connection, job, size, quota)
+            epoch, charged = connection.execute(_LOCKED_JOB, {"id": job.id}).one_or_none() or (None, 0)
+            _require_epoch(job, epoch)
+            charged = record_usage(connection, job, charged, size, quota)
             pending = [split for split in splits if split.state is SplitState.PENDING]
             ids = sum(split.max_rows for split in pending) if auto_id else 0
             start = self._collections.reserve_auto_ids(connection, job.collection_id, ids) if ids else None
-            store_plan(connection, job.id, files, splits, start, errors)
+            store_plan(connection, job.id, files, splits, start, errors, is_first=job.is_first_lease)
             return self._transitions.transition(
                 connection,
                 job,
@@ -252,6 +263,7 @@ class JobLeases:
                 Guard.LEASE,
                 reason=None,
                 size=size,
+                charged=charged,
                 total_rows=sum(file.total_rows for file in files),
                 warnings=warnings,
             )
@@ -340,13 +352,15 @@ class JobLeases:
 
     def _check_claim(self, connection: Connection, job: ImportJob) -> None:
         """Check the epoch and lock the job's row, so that it can't be taken over before the transaction ends."""
-        epoch = connection.execute(_LOCKED_EPOCH, {"id": job.id}).scalar_one_or_none()
-        _require_epoch(job, epoch)
+        found = connection.execute(_LOCKED_JOB, {"id": job.id}).one_or_none()
+        _require_epoch(job, found and found.epoch)
 
 
 # Built once, every job needs them: building such a statement takes longer than running it.
 
-_LOCKED_EPOCH = select(tables.job.c.epoch).where(tables.job.c.id == bindparam("id")).with_for_update()
+_LOCKED_JOB = (
+    select(tables.job.c.epoch, tables.job.c.charged).where(tables.job.c.id == bindparam("id")).with_for_update()
+)
 
 
 def _lease(connection: Connection, job_ids: Sequence[int], owner: str, lease_millis: int) -> Sequence[ImportJob]:

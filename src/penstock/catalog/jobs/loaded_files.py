@@ -11,12 +11,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, literal, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis, upsert_insert
+from penstock.catalog.db.connection import (
+    CatalogDatabase,
+    from_millis,
+    now_millis,
+    upsert_insert,
+    write_at_commit,
+)
 from penstock.domain.jobs import FileState, ImportJob
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.write_modes import WriteMode
@@ -48,22 +55,39 @@ def record_loaded_files(connection: Connection, job: ImportJob) -> None:
     """
     if job.options.get("write_mode") == WriteMode.OVERWRITE:
         _forget_overwritten(connection, job)
-    file, loaded = tables.job_file.c, tables.loaded_file
+    row = {
+        "of_collection": job.collection_id,
+        "of_job": job.id,
+        "of_partition": job.partition or DEFAULT_PARTITION,
+        "now": now_millis(),
+    }
+    write_at_commit(connection, _insert_loaded_files, [row])
+
+
+def _insert_loaded_files(connection: Connection, jobs: Sequence[Mapping[str, Any]]) -> None:
+    connection.execute(_files_of_job(connection.dialect.name), jobs)
+
+
+# Cached, every job needs it: building the statement takes longer than running it.
+@lru_cache
+def _files_of_job(dialect: str) -> Any:
+    """Insert the files of a job that it has not left out."""
+    file, loaded = tables.job_file.c, tables.loaded_file.c
     files = (
         select(
-            literal(job.collection_id),
+            bindparam("of_collection", type_=loaded.collection_id.type),
             file.identity,
             file.job_id,
             func.min(file.name),
-            literal(job.partition or DEFAULT_PARTITION),
-            literal(now_millis()),
+            bindparam("of_partition", type_=loaded.partition.type),
+            bindparam("now", type_=loaded.loaded_at.type),
         )
-        .where(file.job_id == job.id, file.identity.is_not(None), file.state != FileState.FAILED.value)
+        .where(file.job_id == bindparam("of_job"), file.identity.is_not(None), file.state != FileState.FAILED.value)
         .group_by(file.identity, file.job_id)
     )
     columns = ["collection_id", "identity", "job_id", "name", "partition", "loaded_at"]
-    connection.execute(
-        upsert_insert(connection.dialect.name, loaded)
+    return (
+        upsert_insert(dialect, tables.loaded_file)
         .from_select(columns, files)
         .on_conflict_do_nothing(index_elements=["collection_id", "identity", "job_id"])
     )

@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import now_millis
+from penstock.catalog.db.connection import now_millis, write_at_commit
 from penstock.catalog.jobs.loaded_files import identity_of
 from penstock.domain.jobs import FileState, Split, SplitState
 from penstock.errors import PenstockError, facts_of
@@ -28,21 +28,34 @@ def store_plan(
     splits: Sequence[Split],
     start: int | None,
     errors: Mapping[int, PenstockError],
+    *,
+    is_first: bool,
 ) -> None:
     """Replace a job's plan. Splits that are staged are of the earlier plan, and so are their staged files.
 
-    A file that was in the earlier plan too keeps its figures. ``start`` is the first of the ids reserved for the
-    splits that are not staged; None without automatic ids. ``errors`` are those of the files that are left out, by
-    ordinal.
+    ``is_first``: there is no earlier one. A file that was in the earlier plan too keeps its figures. ``start`` is the
+    first of the ids reserved for the splits that are not staged; None without automatic ids. ``errors`` are those of
+    the files that are left out, by ordinal.
     """
-    old_files = connection.execute(select(tables.job_file).where(tables.job_file.c.job_id == job_id)).all()
+    old_files = [] if is_first else connection.execute(_OLD_FILES, {"job": job_id}).all()
     if old_files:
         for table in (tables.job_file, tables.job_split):
             connection.execute(delete(table).where(table.c.job_id == job_id))
-    if files:
-        connection.execute(insert(tables.job_file), list(_file_rows(job_id, files, splits, old_files, errors)))
-    if splits:
-        connection.execute(insert(tables.job_split), list(_split_rows(job_id, splits, start)))
+    write_at_commit(connection, _insert_files, list(_file_rows(job_id, files, splits, old_files, errors)))
+    write_at_commit(connection, _insert_splits, list(_split_rows(job_id, splits, start)))
+
+
+def _insert_files(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    connection.execute(_INSERT_FILES, rows)
+
+
+def _insert_splits(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    connection.execute(_INSERT_SPLITS, rows)
+
+
+# Built once, every job needs them.
+_INSERT_FILES, _INSERT_SPLITS = insert(tables.job_file), insert(tables.job_split)
+_OLD_FILES = select(tables.job_file).where(tables.job_file.c.job_id == bindparam("job"))
 
 
 def _file_rows(

@@ -5,13 +5,13 @@ The statements are built once, every job needs them: building one takes longer t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Connection, Integer, bindparam, case, func, null, update
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import to_millis
+from penstock.catalog.db.connection import to_millis, write_at_commit
 from penstock.domain.jobs import ImportFile, JobWarning, SplitState
 
 
@@ -33,18 +33,20 @@ def save_staged_split(
     warnings: Sequence[JobWarning],
 ) -> None:
     """Store what a split has staged, or the report of a dry run, and count the attempt."""
-    connection.execute(
-        _SAVE_SPLIT,
-        {
-            "job": job_id,
-            "number": ordinal,
-            "read": sum(rows),
-            "new_part_rows": list(rows),
-            "new_staged": staged,
-            "new_report": report,
-            "new_warnings": [warning.to_json() for warning in warnings] or None,
-        },
-    )
+    row = {
+        "job": job_id,
+        "number": ordinal,
+        "read": sum(rows),
+        "new_part_rows": list(rows),
+        "new_staged": staged,
+        "new_report": report,
+        "new_warnings": [warning.to_json() for warning in warnings] or None,
+    }
+    write_at_commit(connection, _update_splits, [row])
+
+
+def _update_splits(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    connection.execute(_SAVE_SPLIT, rows)
 
 
 def reset_splits(connection: Connection, job_id: int, ordinals: Sequence[int]) -> None:
@@ -60,27 +62,27 @@ def reset_splits(connection: Connection, job_id: int, ordinals: Sequence[int]) -
 
 def save_files(connection: Connection, job_id: int, files: Sequence[ImportFile]) -> None:
     """Store the figures of files, which never fall."""
-    if not files:
-        return
+    rows = [
+        {
+            "job": job_id,
+            "file": file.ordinal,
+            "then": file.state.value,
+            "percent": file.progress,
+            "read": file.rows,
+            "of": file.total_rows,
+            "why": file.reason,
+            "bad": file.rejected_rows,
+            "facts": file.error,
+            "ended": None if file.finished_at is None else to_millis(file.finished_at),
+        }
+        for file in files
+    ]
     # One statement for all: a job of small files reports a thousand at a time.
-    connection.execute(
-        _SAVE_FILE,
-        [
-            {
-                "job": job_id,
-                "file": file.ordinal,
-                "then": file.state.value,
-                "percent": file.progress,
-                "read": file.rows,
-                "of": file.total_rows,
-                "why": file.reason,
-                "bad": file.rejected_rows,
-                "facts": file.error,
-                "ended": None if file.finished_at is None else to_millis(file.finished_at),
-            }
-            for file in files
-        ],
-    )
+    write_at_commit(connection, _update_files, rows)
+
+
+def _update_files(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    connection.execute(_SAVE_FILE, rows)
 
 
 def _greatest(column: Any, value: Any) -> Any:

@@ -7,13 +7,22 @@ known.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
+from sqlalchemy import BigInteger, Connection, Row, bindparam, func, select, update
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, database_clock, upsert_insert
+from penstock.catalog.db.connection import (
+    SERVER_CLOCK,
+    CatalogDatabase,
+    database_clock,
+    now_millis,
+    upsert_insert,
+    write_at_commit,
+)
 from penstock.catalog.jobs.fair_scheduling import running_jobs
 from penstock.domain.ids import DAY_MILLIS
 from penstock.domain.jobs import FINAL_STATES, ImportJob
@@ -115,36 +124,60 @@ def enforce_quota(connection: Connection, cluster_id: str, quota: Quota, size: i
             raise _no_bytes_left(org, now, limit, present, size)
 
 
-def record_usage(connection: Connection, job: ImportJob, size: int, quota: Quota) -> None:
+def record_usage(connection: Connection, job: ImportJob, charged: int, size: int, quota: Quota) -> int:
     """Charge the bytes of a job's files to its org's day, in the transaction that stores its plan.
 
     Bytes that an earlier plan of the job was charged for don't count again, on whichever day that was.
+    Returns what the job has been charged for then.
 
     Raises:
         QuotaExceeded: the org has fewer bytes left today.
     """
-    column = tables.job.c
-    charged = connection.execute(select(column.charged).where(column.id == job.id)).scalar_one()
     more = size - charged
     if more <= 0:
-        return
-    org = connection.execute(_ORG_OF, {"cluster_id": job.cluster_id}).one()
+        return charged
+    dialect = connection.dialect.name
+    org = connection.execute(_org_now(dialect), {"cluster_id": job.cluster_id, "now": now_millis()}).one()
     limit = _limit(org.max_daily_bytes, quota.daily_bytes)
-    now = connection.execute(select(database_clock(connection))).scalar_one()
-    today = {"org_id": org.id, "day": now // DAY_MILLIS}
-    if limit and more > limit:
+    today = {"org_id": org.id, "day": org.now // DAY_MILLIS}
+    if not limit:
+        write_at_commit(connection, _add_usage, [{**today, "bytes": more}])
+        return size
+    limited = _addition(dialect, is_limited=True).returning(_usage.bytes)
+    if more > limit or connection.execute(limited, {**today, "bytes": more, "most": limit}).first() is None:
         present = connection.execute(_BYTES, today).scalar_one_or_none() or 0
-        raise _no_bytes_left(org, now, limit, present, more)
-    statement = upsert_insert(connection.dialect.name, tables.org_usage).values(**today, bytes=more)
-    statement = statement.on_conflict_do_update(
-        index_elements=["org_id", "day"],
-        set_={"bytes": _usage.bytes + more},
-        where=or_(bindparam("most", limit) == 0, _usage.bytes + more <= bindparam("most", limit)),
+        raise _no_bytes_left(org, org.now, limit, present, more)
+    return size
+
+
+def _add_usage(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    connection.execute(
+        _addition(connection.dialect.name, is_limited=False),
+        # All transactions lock the rows in the same order.
+        sorted(rows, key=lambda row: (row["org_id"], row["day"])),
     )
-    if connection.execute(statement.returning(_usage.bytes)).scalar_one_or_none() is None:
-        present = connection.execute(_BYTES, today).scalar_one_or_none() or 0
-        raise _no_bytes_left(org, now, limit, present, more)
-    connection.execute(update(tables.job).where(column.id == job.id).values(charged=size))
+
+
+# Cached, every job needs them: building such a statement takes longer than running it.
+
+
+@lru_cache
+def _org_now(dialect: str) -> Any:
+    """The org of a cluster, and the time as :func:`database_clock`."""
+    clock = SERVER_CLOCK if dialect == "postgresql" else bindparam("now", type_=BigInteger)
+    return _ORG_OF.add_columns(clock.label("now"))
+
+
+@lru_cache
+def _addition(dialect: str, *, is_limited: bool) -> Any:
+    """Add bytes to a day of an org, if at most ``most`` come together."""
+    statement = upsert_insert(dialect, tables.org_usage)
+    total = _usage.bytes + statement.excluded.bytes
+    return statement.on_conflict_do_update(
+        index_elements=["org_id", "day"],
+        set_={"bytes": total},
+        where=total <= bindparam("most") if is_limited else None,
+    )
 
 
 def _limit(own: int | None, default: int | None) -> int:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
-    bindparam,
     delete,
     exists,
     func,
@@ -29,7 +28,6 @@ from penstock.domain.uploads import Upload
 from penstock.errors import LimitExceeded, QuotaExceeded, UploadConflict, UploadNotFound
 
 _upload, _use, _job = tables.upload.c, tables.upload_use.c, tables.job.c
-_OF_JOB = select(tables.upload_use.c.upload_id).where(tables.upload_use.c.job_id == bindparam("id"))
 _BATCH = 500
 MAX_UPLOADS = 10_000
 """Uploads of one org at a time: files without bytes don't count towards its quota."""
@@ -187,11 +185,6 @@ class UploadRepository:
                 some = select(_upload.id).where(_upload.id.in_(ids[start : start + _BATCH]))
                 present |= set(connection.execute(some).scalars())
         return present
-
-    def of_job(self, job_id: int) -> frozenset[str]:
-        """The ids of the uploads that a job reads."""
-        with self._database.read() as connection:
-            return frozenset(connection.execute(_OF_JOB, {"id": job_id}).scalars())
 
 
 def use_uploads(connection: Connection, job_id: int, upload_ids: Sequence[str]) -> None:

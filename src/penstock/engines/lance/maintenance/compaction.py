@@ -49,8 +49,12 @@ _ATTEMPTS = 3
 
 
 def compaction_is_due(dataset: LanceDataset) -> bool:
-    """Whether :func:`compact` has anything to do."""
-    return _plan(dataset) is not None
+    """Whether :func:`compact` has anything to do.
+
+    Every publish asks, so it makes no tasks: to write the metadata of many fragments as JSON takes longer than that.
+    """
+    fragments = dataset.get_fragments()
+    return bool(_due_groups(fragments, dataset)) and bool(_planned(fragments, dataset))
 
 
 def compact(store: TableRoot, table: Table) -> int:
@@ -83,8 +87,17 @@ def _plan(dataset: LanceDataset) -> Sequence[CompactionTask] | None:
     """Tasks for the lowest tier that has enough fragments, and for worn fragments; None if there are none."""
     fragments = dataset.get_fragments()
     groups = _due_groups(fragments, dataset)
-    if not groups:
+    if not groups or not (planned := _planned(fragments, dataset)):
         return None
+    # Lance's planner joins neighbours only, whatever their sizes; its executor takes any fragments.
+    from_json, (template,) = cast(Any, planned[0].__reduce__())
+    task = json.loads(template)
+    payloads = [{"fragments": [fragment.metadata.to_json() for fragment in group]} for group in groups]
+    return [from_json(json.dumps(task | {"task": payload})) for payload in payloads]
+
+
+def _planned(fragments: Sequence[LanceFragment], dataset: LanceDataset) -> Sequence[CompactionTask]:
+    """The tasks of Lance's own planner."""
     sizes = sum(map(_size, fragments))
     rows = sum(fragment.physical_rows for fragment in fragments)
     options: CompactionOptions = {
@@ -94,14 +107,7 @@ def _plan(dataset: LanceDataset) -> Sequence[CompactionTask] | None:
         "batch_size": max(1, WRITE_BATCH_BYTES * rows // max(sizes, 1)),
         "num_threads": 1,
     }
-    planned = Compaction.plan(dataset, options).tasks
-    if not planned:
-        return None
-    # Lance's planner joins neighbours only, whatever their sizes; its executor takes any fragments.
-    from_json, (template,) = cast(Any, planned[0].__reduce__())
-    task = json.loads(template)
-    payloads = [{"fragments": [fragment.metadata.to_json() for fragment in group]} for group in groups]
-    return [from_json(json.dumps(task | {"task": payload})) for payload in payloads]
+    return cast(Sequence[CompactionTask], Compaction.plan(dataset, options).tasks)
 
 
 def _due_groups(fragments: Sequence[LanceFragment], dataset: LanceDataset) -> list[list[LanceFragment]]:
