@@ -100,7 +100,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
     ),
     ImportOption(
         name="verify",
-        help="With true rows, keys, vectors and searches are checked after the commit",
+        help="Check rows, keys, vectors and searches after the commit",
         values=BOOLEAN,
         default="false",
         has_flag=True,
