@@ -1,4 +1,4 @@
-"""Jobs, the kills they have to live with, and what must be true of every row in the end."""
+"""Jobs, the kills of servers and workers while they run, and the checks of every row at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import requests
 
 import penstock
 from penstock.sdk.errors import SdkError
-from tests.chaos.crashing_server import Death
+from tests.chaos.crashing_server import CrashPoint
 from tests.chaos.processes import Server, start
 from tests.chaos.steps import STEPS
 from tests.chaos.takeovers import Takeovers
@@ -44,10 +44,10 @@ _OPTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """Who dies when: at a step, or (``step`` empty) some time after the start of a job."""
+class Kill:
+    """One kill: at a step, or with an empty ``step`` some time after the start of a job."""
 
-    victim: str
+    process: str
     step: str = ""
     moment: Literal["before", "after"] = "before"
     call: int = 0
@@ -56,14 +56,14 @@ class Fate:
     @property
     def phase(self) -> str:
         if not self.step:
-            return f"{self.victim}, at any moment"
+            return f"{self.process}, at any moment"
         step = STEPS[self.step]
         return f"{step.process}, {step.phase}"
 
 
 @dataclass(slots=True)
-class Wanted:
-    """A job as it was asked for. ``first`` is its first row's id; ``id`` is "" until a server has told it.
+class RequestedJob:
+    """A job as it was requested. ``first`` is the id of its first row; ``id`` is "" until a server has answered.
 
     An "upsert" replaces the rows of :data:`SHARED`, beside rows of its own; a "reverted" one, too, and is reverted
     once it is completed. Each is of a collection of its kind, where nothing else is.
@@ -83,11 +83,11 @@ class Wanted:
 
 
 class Campaign:
-    """Kills in one data folder. With ``catalog_url`` there is a second server that goes on. It stalls while the first
-    comes to the step of its death, and is killed now and then, too.
+    """Kills in one data folder. With ``catalog_url`` a second server runs beside the first. It is stopped until the
+    first reaches its crash point, and is killed at times, too.
 
-    ``killed`` counts by phase, ``missed`` by step where nobody died who was to, ``outcomes`` what became of jobs;
-    ``rows`` is how many are there in the end.
+    ``killed`` counts kills by phase, ``missed`` by step the crash points that were not reached, ``outcomes`` the
+    final states of jobs; ``rows`` is the number of rows at the end.
     """
 
     def __init__(self, folder: Path, seed: int, catalog_url: str | None = None, flags: Sequence[str] = ()) -> None:
@@ -102,26 +102,26 @@ class Campaign:
         self._catalog_url = catalog_url
         self._flags = [*FLAGS, *flags]
         self._chance = random.Random(seed)
-        self._jobs: list[Wanted] = []
+        self._jobs: list[RequestedJob] = []
         self._servers: list[Server] = []
         self._peer: Server | None = None
         self._watch: Takeovers | None = None
         (folder / "files").mkdir(parents=True)
 
     def run(self, kills: int, skip: int = 0) -> None:
-        """``skip``: how many of the first deaths are left to another campaign."""
+        """``skip``: the number of first kills that are left to another campaign."""
         with ExitStack() as stack:
             stack.callback(self._clear)
             self._begin()
             if self._catalog_url is not None:
                 self._watch = stack.enter_context(Takeovers(self._catalog_url))
-            fates = islice(self._fates(random.Random(self._seed)), skip, None)
+            plan = islice(self._kills(random.Random(self._seed)), skip, None)
             for number in count():
                 if self.killed.total() >= kills:
                     break
-                # What one round draws depends on how it goes; the next ones are not to depend on that.
+                # What one round draws depends on its timing; the next rounds must not depend on that.
                 self._chance = random.Random(f"{self._seed}/{number}")
-                self._die(next(fates))
+                self._run_jobs(next(plan))
             self._settle()
 
     def _clear(self) -> None:
@@ -130,75 +130,76 @@ class Campaign:
 
     # Kills
 
-    def _fates(self, chance: random.Random) -> Iterator[Fate]:
+    def _kills(self, chance: random.Random) -> Iterator[Kill]:
         """All phases in turn, each time in another order; within a phase, its steps in turn."""
-        decks: dict[str, list[Fate]] = {}
-        phases = sorted({fate.phase for fate in _all_fates(chance)})
+        decks: dict[str, list[Kill]] = {}
+        phases = sorted({kill.phase for kill in _all_kills(chance)})
         while True:
             for phase in chance.sample(phases, len(phases)):
                 if not decks.get(phase):
-                    decks[phase] = [fate for fate in _all_fates(chance) if fate.phase == phase]
+                    decks[phase] = [kill for kill in _all_kills(chance) if kill.phase == phase]
                     chance.shuffle(decks[phase])
                 yield decks[phase].pop()
 
-    def _die(self, fate: Fate) -> None:
+    def _run_jobs(self, kill: Kill) -> None:
+        """Start a server and jobs, and kill it as planned."""
         if self._catalog_url is not None and self._peer is None:
-            # One that stalls while it starts may find its connection cut: then it says so and ends.
+            # One that is stopped while it starts may find its connection cut: then it says so and ends.
             self._peer, _ = self._listening()
-        server = self._start(fate)
+        server = self._start(kill)
         url = server.url()
-        if fate.step and self._peer is not None:
-            # Else it would often be the one that takes the job.
+        if kill.step and self._peer is not None:
+            # Else it would often claim the job.
             self._peer.stall()
         if url is not None:
             self._ask(url)
-        if fate.step:
-            self._wait_for_death(server)
+        if kill.step:
+            self._wait_for_crash(server)
             if self._peer is not None:
                 self._peer.wake()
-            self._count(fate.phase, server.has_crashed)
-            self.missed[fate.step] += not server.has_crashed
+            self._count(kill.phase, server.has_crashed)
+            self.missed[kill.step] += not server.has_crashed
         else:
-            time.sleep(fate.after)
-            if fate.victim == "worker":
-                self._count(fate.phase, server.kill_a_worker())
+            time.sleep(kill.after)
+            if kill.process == "worker":
+                self._count(kill.phase, server.kill_a_worker())
         if server.lives:
-            # One whose worker died goes on for a while; and one that never came to its step has to die as well.
+            # One whose worker was killed goes on for a while; one that has not reached its crash point is killed now.
             time.sleep(self._chance.uniform(0, 0.6))
-            self._kill(server, "all" if fate.victim == "all" else "server")
+            self._kill(server, "all" if kill.process == "all" else "server")
         else:
-            self._mourn(server)
+            self._record_death(server)
         if self._peer is not None and self._chance.random() < 0.2:
             self._kill(self._peer, "server")
             self._peer = None
 
-    def _wait_for_death(self, server: Server) -> None:
+    def _wait_for_crash(self, server: Server) -> None:
         until = time.monotonic() + _REACHED_SECONDS
         while server.lives and not server.has_crashed and time.monotonic() < until:
             time.sleep(0.02)
-        time.sleep(0.05)  # between the note and the signal
+        time.sleep(0.05)  # between the marker file and the signal
 
-    def _kill(self, server: Server, victim: str) -> None:
+    def _kill(self, server: Server, process: str) -> None:
         if server.lives:
-            server.kill(with_workers=victim == "all")
-            self._count(f"{victim}, at any moment")
-        self._mourn(server)
+            server.kill(with_workers=process == "all")
+            self._count(f"{process}, at any moment")
+        self._record_death(server)
 
     def _count(self, phase: str, died: bool = True) -> None:
         if died:
             self.killed[phase] += 1
             print(f"{time.monotonic() - self._began:6.0f} s  killed: {phase}", flush=True)
 
-    def _mourn(self, server: Server) -> None:
+    def _record_death(self, server: Server) -> None:
         if self._watch is not None:
             self._watch.died(server.pid)
 
-    def _start(self, fate: Fate | None = None) -> Server:
+    def _start(self, kill: Kill | None = None) -> Server:
         name = f"server-{len(self._servers)}"
-        told = None
-        if fate is not None and fate.step:
-            told = Death(fate.step, fate.moment, fate.call, str(self._folder / f"{name}.died"))
-        server = start(self._folder, name, self._flags, self._catalog_url, told)
+        crash_point = None
+        if kill is not None and kill.step:
+            crash_point = CrashPoint(kill.step, kill.moment, kill.call, str(self._folder / f"{name}.died"))
+        server = start(self._folder, name, self._flags, self._catalog_url, crash_point)
         self._servers.append(server)
         return server
 
@@ -241,11 +242,11 @@ class Campaign:
         if self._chance.random() < 0.6:
             kinds.append(self._chance.choice(["bad", "two-phase", "aborted", "upsert", "reverted", "reverted"]))
         for kind in kinds:
-            wanted = Wanted(len(self._jobs), kind)
-            self._write(f"{wanted.number}.jsonl", wanted.first, ROWS, BAD_ROW if kind == "bad" else None)
+            requested = RequestedJob(len(self._jobs), kind)
+            self._write(f"{requested.number}.jsonl", requested.first, ROWS, BAD_ROW if kind == "bad" else None)
             if kind in ("upsert", "reverted"):
-                self._write(f"{wanted.number}.jsonl", wanted.first, ROWS, shared=wanted.number)
-            self._jobs.append(wanted)
+                self._write(f"{requested.number}.jsonl", requested.first, ROWS, shared=requested.number)
+            self._jobs.append(requested)
         self._create_missing(url)
         self._revert_completed(url)
         for job in self._jobs:
@@ -253,7 +254,7 @@ class Campaign:
                 self._abort(url, job.id)
 
     def _create_missing(self, url: str) -> None:
-        """By bare calls: the client would ask a server that died for a minute, in case it comes back."""
+        """Create the jobs that have no id, by bare calls: the client would repeat them for a minute."""
         for job in self._jobs:
             if not job.id:
                 body = {"collectionName": job.collection, "files": [[f"{job.number}.jsonl"]]}
@@ -271,7 +272,7 @@ class Campaign:
                 job.id = reply["data"]["jobId"]
 
     def _revert_completed(self, url: str) -> None:
-        """Begin the revert of jobs of this kind that are completed; only the last call of those that died counts."""
+        """Begin the revert of jobs of this kind that are completed; calls that fail are made again later."""
         for job in self._jobs:
             if job.kind == "reverted" and job.id:
                 try:
@@ -285,7 +286,7 @@ class Campaign:
             with penstock.Client(url, timeout=20) as client:
                 client.imports.abort(job_id)
         except SdkError:
-            return  # too late, or the server is dead: then the job goes its way
+            return  # too late, or the server was killed: then the job is not aborted
 
     def _write(self, name: str, first: int, rows: int, bad: int | None = None, shared: int | None = None) -> None:
         """``shared``: also the rows of :data:`SHARED`, with this number."""
@@ -296,10 +297,10 @@ class Campaign:
             for key in SHARED if shared is not None else ():
                 file.write(json.dumps({"id": key, "number": shared, "vector": [0.0, 1.0, 2.0, 3.0]}) + "\n")
 
-    # What must be true
+    # Checks
 
     def _settle(self) -> None:
-        """Let the jobs end in peace, and look at every row."""
+        """Wait until all jobs have ended, then check every row."""
         server, url = self._listening()
         self._create_missing(url)
         expected = {"good": set(range(-10_000, 0)), "bad": set(), "upsert": set(SHARED), "reverted": set(SHARED)}
@@ -341,10 +342,10 @@ class Campaign:
         assert self._stored_ids() == sorted(id for ids in expected.values() for id in ids)
         self.rows = sum(map(len, expected.values()))
 
-    def _ended(self, client: penstock.Client, wanted: Wanted) -> penstock.ImportJob:
+    def _ended(self, client: penstock.Client, requested: RequestedJob) -> penstock.ImportJob:
         until = time.monotonic() + _SETTLED_SECONDS
-        while (job := client.imports.get(wanted.id)).state not in ("Completed", "Failed") or (
-            wanted.kind == "reverted" and job.revert != "Reverted"
+        while (job := client.imports.get(requested.id)).state not in ("Completed", "Failed") or (
+            requested.kind == "reverted" and job.revert != "Reverted"
         ):
             if job.state == "Uncommitted":
                 client.imports.commit(job)
@@ -358,12 +359,12 @@ class Campaign:
         """Each of these jobs has replaced rows of the ones before it, if they aren't reverted."""
         kind = [job for job in self._jobs if job.kind == "reverted"]
         for job in client.imports.list("reverted", state="Completed"):
-            if job.id in {wanted.id for wanted in kind} and job.revert is None:
+            if job.id in {requested.id for requested in kind} and job.revert is None:
                 with suppress(SdkError):  # a later one has to be reverted first, or to be completed
                     client.imports.revert(job)
 
     def _stored_ids(self) -> list[int]:
-        """Every row of both tables as the engine has it, whatever the server says."""
+        """The ids of all rows, read from the tables without the server."""
         tables = [
             lance.dataset(str(path)) for path in sorted((self._folder / "data" / "collections").glob("*.lance"))
         ]
@@ -373,9 +374,9 @@ class Campaign:
         )
 
 
-def _all_fates(chance: random.Random) -> Iterator[Fate]:
+def _all_kills(chance: random.Random) -> Iterator[Kill]:
     for name, step in STEPS.items():
-        yield Fate(step.process, name, "before", chance.choice(step.calls))
-        yield Fate(step.process, name, "after", chance.choice(step.calls))
-    for victim in ("server", "worker", "all"):
-        yield Fate(victim, after=chance.uniform(0, 1.2))
+        yield Kill(step.process, name, "before", chance.choice(step.calls))
+        yield Kill(step.process, name, "after", chance.choice(step.calls))
+    for process in ("server", "worker", "all"):
+        yield Kill(process, after=chance.uniform(0, 1.2))

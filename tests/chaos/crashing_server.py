@@ -1,9 +1,9 @@
-"""``penstock serve``, made to die by SIGKILL just before or just after the n-th call of one step of a job.
+"""``penstock serve`` with a crash point: SIGKILL just before or just after the n-th call of one step of a job.
 
 Server and workers are forked, so that there can be many kills: :mod:`tests.support.forked_server`.
 
-Nothing of the process's own handling runs when it dies. Where the step is a worker's, a worker dies; only one of
-them: who is about to die makes the note, and who finds it there goes on.
+No handler of the process runs then. Where the step is a worker's, one worker is killed: the first to create the
+marker file; others that reach the step find the file and go on.
 """
 
 from __future__ import annotations
@@ -25,47 +25,49 @@ from penstock.settings import Settings
 from tests.chaos.steps import EXPORT_STEPS, STEPS, Step
 from tests.support import forked_server
 
-__all__ = ["Death", "place_of", "serve"]
+__all__ = ["CrashPoint", "place_of", "serve"]
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
-    """At which call of which step somebody dies; ``note`` is the file that tells of it."""
+class CrashPoint:
+    """Which call of which step kills its process; ``marker`` is the file that is created just before."""
 
     step: str
     moment: Literal["before", "after"]
     call: int
-    note: str
+    marker: str
 
 
-def serve(arguments: Sequence[str], environment: Mapping[str, str], log: Path, death: Death | None) -> None:
+def serve(
+    arguments: Sequence[str], environment: Mapping[str, str], log: Path, crash_point: CrashPoint | None
+) -> None:
     """In a process of its own: run the command line as a user would."""
 
     def prepare() -> None:
-        vars(runner_factory)["WorkerSetup"] = _Setups(death, f"{log}.workers")
+        vars(runner_factory)["WorkerSetup"] = _Setups(crash_point, f"{log}.workers")
         index_every_job()
-        arm("server", death)
+        arm("server", crash_point)
 
     forked_server.serve(["serve", *arguments], environment, log, prepare)
 
 
 @dataclass(frozen=True, slots=True)
 class _Setups:
-    """Stands in for the class of what workers begin with."""
+    """Replaces the class whose value sets up each worker."""
 
-    death: Death | None
+    crash_point: CrashPoint | None
     list: str
 
     def of(self, settings: Settings) -> _Setup:
-        return _Setup(WorkerSetup.of(settings), self.death, self.list)
+        return _Setup(WorkerSetup.of(settings), self.crash_point, self.list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Setup:
-    """``list`` is the file of the workers' processes."""
+    """``list`` is the file with the ids of the worker processes."""
 
     inner: WorkerSetup
-    death: Death | None
+    crash_point: CrashPoint | None
     list: str
 
     def __call__(self) -> None:
@@ -73,11 +75,11 @@ class _Setup:
             file.write(f"{os.getpid()}\n")
         self.inner()
         index_every_job()
-        arm("worker", self.death)
+        arm("worker", self.crash_point)
 
 
 def index_every_job() -> None:
-    """Few rows are searched as they are, and there would be little to interrupt."""
+    """Build an index for any number of rows: few rows get none, and there would be nothing to interrupt."""
     build.MAX_UNINDEXED_ROWS = 0
 
 
@@ -91,11 +93,11 @@ def place_of(step: Step) -> tuple[Any, str]:
     return owner, name
 
 
-def arm(process: str, death: Death | None) -> None:
-    """Arrange the death of this process, if it is one of those that are to die."""
-    if death is None:
+def arm(process: str, crash_point: CrashPoint | None) -> None:
+    """Set the crash point in this process, if its step is one of this kind of process."""
+    if crash_point is None:
         return
-    step = (STEPS | EXPORT_STEPS)[death.step]
+    step = (STEPS | EXPORT_STEPS)[crash_point.step]
     if step.process != process:
         return
     owner, name = place_of(step)
@@ -105,25 +107,25 @@ def arm(process: str, death: Death | None) -> None:
     calls = 0
 
     @functools.wraps(original)
-    def dying(*arguments: Any, **named: Any) -> Any:
+    def crashing(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
         with lock:
             counts = step.then is None or step.then in arguments
             calls += counts
-            last = counts and calls == death.call
-        if last and death.moment == "before":
-            die(death)
+            last = counts and calls == crash_point.call
+        if last and crash_point.moment == "before":
+            crash(crash_point)
         result = original(*arguments, **named)
         if last:
-            die(death)
+            crash(crash_point)
         return result
 
-    setattr(owner, name, staticmethod(dying) if isinstance(kept, staticmethod) else dying)
+    setattr(owner, name, staticmethod(crashing) if isinstance(kept, staticmethod) else crashing)
 
 
-def die(death: Death) -> None:
+def crash(crash_point: CrashPoint) -> None:
     try:
-        os.close(os.open(death.note, os.O_CREAT | os.O_EXCL))
+        os.close(os.open(crash_point.marker, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Servers to kill: where one listens, and how it and its workers die."""
+"""Servers to kill: start one, find its address, kill it and its workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tests.chaos import crashing_server
-from tests.chaos.crashing_server import Death
+from tests.chaos.crashing_server import CrashPoint
 from tests.support.forked_server import FORKS
 from tests.support.servers import clean_environment
 
@@ -26,14 +26,14 @@ _LISTENS = re.compile(rb"^Penstock listens on (\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """``death`` is what it was told, if anything."""
+    """A running server; ``crash_point`` is its crash point, if it has one."""
 
     process: BaseProcess
     log: Path
-    death: Death | None
+    crash_point: CrashPoint | None
 
     def url(self) -> str | None:
-        """Where it listens, as soon as it does; None when it died before."""
+        """Wait for the address it listens on; None if it ended before."""
         until = time.monotonic() + _START_SECONDS
         while time.monotonic() < until:
             found = _LISTENS.search(self.log.read_bytes()) if self.log.exists() else None
@@ -55,11 +55,11 @@ class Server:
 
     @property
     def has_crashed(self) -> bool:
-        """Somebody has: the server, or one of its workers."""
-        return self.death is not None and Path(self.death.note).exists()
+        """Whether the crash point was reached, by the server or one of its workers."""
+        return self.crash_point is not None and Path(self.crash_point.marker).exists()
 
     def stall(self) -> None:
-        """Stop it as a machine does that swaps, or is moved: it holds what it holds, and doesn't know."""
+        """Stop it, as a machine that swaps or migrates does: it keeps its locks and leases meanwhile."""
         assert self.lives, self.log.read_text()
         os.kill(self.pid, signal.SIGSTOP)
 
@@ -94,7 +94,7 @@ def start(
     name: str,
     flags: list[str],
     catalog_url: str | None,
-    death: Death | None,
+    crash_point: CrashPoint | None,
     env: Mapping[str, str] | None = None,
 ) -> Server:
     """A server on the data and the import root of ``folder``; ``env`` are further environment variables."""
@@ -103,6 +103,6 @@ def start(
         environment["PENSTOCK_CATALOG_URL"] = catalog_url
     log = folder / f"{name}.log"
     places = ["--port", "0", "--data-dir", str(folder / "data"), "--import-root", str(folder / "files")]
-    process = FORKS.Process(target=crashing_server.serve, args=([*places, *flags], environment, log, death))
+    process = FORKS.Process(target=crashing_server.serve, args=([*places, *flags], environment, log, crash_point))
     process.start()
-    return Server(process, log, death)
+    return Server(process, log, crash_point)

@@ -1,4 +1,4 @@
-"""Where a process can be made to die: the calls that take a job from one durable state to the next.
+"""Where a process can be killed: the calls that take a job from one durable state to the next.
 
 Where two stand at the same call they differ in the state that the job is about to reach.
 """
@@ -15,7 +15,7 @@ __all__ = ["EXPORT_STEPS", "STEPS", "Step"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """``place`` is ``module:name`` or ``module:Class.name``. ``calls``: at which of its calls one may die.
+    """``place`` is ``module:name`` or ``module:Class.name``. ``calls``: the calls that may be crash points.
 
     ``then`` leaves out calls that take a job to another state than this.
     """
@@ -36,6 +36,7 @@ STEPS = {
     "claim": Step(phase="claiming", place=f"{_CLAIMS}.claim", calls=(1, 2, 3)),
     "claim companions": Step(phase="claiming", place=f"{_CLAIMS}.claim_companions"),
     "begin": Step(phase="claiming", place=f"{_CLAIMS}.move", then=JobState.PLANNING),
+    "begin companions": Step(phase="claiming", place=f"{_CLAIMS}.start_planning"),
     "locate": Step(phase="planning", place="penstock.imports.executor:resolve_files"),
     "cut": Step(phase="planning", place="penstock.imports.tasks:plan_files", process="worker"),
     "plan": Step(phase="planning", place="penstock.imports.executor:plan_ranges"),

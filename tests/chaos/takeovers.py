@@ -1,4 +1,4 @@
-"""How long the jobs of a dead server wait until another goes on with them."""
+"""Time from the kill of a server until another one has claimed its jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOOK_SECONDS = 0.25
 
 
 class Takeovers:
-    """Looks into a PostgreSQL catalog all the time. ``seconds`` are those of the takeovers so far."""
+    """Poll a PostgreSQL catalog; ``seconds`` has the time of each takeover so far."""
 
     def __init__(self, catalog_url: str) -> None:
         self.seconds: list[float] = []
@@ -34,7 +34,7 @@ class Takeovers:
 
     @property
     def waiting(self) -> list[int]:
-        """Jobs of dead servers that nobody has taken over yet."""
+        """Jobs of killed servers that no other has claimed yet."""
         self._look()
         with self._lock:
             return [job_id for job_id, _ in self._died]

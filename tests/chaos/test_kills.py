@@ -4,7 +4,7 @@ A short run is part of ``make test``; ``make chaos`` makes the long one, and pri
 
     PENSTOCK_CHAOS_KILLS=200 PENSTOCK_CHAOS_SEED=7 pytest -s tests/chaos
 
-The seed fixes who dies at which step of which job, or after how long, and so makes a run repeatable up to the
+The seed fixes which process is killed at which step of which job, or after how long: a run is repeatable up to the
 machine's own timing.
 """
 
@@ -28,7 +28,7 @@ SHORT, LONGER = 2, 20
 PER_CAMPAIGN = 40
 """Kills in one data folder; then a new one begins, with another seed."""
 SHORT_LEASE = ("--lease-duration", "2s")
-"""A dead server's jobs are free so soon in these; the long run leaves the default."""
+"""Short runs release the jobs of a killed server so soon; the long run keeps the default."""
 
 pytestmark = pytest.mark.timeout(600 + 30 * max(KILLS, LONGER))
 
@@ -49,12 +49,12 @@ def campaign(folder: Path, number: int, kills: int, catalog_url: str | None = No
     print(f"  steps that no job came to in time: {dict(sorted((+made.missed).items()))}")
     if made.takeovers:
         print(f"  takeovers: {len(made.takeovers)}, the longest after {max(made.takeovers):.1f} s")
-    # Else the deaths were arranged at places that no server comes to any more.
-    assert kills < PER_CAMPAIGN or {step.process for step in STEPS.values()} <= _who_died(made)
+    # Else the crash points are at calls that no server makes any more.
+    assert kills < PER_CAMPAIGN or {step.process for step in STEPS.values()} <= _killed_at_steps(made)
 
 
-def _who_died(made: Campaign) -> set[str]:
-    """Server or worker, of those that died at a step."""
+def _killed_at_steps(made: Campaign) -> set[str]:
+    """The kinds of processes that were killed at a step: server, worker."""
     return {phase.partition(",")[0] for phase in made.killed if not phase.endswith("at any moment")}
 
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 import penstock
 from penstock.cli.main import cli
 from penstock.sdk.errors import ApiError, ExportFailed
-from tests.chaos.crashing_server import Death
+from tests.chaos.crashing_server import CrashPoint
 from tests.chaos.processes import start
 from tests.support.s3 import S3Server
 from tests.support.servers import RunningServer, running_server
@@ -141,8 +141,8 @@ def test_an_export_goes_on_after_a_kill_and_shows_the_rows_of_its_beginning(
     names = [f"{number}.jsonl" for number in range(3)]
     for number, name in enumerate(names):
         write(tmp_path / "files", name, number * ROWS)
-    death = Death(step, moment, 1, str(tmp_path / "died"))
-    crashing = start(tmp_path, "crashing", flags, None, death)
+    crash_point = CrashPoint(step, moment, 1, str(tmp_path / "died"))
+    crashing = start(tmp_path, "crashing", flags, None, crash_point)
     try:
         with penstock.Client(str(crashing.url())) as client:
             client.collections.create("docs", dimension=2)

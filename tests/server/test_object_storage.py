@@ -16,7 +16,7 @@ import pytest
 import penstock
 from penstock.server.doctor import Health, examine
 from penstock.settings import load_settings
-from tests.chaos.crashing_server import Death
+from tests.chaos.crashing_server import CrashPoint
 from tests.chaos.processes import start
 from tests.support.faulty_store import Faults, faulty_store
 from tests.support.s3 import S3Server
@@ -132,8 +132,8 @@ def test_a_server_that_dies_on_the_way_to_a_commit(
 ) -> None:
     flags = (*FLAGS, "--storage-url", f"s3://{s3.make_bucket()}/x")
     write(tmp_path / "files", "docs.jsonl")
-    death = Death(step, moment, 1, str(tmp_path / "died"))
-    crashing = start(tmp_path, "crashing", list(flags), None, death, keys(s3))
+    crash_point = CrashPoint(step, moment, 1, str(tmp_path / "died"))
+    crashing = start(tmp_path, "crashing", list(flags), None, crash_point, keys(s3))
     try:
         with penstock.Client(str(crashing.url())) as client:
             client.collections.create("docs", dimension=4)
