@@ -30,7 +30,7 @@ SERVER_MODULES = (
     "structlog",
     "uvicorn",
 )
-"""Modules of the distributions of the extra ``server``, but uvloop, which the server runs without."""
+"""Modules of the distributions of the extra ``server``, but uvloop and isal, which the server runs without."""
 
 
 def require_server() -> None:

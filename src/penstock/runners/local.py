@@ -26,6 +26,7 @@ from contextlib import suppress
 from ctypes import c_int64
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import forkserver
 from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
@@ -64,6 +65,7 @@ _NICENESS = 10
 
 
 _FORKS = multiprocessing.get_context("forkserver")
+_STARTING = threading.Lock()
 
 
 def preload_workers(modules: Sequence[str]) -> None:
@@ -71,10 +73,25 @@ def preload_workers(modules: Sequence[str]) -> None:
 
     What they do when they are imported must survive a fork. A module that isn't found is left out.
     """
-    # The fork server looks for modules in the working directory first, unless it runs in safe mode: any file there
-    # that is named like one of them would be run.
-    os.environ["PYTHONSAFEPATH"] = "1"
     _FORKS.set_forkserver_preload(list(modules))
+
+
+def _ensure_fork_server() -> None:
+    """Start the fork server if it doesn't run.
+
+    It looks for modules in the working directory first, unless it runs in safe mode: any file there that is named like
+    one of those that it loads would be run. Python reads the mode from the environment.
+    """
+    with _STARTING:
+        mode = os.environ.get("PYTHONSAFEPATH")
+        os.environ["PYTHONSAFEPATH"] = "1"
+        try:
+            forkserver.ensure_running()
+        finally:
+            if mode is None:
+                del os.environ["PYTHONSAFEPATH"]
+            else:
+                os.environ["PYTHONSAFEPATH"] = mode
 
 
 class LocalRunner:
@@ -238,6 +255,8 @@ class _Worker:
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Submit to the process. Never raises: the future has the error if it can't start."""
         try:
+            if _FORKS.get_start_method() == "forkserver":
+                _ensure_fork_server()
             try:
                 return self._pool.submit(function, *arguments)
             except BrokenProcessPool:  # it died while idle

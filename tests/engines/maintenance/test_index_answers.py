@@ -72,7 +72,7 @@ def low_thresholds() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mapping, "LEAST_VECTOR_BYTES", 1)
         patch.setattr(mapping, "PARTITION_ROWS", 256)
-        patch.setattr(mapping, "_GRAPH_BYTES", 1 << 18)
+        patch.setattr(mapping, "GRAPH_BYTES", 1 << 18)
         patch.setattr(build, "LEAST_SCALAR_ROWS", 1000)
         patch.setattr(mapping, "LEAST_SCALAR_ROWS", 1000)
         patch.setattr(nearest, "EXACT_BYTES", 1 << 13)
