@@ -79,8 +79,8 @@ def preload_workers(modules: Sequence[str]) -> None:
 def _ensure_fork_server() -> None:
     """Start the fork server if it doesn't run.
 
-    It looks for modules in the working directory first, unless it runs in safe mode: any file there that is named like
-    one of those that it loads would be run. Python reads the mode from the environment.
+    It looks for modules in the working directory first, unless it runs in safe mode: any file there with the name of
+    one that it loads would be run. Python reads the mode from the environment.
     """
     with _STARTING:
         mode = os.environ.get("PYTHONSAFEPATH")
