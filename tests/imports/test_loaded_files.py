@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.catalog.jobs.loaded_files import forget_loaded_files
+from penstock.catalog.jobs.loaded_files import forget_loaded_files, record_loaded_files
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import JobState
 from penstock.errors import ImportRefused
@@ -97,3 +97,25 @@ def test_only_files_whose_rows_are_there_count_as_loaded(world: World) -> None:
     world.imports.revert(CLUSTER, again.id, ANONYMOUS)
     world.until(lambda: world.job(again.id).state is JobState.REVERTED)
     assert world.imported(["a.jsonl"], if_loaded="error").state is JobState.COMPLETED
+
+
+def test_jobs_that_complete_in_one_transaction_keep_their_order(world: World) -> None:
+    """An overwrite forgets what jobs before it have loaded, also where a group commit records all of them at once."""
+    collection = world.collection()
+    for name, first in (("a.jsonl", 0), ("b.jsonl", 10), ("c.jsonl", 20)):
+        write(world.files, name, first)
+    before, overwrite, after = (
+        world.imported(["a.jsonl"]),
+        world.imported(["b.jsonl"], write_mode="overwrite"),
+        world.imported(["c.jsonl"]),
+    )
+    with world.catalog.database.write() as connection:
+        for job in (before, overwrite, after):
+            forget_loaded_files(connection, collection.id, job_id=job.id)
+        for job in (before, overwrite, after):
+            record_loaded_files(connection, job)
+    call = CreateImport(
+        caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", groups=[["a.jsonl"], ["b.jsonl"], ["c.jsonl"]]
+    )
+    loaded = [(name, match.job_id) for name, match in world.imports.loaded(call).loaded]
+    assert loaded == [("b.jsonl", overwrite.id), ("c.jsonl", after.id)]

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from penstock.catalog.db.connection import CatalogDatabase, write_at_commit, write_deferred
+from penstock.catalog.db.commit_hooks import write_at_commit, write_deferred
+from penstock.catalog.db.connection import CatalogDatabase
 from penstock.errors import InvalidParameter, PenstockError
 
 

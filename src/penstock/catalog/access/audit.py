@@ -11,14 +11,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Insert, Row, bindparam, insert, select, tuple_
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import (
-    SERVER_CLOCK,
-    CatalogDatabase,
-    from_millis,
-    now_millis,
-    to_millis,
-    write_at_commit,
-)
+from penstock.catalog.db.commit_hooks import write_at_commit
+from penstock.catalog.db.connection import SERVER_CLOCK, CatalogDatabase, from_millis, now_millis, to_millis
 from penstock.domain.audit import AuditEntry
 
 _PAGE = 1000

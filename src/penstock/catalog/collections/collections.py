@@ -17,7 +17,8 @@ from penstock.catalog.collections.rename import rename
 from penstock.catalog.collections.row_expiry import record_commits
 from penstock.catalog.collections.update_time import later_update
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis, write_at_commit
+from penstock.catalog.db.commit_hooks import write_at_commit
+from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
 from penstock.domain.collections import (
     DEFAULT_PARTITION_NUMBER,
     Collection,

@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, cast, extract, fun
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
+from penstock.catalog.db.commit_hooks import AFTER_COMMIT, AT_COMMIT, undone_together, write_deferred
 from penstock.catalog.db.dialects import make_engine, parse_catalog_url, without_secrets
 from penstock.catalog.db.errors import translate
 from penstock.catalog.db.group_commit import GroupCommit
@@ -32,19 +33,12 @@ SQLITE_SCHEMA = _MIGRATIONS / "sqlite.sql"
 """What the migrations make of an empty SQLite database; written by ``make migration``."""
 
 Result = TypeVar("Result")
-Item = TypeVar("Item")
 
 _MIGRATING = 0x70656E73
 """PostgreSQL advisory lock: one migration at a time."""
 
 SERVER_CLOCK: ColumnElement[int] = cast(func.floor(extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
 """PostgreSQL's own clock; SQLite runs in this process and uses its clock. See :func:`database_clock`."""
-
-_AFTER_COMMIT = "penstock_after_commit"
-"""Execution option of a writing connection: the callbacks of :meth:`CatalogDatabase.after_commit`."""
-
-_AT_COMMIT = "penstock_at_commit"
-"""Execution option of a writing connection: the writes of :func:`write_at_commit`, each with one item."""
 
 CHANNEL = "penstock"
 """The channel of the catalog's notifications (PostgreSQL's LISTEN and NOTIFY)."""
@@ -114,8 +108,8 @@ class CatalogDatabase:
         options = {
             "penstock_write": True,
             "penstock_durable": durable,
-            _AFTER_COMMIT: callbacks,
-            _AT_COMMIT: deferred,
+            AFTER_COMMIT: callbacks,
+            AT_COMMIT: deferred,
         }
         with (
             self._translated_errors(),
@@ -137,7 +131,7 @@ class CatalogDatabase:
 
         After a group commit, the thread that committed calls it.
         """
-        connection.get_execution_options()[_AFTER_COMMIT].append(callback)
+        connection.get_execution_options()[AFTER_COMMIT].append(callback)
 
     def run_grouped(self, function: Callable[[Connection], Result], *, durable: bool = True) -> Result:
         """Run a small write in a group commit with those of other threads; returns its result once committed.
@@ -145,7 +139,7 @@ class CatalogDatabase:
         The function may be called twice, if its first write was rolled back. ``durable`` is as in :meth:`write`.
         """
         if not self.is_shared:
-            return self._groups[durable].run(partial(_undone_together, function))
+            return self._groups[durable].run(partial(undone_together, function))
         with self.write(durable=durable) as connection:  # PostgreSQL groups by itself
             return function(connection)
 
@@ -277,43 +271,6 @@ def current_revision(connection: Connection) -> str | None:
         return None
     revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     return revision
-
-
-def write_at_commit(
-    connection: Connection, write: Callable[[Connection, Sequence[Item]], None], items: Sequence[Item]
-) -> None:
-    """Have ``write`` called once before the transaction's commit, with the items of all calls with the same function.
-
-    Writes of many jobs that share a transaction become one statement. What is written so, the transaction itself
-    doesn't read; nothing is called if it is rolled back.
-    """
-    connection.get_execution_options()[_AT_COMMIT].extend((write, item) for item in items)
-
-
-def write_deferred(connection: Connection) -> None:
-    """Write now what waits for the commit, for a transaction that reads it."""
-    deferred = connection.get_execution_options()[_AT_COMMIT]
-    by_function: dict[Callable[[Connection, Sequence[Any]], None], list[Any]] = {}
-    for write, item in deferred:
-        by_function.setdefault(write, []).append(item)
-    deferred.clear()
-    for write, items in by_function.items():
-        write(connection, items)
-
-
-def _undone_together(function: Callable[[Connection], Result], connection: Connection) -> Result:
-    """Call a function; if it fails, forget what it has asked for at or after the commit.
-
-    Its write is rolled back then, and those before it in the group may be committed.
-    """
-    options = connection.get_execution_options()
-    waiting = [(options[name], len(options[name])) for name in (_AT_COMMIT, _AFTER_COMMIT)]
-    try:
-        return function(connection)
-    except BaseException:
-        for items, present in waiting:
-            del items[present:]
-        raise
 
 
 def migrations() -> Config:

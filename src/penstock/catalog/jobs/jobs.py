@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from penstock.catalog.access.audit import note
 from penstock.catalog.access.clusters import ClusterRepository
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis, write_deferred
+from penstock.catalog.db.commit_hooks import write_deferred
+from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
 from penstock.catalog.db.encryption import Encryptor
 from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
 from penstock.catalog.jobs.outbox import WebhookOutbox

@@ -17,13 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, select
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import (
-    CatalogDatabase,
-    from_millis,
-    now_millis,
-    upsert_insert,
-    write_at_commit,
-)
+from penstock.catalog.db.commit_hooks import write_at_commit
+from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis, upsert_insert
 from penstock.domain.jobs import FileState, ImportJob
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.write_modes import WriteMode
@@ -53,19 +48,35 @@ def record_loaded_files(connection: Connection, job: ImportJob) -> None:
 
     Files that the job left out are not loaded; an overwrite removes the rows of what was loaded before.
     """
-    if job.options.get("write_mode") == WriteMode.OVERWRITE:
-        _forget_overwritten(connection, job)
-    row = {
-        "of_collection": job.collection_id,
-        "of_job": job.id,
-        "of_partition": job.partition or DEFAULT_PARTITION,
-        "now": now_millis(),
-    }
-    write_at_commit(connection, _insert_loaded_files, [row])
+    write_at_commit(connection, _record_in_order, [job])
 
 
-def _insert_loaded_files(connection: Connection, jobs: Sequence[Mapping[str, Any]]) -> None:
-    connection.execute(_files_of_job(connection.dialect.name), jobs)
+def _record_in_order(connection: Connection, jobs: Sequence[ImportJob]) -> None:
+    """Record the files of jobs: an overwrite forgets those of the jobs before it, and none of the jobs after it."""
+    appended: list[ImportJob] = []
+    for job in jobs:
+        if job.options.get("write_mode") == WriteMode.OVERWRITE:
+            _insert_loaded_files(connection, appended)
+            appended = []
+            _forget_overwritten(connection, job)
+        appended.append(job)
+    _insert_loaded_files(connection, appended)
+
+
+def _insert_loaded_files(connection: Connection, jobs: Sequence[ImportJob]) -> None:
+    if not jobs:
+        return
+    now = now_millis()
+    rows = [
+        {
+            "of_collection": job.collection_id,
+            "of_job": job.id,
+            "of_partition": job.partition or DEFAULT_PARTITION,
+            "now": now,
+        }
+        for job in jobs
+    ]
+    connection.execute(_files_of_job(connection.dialect.name), rows)
 
 
 # Cached, every job needs it: building the statement takes longer than running it.

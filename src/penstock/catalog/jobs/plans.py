@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import now_millis, write_at_commit
+from penstock.catalog.db.commit_hooks import write_at_commit
+from penstock.catalog.db.connection import now_millis
 from penstock.catalog.jobs.loaded_files import identity_of
 from penstock.domain.jobs import FileState, Split, SplitState
 from penstock.errors import PenstockError, facts_of

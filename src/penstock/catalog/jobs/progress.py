@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Connection, Integer, bindparam, case, func, null, update
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import to_millis, write_at_commit
+from penstock.catalog.db.commit_hooks import write_at_commit
+from penstock.catalog.db.connection import to_millis
 from penstock.domain.jobs import ImportFile, JobWarning, SplitState
 
 

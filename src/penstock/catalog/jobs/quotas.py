@@ -15,14 +15,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Row, bindparam, func, select, update
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import (
-    SERVER_CLOCK,
-    CatalogDatabase,
-    database_clock,
-    now_millis,
-    upsert_insert,
-    write_at_commit,
-)
+from penstock.catalog.db.commit_hooks import write_at_commit
+from penstock.catalog.db.connection import SERVER_CLOCK, CatalogDatabase, database_clock, now_millis, upsert_insert
 from penstock.catalog.jobs.fair_scheduling import running_jobs
 from penstock.domain.ids import DAY_MILLIS
 from penstock.domain.jobs import FINAL_STATES, ImportJob

@@ -19,7 +19,8 @@ from sqlalchemy import Column, Connection, Row, Table, bindparam, delete, insert
 from penstock.catalog.access.audit import note
 from penstock.catalog.collections.partition_drop import lock_partition_for_commit, lock_partitions_for_revert
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert, write_at_commit
+from penstock.catalog.db.commit_hooks import write_at_commit
+from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
 from penstock.catalog.jobs.loaded_files import forget_loaded_files, record_loaded_files
 from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of, job_to_json

@@ -1,0 +1,55 @@
+"""What a transaction of the catalog does at its commit: writes that many jobs share, and callbacks after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+AT_COMMIT = "penstock_at_commit"
+"""Execution option of a writing connection: the writes of :func:`write_at_commit`, each with one item."""
+
+AFTER_COMMIT = "penstock_after_commit"
+"""Execution option of a writing connection: the callbacks of ``CatalogDatabase.after_commit``."""
+
+
+def write_at_commit(
+    connection: Connection, write: Callable[[Connection, Sequence[Item]], None], items: Sequence[Item]
+) -> None:
+    """Have ``write`` called once before the transaction's commit, with the items of all calls with the same function.
+
+    Writes of many jobs that share a transaction become one statement. What is written so, the transaction itself
+    neither reads nor changes otherwise: items of one function keep their order, those of several functions don't.
+    Nothing is called if it is rolled back.
+    """
+    connection.get_execution_options()[AT_COMMIT].extend((write, item) for item in items)
+
+
+def write_deferred(connection: Connection) -> None:
+    """Write now what waits for the commit, for a transaction that reads it."""
+    deferred = connection.get_execution_options()[AT_COMMIT]
+    by_function: dict[Callable[[Connection, Sequence[Any]], None], list[Any]] = {}
+    for write, item in deferred:
+        by_function.setdefault(write, []).append(item)
+    deferred.clear()
+    for write, items in by_function.items():
+        write(connection, items)
+
+
+def undone_together(function: Callable[[Connection], Result], connection: Connection) -> Result:
+    """Call a function; if it fails, forget what it has asked for at or after the commit.
+
+    Its write is rolled back then, and those before it in the group may be committed.
+    """
+    options = connection.get_execution_options()
+    waiting = [(options[name], len(options[name])) for name in (AT_COMMIT, AFTER_COMMIT)]
+    try:
+        return function(connection)
+    except BaseException:
+        for items, present in waiting:
+            del items[present:]
+        raise
