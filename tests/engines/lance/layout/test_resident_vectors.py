@@ -13,7 +13,7 @@ from penstock.domain.deadline import DeadlineExceeded, deadline
 from penstock.domain.index import IndexSpec, Metric
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.index import mapping
-from penstock.engines.lance.layout import resident_vectors
+from penstock.engines.lance.layout import resident_vectors, vector_block
 from penstock.engines.lance.layout.resident_vectors import ResidentVectors
 from penstock.engines.lance.layout.tables import TableCache
 from penstock.engines.lance.read import nearest
@@ -127,8 +127,8 @@ def test_a_large_column_is_read_with_each_answer(tmp_path: Path, monkeypatch: py
     table = stored(engine)
     search(engine, table, 2, columns=[])
     size = kept.size
-    monkeypatch.setattr(resident_vectors, "_LEAST_COLUMN_BYTES", 100)
-    monkeypatch.setattr(resident_vectors, "_COLUMN_SHARE", ROWS * DIM)
+    monkeypatch.setattr(vector_block, "_LEAST_COLUMN_BYTES", 100)
+    monkeypatch.setattr(vector_block, "_COLUMN_SHARE", ROWS * DIM)
     assert search(engine, table, 2) == search(LanceEngine(str(tmp_path)), table)
     assert kept.size == size
 

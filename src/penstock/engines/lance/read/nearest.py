@@ -26,7 +26,8 @@ from penstock.domain.index import Metric
 from penstock.domain.schema import Field
 from penstock.engines.lance.index.build import partitions_of, vector_index
 from penstock.engines.lance.index.mapping import vector_bytes
-from penstock.engines.lance.layout.resident_vectors import TableVectors, VectorBlock
+from penstock.engines.lance.layout.resident_vectors import TableVectors
+from penstock.engines.lance.layout.vector_block import VectorBlock
 from penstock.engines.lance.read.brute_force import (
     ADDRESS,
     BATCH_BYTES,

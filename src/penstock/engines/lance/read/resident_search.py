@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from penstock.domain.deadline import check_deadline
 from penstock.domain.index import Metric
-from penstock.engines.lance.layout.resident_vectors import Selection, VectorBlock
+from penstock.engines.lance.layout.vector_block import Selection, VectorBlock
 from penstock.engines.lance.read.brute_force import BATCH_BYTES, BATCH_ROWS, Distances, Scan, paired_distances
 
 METRICS = (Metric.L2, Metric.IP, Metric.COSINE)
