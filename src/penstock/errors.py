@@ -61,7 +61,7 @@ process boundaries).
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -80,10 +80,13 @@ class PenstockError(Exception):
     code: ClassVar[str] = "internal"
 
     def __init__(self, message: str, **details: Any) -> None:
-        message = _within_limit(message)
-        super().__init__(message)
-        self.message = message
+        super().__init__(_within_limit(message))
         self.details = details
+
+    @cached_property
+    def message(self) -> str:
+        text: str = self.args[0]
+        return text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.details)
@@ -344,7 +347,7 @@ class SourceUnavailable(SourceError, Transient):
 
 MAX_VALUE = 80
 """Maximum characters of a value in a DataError."""
-_RULE_LENGTH, _FIELD_LENGTH = 1000, 300
+_LIMITS = {"rule": 1000, "field": 300, "value": MAX_VALUE, "remedy": 1000}
 """Maximum characters in a DataError's facts; the longest field name has 255."""
 
 
@@ -370,6 +373,17 @@ class DataError(PenstockError):
 
     code = "data_error"
 
+    rule: str
+    file: str | None
+    row: int | None
+    field: str | None
+    value: str | None
+    offset: int | None
+    remedy: str | None
+    rule_id: str
+    is_of_column: bool
+    violations: Callable[[], Any] | None
+
     def __init__(
         self,
         rule: str,
@@ -384,21 +398,28 @@ class DataError(PenstockError):
         is_of_column: bool = False,
         violations: Callable[[], Any] | None = None,
     ) -> None:
-        self.rule = shorten(rule, _RULE_LENGTH)
-        self.file = file
-        self.row = row
-        self.field = None if field is None else shorten(field, _FIELD_LENGTH)
-        self.value = None if value is None else shorten(value)
-        self.offset = offset
-        self.remedy = None if remedy is None else shorten(remedy, _RULE_LENGTH)
-        self.rule_id = rule_id
-        self.is_of_column = is_of_column
-        self.violations = violations
-        self.details = {}
-        Exception.__init__(self, rule)
+        super().__init__(rule)
+        self._set(
+            rule=rule,
+            file=file,
+            row=row,
+            field=field,
+            value=value,
+            offset=offset,
+            remedy=remedy,
+            rule_id=rule_id,
+            is_of_column=is_of_column,
+            violations=violations,
+        )
+
+    def _set(self, **facts: Any) -> None:
+        """Set facts. Texts of files may be of any length, and are shortened."""
+        for name, value in facts.items():
+            limit = _LIMITS.get(name)
+            setattr(self, name, value if limit is None or value is None else shorten(value, limit))
 
     @cached_property
-    def message(self) -> str:  # type: ignore[override]
+    def message(self) -> str:
         # Made when it is shown: a rejected row has several errors on its way, each with more facts.
         places = [
             None if self.file is None else f"file {self.file!r}",
@@ -442,27 +463,8 @@ class DataError(PenstockError):
         error = DataError.__new__(DataError, self.rule)
         error.__dict__.update(self.__dict__)
         error.__dict__.pop("message", None)
-        for name, value in changes.items():
-            setattr(error, name, _FACTS[name](value))
+        error._set(**changes)
         return error
-
-
-def _as_is(value: Any) -> Any:
-    return value
-
-
-def _shortened(limit: int) -> Callable[[Any], str | None]:
-    return lambda value: None if value is None else shorten(value, limit)
-
-
-_FACTS: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("file", "row", "offset", "rule_id", "is_of_column", "violations"), _as_is),
-    "rule": _shortened(_RULE_LENGTH),
-    "field": _shortened(_FIELD_LENGTH),
-    "value": _shortened(MAX_VALUE),
-    "remedy": _shortened(_RULE_LENGTH),
-}
-"""What :meth:`DataError.at` may change, and how it is kept: names of columns come from the file, of any length."""
 
 
 def _rebuild_data_error(rule: str, facts: dict[str, Any]) -> DataError:
