@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
+import pytest
 
 from penstock.runners import local
 from penstock.runners.local import LocalRunner
@@ -35,9 +36,7 @@ def spawned_workers() -> Iterator[None]:
     The fork server of the tests has loaded the whole server, whose memory would count as theirs. Without ``warm``:
     Linux would end them with its thread.
     """
-    forks = vars(local)["_FORKS"]
-    vars(local)["_FORKS"] = multiprocessing.get_context("spawn")
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "_FORKS", multiprocessing.get_context("spawn"))
+        patch.setattr(local, "_ensure_fork_server", lambda: None)
         yield
-    finally:
-        vars(local)["_FORKS"] = forks

@@ -255,8 +255,7 @@ class _Worker:
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Submit to the process. Never raises: the future has the error if it can't start."""
         try:
-            if _FORKS.get_start_method() == "forkserver":
-                _ensure_fork_server()
+            _ensure_fork_server()
             try:
                 return self._pool.submit(function, *arguments)
             except BrokenProcessPool:  # it died while idle

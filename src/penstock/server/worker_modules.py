@@ -8,19 +8,17 @@ before a fork and begin again after it.
 from __future__ import annotations
 
 import gc
+from importlib import import_module
 
 from penstock.import_guard import leave_out_unused
 from penstock.runners.memory import die_before_server
 
+_MODULES = ("psutil", "pyarrow.dataset", "tenacity", "penstock.server.worker_setup")
+
 gc.disable()
 leave_out_unused()
-
-import psutil  # noqa: E402, F401
-import pyarrow.dataset  # noqa: E402, F401
-import tenacity  # noqa: E402, F401
-
-import penstock.server.worker_setup  # noqa: E402, F401
-
+for _name in _MODULES:
+    import_module(_name)
 # The collector would write to all of these objects, and so copy the pages that the workers share.
 gc.freeze()
 gc.enable()
