@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from penstock.access.accounts import AccountService
+from penstock.catalog.db import tables
 from penstock.catalog.db.connection import now_millis
 from penstock.domain.access import Grant, Role
 from penstock.domain.jobs import JobState
@@ -162,6 +164,20 @@ def test_jobs_are_changed_by_forms_and_audited_once(ops: Visitor, tenants: Calle
     refused = ops.post(f"/jobs/{job}/retry", page="/")
     assert refused.status_code == 409
     assert "was aborted by user, only a failed job can be retried" in refused.text
+
+
+def test_a_job_shows_what_its_verification_has_compared(ops: Visitor, tenants: Callers) -> None:
+    job = create_job(tenants, options={"verify": "true"})
+    result = {
+        "ok": True,
+        "readRows": 1200,
+        "files": [{"sampledRows": 60}, {"sampledRows": 40}],
+        "searches": [{"searched": 20, "hits": 19}],
+    }
+    with tenants.catalog.database.write() as connection:
+        connection.execute(update(tables.job).where(tables.job.c.id == int(job)).values(verification=result))
+    shown = "1,200 rows counted, 100 sampled rows equal, 19 of 20 searches find their row"
+    assert shown in ops.get(f"/jobs/{job}").text
 
 
 def test_texts_of_callers_are_escaped(ops: Visitor, tenants: Callers) -> None:

@@ -14,6 +14,7 @@ from penstock.cli.job_list import list_jobs
 from penstock.cli.output import duration_text, moment
 from penstock.cli.server_names import complete_jobs
 from penstock.domain.sizes import size_text
+from penstock.domain.verification import verification_text
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -214,7 +215,7 @@ def _print_job(job: ImportJob) -> None:
             "Finished": moment(job.completed_at),
             "Took": duration_text(job.duration),
             "Reason": job.reason,
-            "Verified": _verified(job),
+            "Verified": None if job.verification is None else verification_text(job.verification),
         }
     )
     for warning in job.warnings:
@@ -234,20 +235,6 @@ def _print_job(job: ImportJob) -> None:
             for file in job.files
         ]
         print_table(["File", "State", "%", "Rows", "Rejected", "Size", "Reason"], rows, none="")
-
-
-def _verified(job: ImportJob) -> str | None:
-    if job.verification is None:
-        return None
-    if not job.verification.get("ok"):
-        return "no, see the warnings"
-    sampled = sum(file["sampledRows"] for file in job.verification["files"])
-    searches = job.verification["searches"]
-    hits, searched = (sum(search[name] for search in searches) for name in ("hits", "searched"))
-    return (
-        f"{job.verification['readRows']:,} rows counted, {sampled:,} sampled rows equal, "
-        f"{hits:,} of {searched:,} searches find their row"
-    )
 
 
 def _size(size: int | None) -> str | None:

@@ -12,6 +12,7 @@ import orjson
 from penstock.domain.access import Role
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobHistory, JobState
 from penstock.domain.parse_int import number_of_digits
+from penstock.domain.verification import verification_text
 from penstock.errors import InvalidParameter, JobNotFound
 from penstock.imports.rejections import ErrorGroup, ErrorPage
 from penstock.imports.requests import JobDetails, ReplayImport, StoreCredentials
@@ -71,6 +72,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             tab=tab,
             tabs=TABS,
             stages=stages(job, history, view(job).state.kind),
+            verified="" if job.verification is None else verification_text(job.verification),
             history=history,
             server=_server(history),
             points=throughput.observe(job),
