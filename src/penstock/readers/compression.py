@@ -251,12 +251,20 @@ class _GzipStream:
         self._unread = b""
 
     def read(self, size: int) -> bytes:
-        """Return at most ``size`` bytes, none only at the end.
+        """Return ``size`` bytes, fewer only at the end.
 
         Raises:
             BadGzipFile: the stream is damaged, something else follows it, or is in its place.
             EOFError: it is cut off.
         """
+        parts: list[bytes] = []
+        while size and (data := self._next(size)):
+            parts.append(data)
+            size -= len(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _next(self, size: int) -> bytes:
+        """Decompress what was read of the file; at most ``size`` bytes, none only at the end."""
         data = b""
         while size and not data:
             if self._member is None or self._member.needs_input:
