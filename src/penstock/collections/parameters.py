@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from penstock.domain.parameter_values import MAX_INT32, go_boolean, whole_number
@@ -50,17 +51,28 @@ class Parameter:
     kind: Kind = Kind.ANY
     types: frozenset[str] = frozenset()
 
-    def is_named(self, key: str) -> bool:
-        return any(key == name or (name.endswith(".") and key.startswith(name)) for name in self.names)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ParameterTable:
     """The allowed keys of one object of a request. ``where`` is its name in error messages."""
 
     title: str
     where: str
     rows: Sequence[Parameter]
+
+    def named(self, key: str) -> Sequence[Parameter]:
+        """The rows of a key."""
+        by_prefix = [row for prefix, row in self._by_prefix if key.startswith(prefix)]
+        return [*self._by_name.get(key, ()), *by_prefix]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Sequence[Parameter]]:
+        names = {name for row in self.rows for name in row.names if not name.endswith(".")}
+        return {name: [row for row in self.rows if name in row.names] for name in names}
+
+    @cached_property
+    def _by_prefix(self) -> Sequence[tuple[str, Parameter]]:
+        return [(name, row) for row in self.rows for name in row.names if name.endswith(".")]
 
 
 def served(*names: str, about: str, kind: Kind = Kind.ANY, types: frozenset[str] = frozenset()) -> Parameter:
@@ -95,7 +107,7 @@ def check_parameters(table: ParameterTable, parameters: Mapping[str, Any], index
 def check_names(table: ParameterTable, names: Sequence[str]) -> None:
     """Raise InvalidParameter for the first name that the table lacks."""
     for name in names:
-        if not any(row.is_named(name) for row in table.rows):
+        if not table.named(name):
             raise InvalidParameter(
                 f"{shorten(name)} is not a parameter of {table.where}{_nearest(table, name)}", key=shorten(name)
             )
@@ -106,7 +118,7 @@ _MOST = 64
 
 
 def _check_parameter(table: ParameterTable, key: str, value: Any, index_type: str) -> None:
-    rows = [row for row in table.rows if row.is_named(key)]
+    rows = table.named(key)
     if not rows:
         check_names(table, [key])
     row = next((row for row in rows if not row.types or index_type in row.types), None)

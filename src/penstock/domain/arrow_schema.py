@@ -23,6 +23,8 @@ an engine converts that to what it stores. All columns have the schema field's n
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
@@ -55,6 +57,9 @@ _VECTOR_VALUES: dict[DataType, pa.DataType] = {
 
 SPARSE: pa.DataType = pa.struct([("indices", pa.list_(pa.uint32())), ("values", pa.list_(pa.float32()))])
 
+META: pa.Field[Any] = pa.field(META_FIELD, pa.string(), nullable=False)
+"""The column of a dynamic collection's other values."""
+
 
 def canonical_type(field: Field) -> pa.DataType:
     """Return the canonical Arrow type of a field."""
@@ -72,8 +77,13 @@ def canonical_type(field: Field) -> pa.DataType:
 
 def canonical_schema(schema: CollectionSchema) -> pa.Schema:
     """Return the fields in schema order, ``$meta`` if the collection is dynamic, and :data:`PARTITION_COLUMN`."""
-    columns = [pa.field(field.name, canonical_type(field), field.nullable) for field in schema]
+    columns = [canonical_field(field) for field in schema]
     if schema.dynamic:
-        columns.append(pa.field(META_FIELD, pa.string(), nullable=False))
+        columns.append(META)
     columns.append(pa.field(PARTITION_COLUMN, pa.int64(), nullable=False))
     return pa.schema(columns)
+
+
+def canonical_field(field: Field) -> pa.Field[Any]:
+    """Return the Arrow field of a field: its name, canonical type and nullability."""
+    return pa.field(field.name, canonical_type(field), field.nullable)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,14 @@ def test_lines(form: str) -> None:
         assert "in fail" in failed["exception"]
     else:
         assert "reason" not in run.stderr
+
+
+def test_lines_that_cannot_be_written_fail_nothing() -> None:
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(form="json"), "hush"], stderr=full, check=False, timeout=60
+        )
+    assert run.returncode == 0
 
 
 @pytest.mark.parametrize(

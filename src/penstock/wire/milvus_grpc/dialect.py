@@ -16,7 +16,7 @@ in ``penstock.server.grpc.methods``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -103,6 +103,7 @@ class MilvusGrpc:
             action_of: the action of a message, for a method that does what several REST calls do.
         """
         request_type, response_type = message_types(name)
+        subjects = [field for field in _SUBJECTS if field in request_type.DESCRIPTOR.fields_by_name]
 
         def handle(call: GrpcCall) -> GrpcReply:
             with self._admission.call(
@@ -112,7 +113,7 @@ class MilvusGrpc:
                     message = request_type.FromString(call.message)
                 except DecodeError as error:
                     raise MalformedBody(f"the message is no {request_type.DESCRIPTOR.name}") from error
-                admitted.names = _names(message)
+                admitted.names = _names(message, subjects)
                 admitted.action = action if action_of is None else action_of(message)
                 database = _text(message, "db_name") or call.metadata.get("dbname") or DEFAULT_DATABASE
                 cluster = admitted.enter(None)
@@ -139,11 +140,11 @@ class MilvusGrpc:
         return replace(method, refusal=text)
 
 
-def _names(message: Message) -> CallNames:
+def _names(message: Message, subjects: Sequence[str]) -> CallNames:
     return CallNames(
         database=_text(message, "db_name"),
         collection=_text(message, "collection_name") or _text(message, "oldName"),
-        subjects=[name for field in _SUBJECTS if (name := _text(message, field))],
+        subjects=[name for field in subjects if (name := _text(message, field))],
     )
 
 

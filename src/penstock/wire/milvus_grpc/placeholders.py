@@ -31,6 +31,7 @@ _ELEMENT_BYTES: Mapping[DataType, int] = {
 _HALF_PRECISION = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
 _SPARSE_PAIR = np.dtype([("index", "<u4"), ("value", "<f4")])
 _TEXT = "VarChar"
+_TYPE_NAMES: Mapping[int, str] = {value: name for name, value in common_pb2.PlaceholderType.items()}
 
 
 def query_vectors(placeholder_group: bytes, field: Field) -> Queries:
@@ -60,8 +61,7 @@ def query_vectors(placeholder_group: bytes, field: Field) -> Queries:
 
 
 def _type_name(number: int) -> str:
-    names: Mapping[int, str] = {value: name for name, value in common_pb2.PlaceholderType.items()}
-    return names.get(number, str(number))
+    return _TYPE_NAMES.get(number, str(number))
 
 
 def _texts(placeholder: Any, field: Field) -> list[str]:

@@ -23,7 +23,7 @@ from typing import Any, Final, cast
 
 import pyarrow as pa
 
-from penstock.domain.arrow_schema import PARTITION_COLUMN, canonical_schema, canonical_type
+from penstock.domain.arrow_schema import META, PARTITION_COLUMN, canonical_field, canonical_schema, canonical_type
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.engines.lance.layout.names import stored_name
 from penstock.errors import StorageError
@@ -102,12 +102,12 @@ def in_small_batches(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 def decode(stored: pa.Table, schema: CollectionSchema, columns: Sequence[str]) -> pa.Table:
     """Decode fields (and ``$meta``) of a stored table to canonical types, in the order of ``columns``."""
-    fields = {field.name: field for field in canonical_schema(schema)}
+    fields = [META if name == META_FIELD else canonical_field(schema[name]) for name in columns]
     arrays: list[pa.ChunkedArray[Any]] = []
-    for name in columns:
-        column = stored.column(stored_name(name))
+    for field in fields:
+        column = stored.column(stored_name(field.name))
         if isinstance(column.type, pa.BaseExtensionType):
             chunks = [chunk.storage for chunk in column.chunks]  # type: ignore[attr-defined]
             column = cast(Any, pa).chunked_array(chunks, column.type.storage_type)
-        arrays.append(column if column.type == fields[name].type else column.cast(fields[name].type))
-    return pa.Table.from_arrays(arrays, schema=pa.schema([fields[name] for name in columns]))
+        arrays.append(column if column.type == field.type else column.cast(field.type))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from penstock.domain.index import Metric
 from penstock.domain.schema import Field
 from penstock.engines.lance.index.build import partitions_of, vector_index
 from penstock.engines.lance.index.mapping import vector_bytes
+from penstock.engines.lance.layout.encoding import stored_type
 from penstock.engines.lance.layout.resident_vectors import TableVectors
 from penstock.engines.lance.layout.vector_block import VectorBlock
 from penstock.engines.lance.read.brute_force import (
@@ -107,7 +108,7 @@ def nearest_rows(
     """
     binary = request.metric is Metric.HAMMING
     queries = np.ascontiguousarray(request.queries, np.uint8 if binary else np.float32)
-    if resident.limit and not request.exact and _may_be_resident(scan, request.metric):
+    if resident.limit and not request.exact and _may_be_resident(field, request.metric):
         answer = _nearest_in_memory(scan, field, request.metric, queries, columns, resident)
         if answer is not None:
             return answer
@@ -124,9 +125,9 @@ def nearest_rows(
     return tables
 
 
-def _may_be_resident(scan: Scan, metric: Metric) -> bool:
+def _may_be_resident(field: Field, metric: Metric) -> bool:
     """Whether vectors in memory have the distances that Lance computes: it does so with 16 bits of stored 16."""
-    vectors: Any = scan.dataset.schema.field(scan.vector).type
+    vectors: Any = stored_type(field)
     return metric in METRICS and bool(vectors.value_type == pa.float32())
 
 
@@ -146,18 +147,24 @@ def _nearest_in_memory(
     neighbours = nearest_resident(block, scan, metric, queries, selected)
     if neighbours is None:
         return None
-    positions: Any = pa.array(neighbours.positions)
     rows: dict[str, pa.Array[Any]] = {
         _QUERY: pa.array(neighbours.queries),
         ADDRESS: pa.array(block.addresses[neighbours.positions]),
         DISTANCE: pa.array(neighbours.distances),
-        KEY: block.keys.take(positions),
+        KEY: _at(block.keys, neighbours.positions),
     }
     for name in columns:
         column = resident.column(block, scan.dataset, name)
         if column is not None:
-            rows[carried(name)] = column.take(positions)
+            rows[carried(name)] = _at(column, neighbours.positions)
     return _first_rows(pa.table(rows), len(queries), scan.k)
+
+
+def _at(column: pa.Array[Any], positions: npt.NDArray[np.intp]) -> pa.Array[Any]:
+    """The values at these positions. Of numbers NumPy takes a few in a tenth of the time that Arrow does."""
+    if pa.types.is_integer(column.type) and not column.null_count:
+        return pa.array(column.to_numpy()[positions])
+    return column.take(cast(Any, pa.array(positions)))
 
 
 def _block(scan: Scan, field: Field, metric: Metric, resident: TableVectors) -> VectorBlock | None:
