@@ -143,7 +143,7 @@ def _set_times(texts: Any, field: Field, array: pa.Array[Any]) -> None:
 
 def _filled(array: pa.Array[Any], value: bool | int | str | bytes) -> pa.Array[Any]:
     """The array with a value in place of nulls."""
-    return cast(Any, array).fill_null(value) if array.null_count else array  # type: ignore[no-any-return]
+    return cast(Any, array).fill_null(value) if array.null_count else array
 
 
 def _set_arrays(arrays: Any, element_type: DataType, lists: pa.Array[Any]) -> None:

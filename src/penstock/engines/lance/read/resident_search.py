@@ -38,7 +38,7 @@ _LONGEST, _SHORTEST = 2.0**50, 2.0**-50
 """Lengths of vectors within which products neither overflow nor vanish."""
 _ROUNDING = 2.0**-24
 _SHARE_BYTES = 4 << 20
-"""The least bytes of vectors that another thread multiplies: one takes 0.1 ms to begin, and 4 MiB half a millisecond."""
+"""The least bytes of vectors that another thread multiplies, in half a millisecond: to begin takes it 0.1 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class _Products:
 
 
 def _product(vectors: Floats, factor: Floats) -> Floats:
-    """The product of a matrix and a vector, on all processors: OpenBLAS computes it on one, at the speed of memory."""
+    """The product of a matrix and a vector, by all processors: OpenBLAS uses one, which waits for the memory."""
     shares = min(_processors(), vectors.nbytes // _SHARE_BYTES)
     if shares <= 1:
         return vectors @ factor
