@@ -19,6 +19,7 @@ from penstock.domain.index import Metric
 from penstock.domain.schema import CollectionSchema, DataType
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import TableCache
+from penstock.engines.lance.read import resident_search
 from penstock.engines.lance.read.brute_force import paired_distances
 from penstock.engines.values import SearchRequest, Table
 from penstock.filters import parse
@@ -167,3 +168,10 @@ def is_within(score: float, request: SearchRequest) -> bool:
     return (lower is None or distance >= offset + sign * lower) and (
         below is None or distance < offset + sign * below
     )
+
+
+@pytest.mark.parametrize("rows", [1, 40_000, 160_001])
+def test_a_large_product_is_computed_by_several_threads(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(resident_search, "_processors", lambda: 3)
+    block = np.random.default_rng(4).random((rows, 64), dtype=np.float32)
+    np.testing.assert_allclose(resident_search._product(block, block[0]), block @ block[0], rtol=1e-5)
