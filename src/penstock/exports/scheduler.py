@@ -84,7 +84,12 @@ class ExportScheduler:
         thread = threading.Thread(target=self._run, args=(export,), name=f"export-{export.id}", daemon=True)
         with self._lock:
             self._running[export.id, export.epoch] = thread
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system is out of threads
+            self._forget(export)  # else its lease would be renewed for ever
+            self._context.catalog.exports.release(export)
+            raise
 
     def _run(self, export: ExportJob) -> None:
         try:
@@ -95,9 +100,12 @@ class ExportScheduler:
         except Exception:
             log.exception("export.crashed", export_id=str(export.id))
         finally:
-            with self._lock:
-                del self._running[export.id, export.epoch]
+            self._forget(export)
             self.wake()
+
+    def _forget(self, export: ExportJob) -> None:
+        with self._lock:
+            del self._running[export.id, export.epoch]
 
     def _heartbeat(self) -> None:
         while not self._ended.wait(self._lease / _RENEWALS):
