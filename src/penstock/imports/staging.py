@@ -148,11 +148,11 @@ class StagingRun:
         policy, tracker = self._policy, self._tracker
         if policy.on_error is not OnError.SKIP_ROW or not (bad := tracker.rejected_rows()):
             return
-        self._check_budget(policy.per_job, bad, tracker.read_rows if is_complete else None, "max_errors")
+        total = tracker.read_rows if is_complete else None
+        self._check_budget(policy.per_job, sum(bad.values()), total, "max_errors")
         if policy.per_file is not None:
-            for ordinal in sorted({file_range.file for split in self._splits for file_range in split.ranges}):
+            for ordinal, of_file in sorted(bad.items()):
                 total = tracker.rows_of(ordinal) if is_complete else None
-                of_file = tracker.rejected_rows(ordinal)
                 self._check_budget(policy.per_file, of_file, total, "max_errors_per_file")
 
     def _check_budget(self, budget: ErrorBudget | None, bad: int, total: int | None, option: str) -> None:
@@ -306,7 +306,7 @@ class StagingRun:
         except Exception:
             self._context.catalog.claims.count_attempt(self._leased.job, split.ordinal)
             raise
-        self._tracker.staged(split, *self._save_result(split, result))
+        self._save_result(split, result)
 
     def _restored(self, splits: Sequence[Split]) -> Sequence[Split]:
         """The splits of the catalog, those that are staged already among them."""
@@ -315,8 +315,8 @@ class StagingRun:
     def _submit(self, split: Split) -> TaskHandle[Any]:
         return self._runner.submit(stage_split, self.task(split))
 
-    def _save_result(self, split: Split, result: Any) -> tuple[Sequence[int], Sequence[int]]:
-        """Save the result of a split's task in the catalog; return the rows and rejected rows of its file ranges."""
+    def _save_result(self, split: Split, result: Any) -> None:
+        """Save the result of a split's task in the catalog, and count it."""
         assert isinstance(result, StageResult)
         staged = result.staged
         try:
@@ -335,13 +335,13 @@ class StagingRun:
         except BaseException:
             self._engine.discard(self._collection.id, [staged])
             raise
-        rejected = [0] * len(result.rows) if result.rejects is None else result.rejects.rows
-        with self._lock:
+        rejected = _rejected_rows(result)
+        self._tracker.staged(split, result.rows, rejected)
+        with self._lock:  # from here on the main thread may unstage it, if it has rows of a bad file
             self._first_errors += [(split, error) for error in result.first_errors]
             self._staged_splits[split.ordinal] = _staged_split(split, result)
             self.wrote_table = True
         self._context.observer.staged(staged.rows, split.size, sum(rejected))
-        return result.rows, rejected
 
     def task(self, split: Split) -> StageTask:
         job, settings = self._leased.job, self._context.settings
@@ -380,12 +380,16 @@ class StagingRun:
             raise TaskCancelled("the job is stopping")
 
 
+def _rejected_rows(result: StageResult) -> Sequence[int]:
+    """The rejected rows of each file range."""
+    return [0] * len(result.rows) if result.rejects is None else result.rejects.rows
+
+
 def _staged_split(split: Split, result: StageResult) -> Split:
     """A split as the catalog has it once it is staged."""
-    rejected = [0] * len(result.rows) if result.rejects is None else result.rejects.rows
     ranges = tuple(
         replace(file_range, rows=rows, rejected=bad)
-        for file_range, rows, bad in zip(split.ranges, result.rows, rejected, strict=True)
+        for file_range, rows, bad in zip(split.ranges, result.rows, _rejected_rows(result), strict=True)
     )
     return replace(
         split,

@@ -133,8 +133,8 @@ def scan_range(task: BoundaryScanTask, context: TaskContext) -> Any:
 
 
 def file_at(task: PlanTask | BoundaryScanTask | ChecksumTask, done: int) -> str:
-    """The file that a task was at when it reported ``done``."""
-    return task.files[done].name if isinstance(task, PlanTask) else task.location.name
+    """The file that a task was at when it reported ``done``: the last one where it had planned all of them."""
+    return task.files[min(done, len(task.files) - 1)].name if isinstance(task, PlanTask) else task.location.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,7 @@ class CheckingRun(StagingRun):
     def _submit(self, split: Split) -> TaskHandle[CheckResult]:
         return self._runner.submit(check_split, self._check_task(split))
 
-    def _save_result(self, split: Split, result: CheckResult) -> tuple[Sequence[int], Sequence[int]]:
+    def _save_result(self, split: Split, result: CheckResult) -> None:
         try:
             self._spool.add(split.ordinal, result.hashes, result.key_rows)
         except OSError as error:
@@ -83,7 +83,7 @@ class CheckingRun(StagingRun):
             warnings=result.warnings,
             report=result.note.to_json(),
         )
-        return result.rows, [0] * len(result.rows)
+        self._tracker.staged(split, result.rows)
 
     def report(self) -> Report:
         """Make the report, once all splits are checked.
