@@ -134,6 +134,10 @@ class CollectionService:
         """Raises DatabaseNotFound."""
         return self._catalog.collections.list(self._catalog.databases.get(cluster_id, database))
 
+    def all(self, cluster_id: str) -> Sequence[Collection]:
+        """The collections of a cluster, by database."""
+        return self._catalog.collections.all(cluster_id)
+
     def names(self, cluster_id: str) -> Sequence[tuple[str, str]]:
         """Database and name of each collection of a cluster, sorted."""
         return self._catalog.collections.names(cluster_id)

@@ -301,19 +301,19 @@ def _repair(catalog: Catalog, engines: EngineRegistry, cluster: Cluster) -> None
 
 
 def _repair_tables(catalog: Catalog, engines: EngineRegistry, cluster: Cluster) -> None:
-    for database in catalog.databases.list(cluster.id):
-        for collection in catalog.collections.list(database):
-            lease = catalog.maintenance.take(collection.id, "repair", _REPAIR_MILLIS)
-            if lease is None:
-                continue  # another server works on it, so it can be opened
-            try:
-                engine = engines.maintainable(collection)
-                for repair in [] if engine is None else engine.repair(Table.of(collection)):
-                    log.warning("table.repaired", collection=collection.name, database=database.name, done=repair)
-            except (StorageFull, StorageUnavailable):
-                raise
-            except StorageError as error:
-                # One damaged table is no reason to serve none of the others.
-                log.error("table.damaged", collection=collection.name, database=database.name, error=str(error))
-            finally:
-                catalog.maintenance.release(lease)
+    for collection in catalog.collections.all(cluster.id):
+        lease = catalog.maintenance.take(collection.id, "repair", _REPAIR_MILLIS)
+        if lease is None:
+            continue  # another server works on it, so it can be opened
+        facts = {"collection": collection.name, "database": collection.database}
+        try:
+            engine = engines.maintainable(collection)
+            for repair in [] if engine is None else engine.repair(Table.of(collection)):
+                log.warning("table.repaired", **facts, done=repair)
+        except (StorageFull, StorageUnavailable):
+            raise
+        except StorageError as error:
+            # One damaged table is no reason to serve none of the others.
+            log.error("table.damaged", **facts, error=str(error))
+        finally:
+            catalog.maintenance.release(lease)
