@@ -176,7 +176,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
 
     health = Health(settings, catalog, engine, roots, begin)
     imports = ImportService(
-        catalog, engines, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota
+        catalog, engines, roots, job_settings, scheduler.wake, watching.observer, health.refuse_if_full
     )
     feed = ChangeFeed(
         catalog,
@@ -208,12 +208,12 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         imports=imports,
         rejections=Rejections(imports, catalog, engines),
         job_events=JobEvents(imports, feed),
-        uploads=UploadService(catalog, uploads, _upload_limits(settings), why_no_uploads, health.enforce_quota),
+        uploads=UploadService(catalog, uploads, _upload_limits(settings), why_no_uploads, health.refuse_if_full),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
         list_clusters=catalog.clusters.list,
         databases=DatabaseService(catalog),
-        collections=CollectionService(catalog, engines, scheduler.wake, health.enforce_quota),
+        collections=CollectionService(catalog, engines, scheduler.wake, health.refuse_if_full),
         aliases=AliasService(catalog, engines),
         alterations=AlterationService(catalog, engines, scheduler.maintenance.request),
         partitions=partitions,
