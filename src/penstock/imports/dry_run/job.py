@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from penstock.domain.check_report import Problem, Report
@@ -69,12 +70,8 @@ class CheckingRun(StagingRun):
         return self._runner.submit(check_split, self._check_task(split))
 
     def _save_result(self, split: Split, result: CheckResult) -> None:
-        try:
+        with _storing_hashes():
             self._spool.add(split.ordinal, result.hashes, result.key_rows)
-        except OSError as error:
-            raise StorageFull(
-                f"the hashes of the keys can't be stored: {error.strerror or error}. Free some room in the data dir"
-            ) from error
         self._check(split)
         self._context.catalog.claims.save_split(
             self._leased.job,
@@ -89,6 +86,7 @@ class CheckingRun(StagingRun):
         """Make the report, once all splits are checked.
 
         Raises:
+            StorageFull: the disk has no room for the comparison of the keys.
             TaskCancelled, JobTimedOut, LeaseLost
         """
         catalog, job = self._context.catalog, self._leased.job
@@ -106,9 +104,11 @@ class CheckingRun(StagingRun):
             problems=[Problem.from_json(problem) for problem in planned.get("problems", ())],
         )
         has_keys = not schema.auto_id
+        with _storing_hashes():
+            duplicates = self._spool.find(self._leased.check_time) if has_keys else None
         return report_of(
             findings,
-            self._spool.find(self._leased.check_time) if has_keys else None,
+            duplicates,
             self._keys_of,
             workers=self._runner.slots,
             existing=self._existing(notes, schema) if has_keys else None,
@@ -155,6 +155,17 @@ class CheckingRun(StagingRun):
             job_id=job.id,
             engine=self._engine,
         )
+
+
+@contextmanager
+def _storing_hashes() -> Iterator[None]:
+    """Translate errors of the disk that has the hashes of keys. Raises StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFull(
+            f"the hashes of the keys can't be stored: {error.strerror or error}. Free some room in the data dir"
+        ) from error
 
 
 def _pending(split: Split) -> Split:
