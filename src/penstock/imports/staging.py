@@ -167,33 +167,35 @@ class StagingRun:
         return error if error.row is None else error.at(row=None if offset is None else offset + error.row)
 
     def _skip(self, failed: Split, error: BaseException) -> list[Split]:
-        """Leave out the file that a split failed for; returns the splits to stage again.
+        """Leave out the files that a split failed for; returns the splits to stage again.
 
         Raises:
-            TooManyErrors: that is one too many.
+            TooManyErrors: these are too many.
         """
-        explained = self._explained(failed, error)
-        file = self._skipped.add(explained.file, explained.cause)
-        self._tracker.skipped(file)
-        self._leased.log.warning("file.skipped", file=file.name, reason=file.reason)
+        files = []
+        for failure in (error, *(error.others if isinstance(error, RangeFailed) else ())):
+            explained = self._explained(failed, failure)
+            file = self._skipped.add(explained.file, explained.cause)
+            self._tracker.skipped(file)
+            self._leased.log.warning("file.skipped", file=file.name, reason=file.reason)
+            files.append(file)
         stale = [split for split in self.staged_splits() if self._skipped.has_rows_in(split)]
-        self._context.catalog.claims.skip_file(self._leased.job, file, [split.ordinal for split in stale])
+        self._context.catalog.claims.skip_files(self._leased.job, files, [split.ordinal for split in stale])
         self._skipped.check()
         return [failed, *self._unstage(stale, saved=True)]
 
     def _unstage(self, splits: Sequence[Split], *, saved: bool = False) -> list[Split]:
         """Make staged splits ones to be staged again, without the rows of the files that are left out."""
-        pending = []
+        if splits and not saved:
+            self._context.catalog.claims.reset_splits(self._leased.job, [split.ordinal for split in splits])
+        pending = {}
         for split in splits:
-            fresh, staged = unstaged(split)
-            if not saved:
-                self._context.catalog.claims.reset_splits(self._leased.job, [split.ordinal])
+            pending[split.ordinal], staged = unstaged(split)
             self._engine.discard(self._collection.id, [staged])
             self._tracker.unstaged(split)
             self._staged_splits.pop(split.ordinal, None)
-            self._splits = [fresh if other.ordinal == split.ordinal else other for other in self._splits]
-            pending.append(fresh)
-        return pending
+        self._splits = [pending.get(split.ordinal, split) for split in self._splits]
+        return list(pending.values())
 
     def _stage_all(self) -> tuple[Split, BaseException] | None:
         """Stage the splits until all are staged or one has failed; return the failure that counts."""
