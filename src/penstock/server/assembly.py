@@ -47,7 +47,7 @@ from penstock.server.observability.webhook_metrics import WebhookMetrics
 from penstock.server.runner_factory import runner_of, worker_memory
 from penstock.server.services import Services
 from penstock.server.startup_policy import authentication_of
-from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key, source_stores, upload_folder
+from penstock.server.storage_settings import catalog_file, catalog_url, encryption_key, source_stores, upload_folder
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 from penstock.webhooks.sender import WebhookSender
@@ -98,7 +98,7 @@ def _open_catalog(settings: Settings) -> Catalog:
     """Open the catalog; on a full disk, in the space reserved for it."""
 
     def open_once() -> Catalog:
-        key = sealing_key(settings)
+        key = encryption_key(settings)
         return open_catalog(
             catalog_url(settings), key, settings.catalog_connections, settings.catalog_startup_timeout
         )
