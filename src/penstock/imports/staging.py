@@ -49,6 +49,26 @@ class SplitFailed(Exception):
         self.cause = cause
 
 
+def stage_task(
+    leased: LeasedJob, collection: Collection, locations: Mapping[int, Sequence[Location]]
+) -> StageTask:
+    """The task to stage splits of a job, of which it has none yet; ``locations`` are those of all its files."""
+    context, job = leased.context, leased.job
+    partitions = context.catalog.collections.partitions(collection.id)
+    return StageTask(
+        engine=context.engines.for_collection(collection),
+        table=Table.of(collection),
+        job_id=job.id,
+        split=Split(ordinal=0, ranges=()),
+        locations=locations,
+        partitions=[partition.number for partition in partitions],
+        options=job.options,
+        unknown_columns=UnknownColumns.of(job.options),
+        batch_bytes=context.settings.batch_bytes,
+        memory_limit=context.settings.worker_memory,
+    )
+
+
 class StagingRun:
     """Stages the splits of one job that aren't staged yet, in order. ``locations`` are those of its files.
 
@@ -65,8 +85,7 @@ class StagingRun:
         self._collection = collection
         self._engine = context.engines.for_collection(collection)
         self._locations = locations
-        partitions = context.catalog.collections.partitions(collection.id)
-        self._partitions = [partition.number for partition in partitions]
+        self._stage_task = stage_task(leased, collection, locations)
         self._splits = self._restored(context.catalog.jobs.splits(leased.job.id))
         files = context.catalog.jobs.files(leased.job.id)
         self._tracker = ProgressTracker(files, self._splits)
@@ -315,7 +334,7 @@ class StagingRun:
         return splits
 
     def _submit(self, split: Split) -> TaskHandle[Any]:
-        return self._runner.submit(stage_split, self.task(split))
+        return self._runner.submit(stage_split, self._task(split))
 
     def _save_result(self, split: Split, result: Any) -> None:
         """Save the result of a split's task in the catalog, and count it."""
@@ -345,19 +364,11 @@ class StagingRun:
             self.wrote_table = True
         self._context.observer.staged(staged.rows, split.size, sum(rejected))
 
-    def task(self, split: Split) -> StageTask:
-        job, settings = self._leased.job, self._context.settings
-        return StageTask(
-            engine=self._engine,
-            table=Table.of(self._collection),
-            job_id=job.id,
+    def _task(self, split: Split) -> StageTask:
+        return replace(
+            self._stage_task,
             split=split,
             locations={file_range.file: self._locations[file_range.file] for file_range in split.ranges},
-            partitions=self._partitions,
-            options=job.options,
-            unknown_columns=UnknownColumns.of(job.options),
-            batch_bytes=settings.batch_bytes,
-            memory_limit=settings.worker_memory,
             skipped=self._skipped.ordinals,
             reject_limits=self._reject_limits,
         )

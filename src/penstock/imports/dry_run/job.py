@@ -145,7 +145,7 @@ class CheckingRun(StagingRun):
             table=Table.of(self._collection),
             split=replace(split, auto_id_start=0),
             locations={file_range.file: self._locations[file_range.file] for file_range in split.ranges},
-            partitions=self._partitions,
+            partitions=self._stage_task.partitions,
             batch_bytes=settings.batch_bytes,
             options=options_of_check(job.options),
             # The same for all processes that work on the job: it chooses the hash function of the keys.
