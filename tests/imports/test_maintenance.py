@@ -107,6 +107,21 @@ def test_maintenance_goes_on_after_an_error_of_one_table(world: World, monkeypat
     world.until(lambda: fragments(world, docs) < 10)
 
 
+def test_a_job_completes_whose_index_fails_for_an_unknown_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are visible: it must not be tried again for ever."""
+    docs = world.collection()
+
+    def fail(table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
+        raise ValueError(f"not a Lance manifest: {table.id}, {len(specs)} indexes")
+
+    monkeypatch.setattr(world.engine, "due", fail)
+    job = world.imported([write_rows(world, "a.jsonl")])
+    assert (job.state, [warning.code for warning in job.warnings]) == (JobState.COMPLETED, ["index_failed"])
+    assert world.count(docs) == 100
+
+
 def a_slow_index(world: World, docs: Collection) -> IndexSpec:
     request = CreateIndex(field_name="vector", index_type="HNSW", metric="L2", params={"M": 8})
     world.indexes.create(docs, request)

@@ -26,7 +26,6 @@ from penstock.errors import (
     DataError,
     LeaseLost,
     MemoryExceeded,
-    PenstockError,
     TaskCancelled,
     Transient,
 )
@@ -336,10 +335,10 @@ class JobRun:
             self._committer.build_indexes(self._leased)
         except (LeaseLost, TaskCancelled, CatalogError):
             raise
-        except PenstockError as error:
+        except Exception as error:  # noqa: BLE001 - else a committed job would be tried again for ever
             # The rows are visible and searched exactly without an index; it is built again in the background.
             self._maintenance.request(self.job.collection_id)
-            self._leased.log.warning("job.index_failed", error=str(error))
+            self._leased.log_failure("job.index_failed", error)
             warnings.append(JobWarning(code="index_failed", message=f"the index was not built: {error}"))
         self._complete(warnings)
 

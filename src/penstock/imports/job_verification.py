@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from penstock.domain.jobs import JobWarning
-from penstock.errors import CatalogError, LeaseLost, PenstockError, TaskCancelled
+from penstock.errors import CatalogError, LeaseLost, TaskCancelled
 from penstock.imports.context import staged_of
 from penstock.imports.leased_job import LeasedJob
 from penstock.imports.staging import stage_task
@@ -53,7 +53,8 @@ def verify_committed_rows(
         result: Mapping[str, Any] = handle.future.result()
     except (LeaseLost, TaskCancelled, CatalogError):
         raise
-    except PenstockError as error:
+    except Exception as error:  # noqa: BLE001 - else a committed job would be tried again for ever
+        leased.log_failure("job.not_verified", error)
         text = f"the rows are committed, but they could not be verified: {error}"
         return {"ok": False, "problems": [text]}, [JobWarning(code="not_verified", message=text)]
     return result, [

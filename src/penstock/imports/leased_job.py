@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import structlog
 
 from penstock.domain.collections import DEFAULT_PARTITION_NUMBER, Collection
-from penstock.domain.import_options import option_warnings
+from penstock.domain.import_options import is_true, option_warnings
 from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.write_modes import WriteOptions
@@ -96,7 +96,7 @@ class LeasedJob:
     @property
     def verifies(self) -> bool:
         """Whether its rows are compared with its files after the commit."""
-        return self.job.options.get("verify", "").lower() == "true"
+        return is_true(self.job.options, "verify")
 
     def staged(self) -> list[Staged]:
         """What the job's splits have staged, in order."""
@@ -142,6 +142,10 @@ class LeasedJob:
         if isinstance(error, CatalogFull | StorageFull):
             # Its staged files take the space that other jobs need; a retry stages them again.
             discard(self.context, self.job.collection_id, self.job.id)
+
+    def log_failure(self, event: str, error: Exception) -> None:
+        """Log an error that doesn't fail the job; of one that is none of Penstock's, where it came from."""
+        self.log.warning(event, error=str(error), exc_info=None if isinstance(error, PenstockError) else error)
 
     def warnings(self, job: ImportJob | None = None) -> list[JobWarning]:
         """The warnings of the plan, of the staged splits, and about files without rows; ``job`` as it will be."""
