@@ -32,7 +32,15 @@ def test_ids_have_18_digits_and_tell_the_time() -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("7", 7), (str(2**63 - 1), 2**63 - 1), (str(2**63), None), ("9" * 5000, None), ("-7", None), ("٣", None), ("", None)],
+    [
+        ("7", 7),
+        (str(2**63 - 1), 2**63 - 1),
+        (str(2**63), None),
+        ("9" * 5000, None),
+        ("-7", None),
+        ("٣", None),
+        ("", None),
+    ],
 )
 def test_the_text_of_an_id(text: str, number: int | None) -> None:
     assert parse_id(text) == number

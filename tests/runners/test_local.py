@@ -14,7 +14,6 @@ import psutil
 import pytest
 
 from penstock.errors import TaskCancelled, WorkerLost
-from penstock.runners import local as local_module
 from penstock.runners.local import LocalRunner
 from penstock.runners.memory import tune_malloc_reuse
 from tests.runners.tasks import Build, Fill, double, fill, kill_self, pid_of, report_until_told, wait_for_file
@@ -109,18 +108,18 @@ def test_a_worker_that_cannot_be_replaced_at_once_is_replaced_later(monkeypatch:
     """The system may be out of files or processes at that moment: its task fails, and no task waits for ever."""
     local = LocalRunner(1)
     assert local.submit(double, 1).future.result(LIMIT) == 2
-    start, refused = local_module.ProcessPoolExecutor, list[int]()
+    refused = list[int]()
 
     def start_but_once(*arguments: Any, **options: Any) -> ProcessPoolExecutor:
         if not refused:
             refused.append(1)
             raise OSError(24, "Too many open files")
-        return start(*arguments, **options)
+        return ProcessPoolExecutor(*arguments, **options)
 
-    monkeypatch.setattr(local_module, "ProcessPoolExecutor", start_but_once)
+    monkeypatch.setattr("penstock.runners.local.ProcessPoolExecutor", start_but_once)
     with pytest.raises(WorkerLost, match="was killed while it worked"):
         local.submit(kill_self, None).future.result(LIMIT)
-    with pytest.raises(WorkerLost, match="cannot be started: .*Too many open files"):
+    with pytest.raises(WorkerLost, match=r"cannot be started: .*Too many open files"):
         local.submit(double, 2).future.result(LIMIT)
     assert local.submit(double, 3).future.result(LIMIT) == 6
     local.close()

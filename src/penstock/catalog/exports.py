@@ -341,7 +341,9 @@ class ExportRepository:
 
     def _keep_secret(self, connection: Connection, export_id: int, secret: dict[str, str]) -> None:
         if secret:
-            connection.execute(insert(tables.job_secret).values(job_id=export_id, sealed=self._encryptor.encrypt(secret)))
+            connection.execute(
+                insert(tables.job_secret).values(job_id=export_id, sealed=self._encryptor.encrypt(secret))
+            )
 
     def _forget_secret(self, connection: Connection, ids: Iterable[int]) -> None:
         connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id.in_(list(ids))))

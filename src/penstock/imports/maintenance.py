@@ -346,7 +346,7 @@ class MaintenanceWorker:
         except StorageConflict as error:
             log.info("maintenance.conflict", collection_id=lease.collection_id, reason=str(error))
             maintenance.release(lease, _CONFLICT_PAUSE_MILLIS)
-        except Exception as error:  # noqa: BLE001 - one table's must not end the maintenance of all others
+        except Exception as error:
             pause = self._pause_after_failure("maintenance", lease.collection_id)
             log.warning(
                 "maintenance.failed",

@@ -49,9 +49,7 @@ class SplitFailed(Exception):
         self.cause = cause
 
 
-def stage_task(
-    leased: LeasedJob, collection: Collection, locations: Mapping[int, Sequence[Location]]
-) -> StageTask:
+def stage_task(leased: LeasedJob, collection: Collection, locations: Mapping[int, Sequence[Location]]) -> StageTask:
     """The task to stage splits of a job, of which it has none yet; ``locations`` are those of all its files."""
     context, job = leased.context, leased.job
     partitions = context.catalog.collections.partitions(collection.id)

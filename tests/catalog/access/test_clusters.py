@@ -77,7 +77,7 @@ def test_a_dropped_cluster_leaves_no_exports_and_no_reports(catalog: Catalog) ->
     catalog.exports.insert(new_export(docs), {"access_key": "a"}, 16)
     catalog.collections.drop(docs.id)
     catalog.collections.forget(docs.id)
-    with pytest.raises(ClusterNotEmpty, match="exports, still exist"):
+    with pytest.raises(ClusterNotEmpty, match="jobs or exports, still"):
         catalog.clusters.drop(CLUSTER)
     export = catalog.exports.claim("worker", 60_000)
     assert export is not None

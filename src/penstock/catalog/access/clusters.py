@@ -152,8 +152,8 @@ def _refuse_unless_empty(connection: Connection, cluster_id: str) -> None:
     ).scalar_one()
     if dropped or busy:
         raise ClusterNotEmpty(
-            f"the files of dropped collections of the cluster {cluster_id}, or of their jobs or exports, still exist. "
-            "Try again in a minute, while a server runs: it removes them",
+            f"the files of dropped collections of the cluster {cluster_id}, or of their jobs or exports, still "
+            "exist. Try again in a minute, while a server runs: it removes them",
             cluster_id=cluster_id,
         )
 

@@ -20,7 +20,7 @@ from penstock.server.doctor.tenants import check_tenants
 from penstock.server.engine_factory import engine_of
 from penstock.server.lost_catalog import orphaned_tables
 from penstock.server.process.data_dir import lock_owner
-from penstock.server.storage_settings import catalog_url, key_file, encryption_key
+from penstock.server.storage_settings import catalog_url, encryption_key, key_file
 from penstock.settings import Settings
 
 _ABANDONED_SECONDS = 60.0
