@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from penstock.catalog.catalog import Catalog
+from penstock.domain.exports import ExportJob
 from penstock.engines.registry import EngineRegistry
 from penstock.exports.context import ExportContext
 from penstock.exports.scheduler import ExportScheduler
@@ -29,14 +33,46 @@ def test_an_export_ends_although_its_thread_could_not_start(tmp_path: Path, monk
     monkeypatch.setattr(threading.Thread, "start", start_but_once)
     with opened_catalog(tmp_path) as catalog:
         export = catalog.exports.insert(new_export(stored_collection(catalog)), {}, 16)
-        engines, roots = EngineRegistry({}, default="lance"), ImportRoots([])  # its target is outside of all roots
-        scheduler = ExportScheduler(ExportContext(catalog, engines, lambda _: InlineRunner(), roots, job_settings()))
-        scheduler.start()
-        try:
-            until = time.monotonic() + 60
-            while not catalog.exports.get(CLUSTER, export.id).state.is_final:
-                assert time.monotonic() < until, "it keeps its lease"
-                time.sleep(0.02)
-        finally:
-            scheduler.stop()
+        with _scheduler(catalog):
+            _wait_until_final(catalog, export)
     assert refused == [f"export-{export.id}"]
+
+
+def test_an_export_ends_while_the_deletion_of_anothers_files_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(_context: ExportContext, _export: ExportJob) -> None:
+        hangs.set()
+        goes_on.wait(60)
+
+    monkeypatch.setattr("penstock.exports.scheduler.delete_files", hang)
+    with opened_catalog(tmp_path) as catalog:
+        collection = stored_collection(catalog)
+        aborted = catalog.exports.insert(new_export(collection), {}, 16)
+        catalog.exports.abort(aborted, "aborted", has_files=True)
+        with _scheduler(catalog):
+            try:
+                assert hangs.wait(60)
+                _wait_until_final(catalog, catalog.exports.insert(new_export(collection), {}, 16))
+            finally:
+                goes_on.set()
+
+
+@contextmanager
+def _scheduler(catalog: Catalog) -> Iterator[None]:
+    engines, roots = EngineRegistry({}, default="lance"), ImportRoots([])  # targets are outside of all roots
+    scheduler = ExportScheduler(ExportContext(catalog, engines, lambda _: InlineRunner(), roots, job_settings()))
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.stop()
+
+
+def _wait_until_final(catalog: Catalog, export: ExportJob) -> None:
+    until = time.monotonic() + 60
+    while not catalog.exports.get(CLUSTER, export.id).state.is_final:
+        assert time.monotonic() < until, "it does not end"
+        time.sleep(0.02)
