@@ -165,14 +165,14 @@ class OrphanCleanup:
         for collection in collections:
             if time.monotonic() - self._done.get(collection.id, float("-inf")) <= _ORPHAN_SCAN_SECONDS:
                 continue
+            # Before the scan: one that fails unforeseen ends this round, and must not end the next one, too.
+            self._done[collection.id] = time.monotonic()
             try:
                 self.delete_rejects(collection)
-                is_done = self.sweep(collection)
+                if not self.sweep(collection):
+                    del self._done[collection.id]
             except StorageError as error:  # may affect one tenant only
                 log.warning("orphan_scan.skipped", collection_id=collection.id, error=str(error))
-                is_done = True
-            if is_done:
-                self._done[collection.id] = time.monotonic()
 
     def sweep(self, collection: Collection) -> bool:
         """Scan one collection; returns False without a scan where it has unfinished jobs or is under maintenance.
