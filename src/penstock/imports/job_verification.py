@@ -10,7 +10,7 @@ from typing import Any
 from penstock.domain.jobs import JobWarning
 from penstock.errors import CatalogError, LeaseLost, TaskCancelled
 from penstock.imports.context import staged_of
-from penstock.imports.leased_job import LeasedJob
+from penstock.imports.leased_job import LeasedJob, logged
 from penstock.imports.staging import stage_task
 from penstock.imports.verification import VerifyTask, verify_job
 from penstock.runners.base import Runner
@@ -54,7 +54,7 @@ def verify_committed_rows(
     except (LeaseLost, TaskCancelled, CatalogError):
         raise
     except Exception as error:  # noqa: BLE001 - else a committed job would be tried again for ever
-        leased.log_failure("job.not_verified", error)
+        leased.log.warning("job.not_verified", **logged(error))
         text = f"the rows are committed, but they could not be verified: {error}"
         return {"ok": False, "problems": [text]}, [JobWarning(code="not_verified", message=text)]
     return result, [

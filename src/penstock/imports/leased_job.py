@@ -42,6 +42,11 @@ _MAX_EMPTY_FILES = 100
 _Result = TypeVar("_Result")
 
 
+def logged(error: Exception) -> dict[str, Any]:
+    """What the log says of an error that fails no job; of one that is none of Penstock's, where it came from."""
+    return {"error": str(error), "exc_info": None if isinstance(error, PenstockError) else error}
+
+
 class JobTimedOut(PenstockError):
     code = "import_timeout"
 
@@ -142,10 +147,6 @@ class LeasedJob:
         if isinstance(error, CatalogFull | StorageFull):
             # Its staged files take the space that other jobs need; a retry stages them again.
             discard(self.context, self.job.collection_id, self.job.id)
-
-    def log_failure(self, event: str, error: Exception) -> None:
-        """Log an error that doesn't fail the job; of one that is none of Penstock's, where it came from."""
-        self.log.warning(event, error=str(error), exc_info=None if isinstance(error, PenstockError) else error)
 
     def warnings(self, job: ImportJob | None = None) -> list[JobWarning]:
         """The warnings of the plan, of the staged splits, and about files without rows; ``job`` as it will be."""
