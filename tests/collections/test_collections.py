@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from penstock.collections.index_requests import CreateIndex
-from penstock.domain.collections import LoadState
+from penstock.domain.collections import CollectionSettings, LoadState
 from penstock.domain.index import IndexSpec, Metric
+from penstock.engines.values import Table
 from penstock.errors import (
     CollectionExists,
     CollectionNotFound,
     CollectionNotLoaded,
+    DatabaseNotFound,
     IndexExists,
     IndexNotFound,
     InvalidParameter,
@@ -32,6 +34,23 @@ def test_many_creators_at_once_make_one(cases: UseCases, tmp_path: Path) -> None
         made = list(pool.map(lambda _: cases.create(), range(16)))
     assert len({each.id for each in made}) == 1
     assert [folder.stem for folder in (tmp_path / "collections").iterdir()] == [made[0].id]
+
+
+def test_a_database_that_is_dropped_meanwhile_leaves_no_table(
+    cases: UseCases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases.databases.create(CLUSTER, "sales", {})
+    create = cases.engine.create
+
+    def create_and_drop(table: Table) -> int:
+        version = create(table)
+        cases.databases.drop(CLUSTER, "sales")
+        return version
+
+    monkeypatch.setattr(cases.engine, "create", create_and_drop)
+    with pytest.raises(DatabaseNotFound):
+        cases.collections.create(CLUSTER, "sales", "docs", plain(), CollectionSettings())
+    assert list((tmp_path / "collections").iterdir()) == []
 
 
 def test_another_shape_under_the_same_name(cases: UseCases) -> None:

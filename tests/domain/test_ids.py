@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from penstock.domain.ids import new_id
+import pytest
+
+from penstock.domain.ids import new_id, parse_id
 
 
 def test_ids_grow() -> None:
@@ -26,3 +28,19 @@ def test_ids_have_18_digits_and_tell_the_time() -> None:
     assert made < 2**63
     # Ids run ahead of the clock by at most what this process drew within a millisecond.
     assert 0 <= (made >> 18) - before < 60_000
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("7", 7),
+        (str(2**63 - 1), 2**63 - 1),
+        (str(2**63), None),
+        ("9" * 5000, None),
+        ("-7", None),
+        ("٣", None),
+        ("", None),
+    ],
+)
+def test_the_text_of_an_id(text: str, number: int | None) -> None:
+    assert parse_id(text) == number

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,24 @@ def test_an_old_orphan_is_removed_and_nothing_else(tmp_path: Path, runner: Local
         assert young.exists()
         assert world.count(docs) == ROWS
         assert world.rows(docs)["id"].to_pylist() == list(range(ROWS))
+
+
+def test_cleanups_that_follow_each_other_look_for_orphans_once(
+    tmp_path: Path, runner: LocalRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each create call wakes the cleanup, and there may be very many collections."""
+    with a_world(tmp_path, runner, SETTINGS, started=False) as world:
+        every, rounds = world.catalog.collections.all, list[Sequence[Collection]]()
+
+        def counted() -> Sequence[Collection]:
+            rounds.append(every())
+            return rounds[-1]
+
+        monkeypatch.setattr(world.catalog.collections, "all", counted)
+        cleanup = sweep(world)
+        for _ in range(3):
+            cleanup()
+        assert len(rounds) == 1
 
 
 def test_nothing_is_removed_while_a_job_lives(tmp_path: Path, runner: LocalRunner) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.index import IndexSpec
 from penstock.domain.jobs import JobState
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.values import Table
+from penstock.engines.values import MaintenanceNeeds, Table
 from penstock.runners.local import LocalRunner
 from tests.imports.test_recovery import crashed_before
 from tests.support.catalogs import CLUSTER
@@ -84,6 +85,41 @@ def test_maintenance_goes_on_after_the_catalog_failed(world: World) -> None:
     for job in range(16):
         world.imported([write_rows(world, f"{job}.jsonl", first=100 * job)])
     world.until(lambda: fragments(world, docs) < 10)
+
+
+def test_maintenance_goes_on_after_an_error_of_one_table(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that Penstock doesn't know, as of a library, must end neither the thread nor another table's turn."""
+    broken, docs = world.collection("broken"), world.collection()
+    due = world.engine.due
+
+    def due_unless_broken(table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
+        if table.id == broken.id:
+            raise ValueError("not a Lance manifest")
+        return due(table, specs)
+
+    monkeypatch.setattr(world.engine, "due", due_unless_broken)
+    with capture_logs() as lines:
+        world.scheduler.maintenance.request(broken.id)
+        world.until(lambda: any(line["event"] == "maintenance.failed" for line in lines))
+        world.until(lambda: not world.catalog.maintenance.is_locked(broken.id))
+    for job in range(16):
+        world.imported([write_rows(world, f"{job}.jsonl", first=100 * job)])
+    world.until(lambda: fragments(world, docs) < 10)
+
+
+def test_a_job_completes_whose_index_fails_for_an_unknown_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are visible: it must not be tried again for ever."""
+    docs = world.collection()
+
+    def fail(table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
+        raise ValueError(f"not a Lance manifest: {table.id}, {len(specs)} indexes")
+
+    monkeypatch.setattr(world.engine, "due", fail)
+    job = world.imported([write_rows(world, "a.jsonl")])
+    assert (job.state, [warning.code for warning in job.warnings]) == (JobState.COMPLETED, ["index_failed"])
+    assert world.count(docs) == 100
 
 
 def a_slow_index(world: World, docs: Collection) -> IndexSpec:

@@ -90,6 +90,21 @@ def test_skip_file_leaves_out_whole_files_also_those_that_share_a_split(world: W
     assert (bad[0].error["rule"], bad[0].error["field"]) == ("vector_dim", "vector")
 
 
+def test_the_bad_files_of_a_split_are_left_out_together(world: World) -> None:
+    """The split is staged twice: else it would be for each of them, up to the bad one."""
+    world.collection()
+    for number in range(12):
+        write_rows(world.files / f"{number:02}.jsonl", 5, *([3] if number % 2 else []), first=10 * number)
+
+    job = world.imported(*([f"{number:02}.jsonl"] for number in range(12)), on_error="skip_file")
+
+    assert (job.state, job.rows, job.skipped_files) == (JobState.COMPLETED, 30, 6), job.reason
+    [split] = world.catalog.jobs.splits(job.id)
+    assert split.attempts == 2
+    errors = rejections(world).page(CLUSTER, job.id, ANONYMOUS).errors
+    assert [(error.file, error.row) for error in errors] == [(f"{number:02}.jsonl", 3) for number in range(1, 12, 2)]
+
+
 def test_skip_file_stages_again_what_a_file_had_staged(tmp_path: Path, runner: LocalRunner) -> None:
     with a_world(tmp_path, runner, SMALL_SPLITS) as world:
         world.collection()

@@ -18,9 +18,10 @@ from penstock.engines.values import Table
 from penstock.imports.context import staged_of
 from penstock.imports.tasks import StageTask
 from penstock.imports.verification import VerifyTask, verify_job
+from penstock.runners.local import LocalRunner
 from tests.support.catalogs import SCHEMA
 from tests.support.doubles import NullContext
-from tests.support.worlds import World
+from tests.support.worlds import World, a_world, job_settings
 
 ROWS = 300
 
@@ -87,6 +88,20 @@ def test_a_sound_job_is_verified(world: World) -> None:
     [search] = found["searches"]
     assert search["hits"] == search["searched"] == 20
     assert world.imported(["a.jsonl"]).verification is None
+
+
+def test_a_job_of_several_splits_is_verified(tmp_path: Path, runner: LocalRunner) -> None:
+    """Its files are in different splits: a sample is taken of each."""
+    names = [f"{number}.parquet" for number in range(4)]
+    with a_world(tmp_path, runner, job_settings(split_bytes=1)) as world:
+        world.collection()
+        for number, name in enumerate(names):
+            write_parquet(world.files, name, range(1000 * number, 1000 * number + ROWS))
+        job = world.imported(*([name] for name in names), verify="true")
+        assert len(world.catalog.jobs.splits(job.id)) == len(names)
+    assert job.verification is not None
+    assert (job.state, job.verification["problems"]) == (JobState.COMPLETED, [])
+    assert counts(job.verification) == dict.fromkeys(names, (ROWS, 0, ROWS, ROWS))
 
 
 def test_missing_rows_and_other_vectors_are_problems(world: World) -> None:

@@ -12,6 +12,7 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.avro import AVRO
 from penstock.readers.base import ReadRequest, plan_at_once
+from penstock.readers.columnar import ColumnarReader
 from tests.support.in_memory import BytesSource
 
 SCHEMA = CollectionSchema(fields=(Field(name="id", type=DataType.INT64, primary=True),))
@@ -88,3 +89,17 @@ def test_records_that_multiply_nulls_are_refused() -> None:
 )
 def test_other_types_of_columns_that_are_left_out_are_read_past(other: Any, value: bytes) -> None:
     assert rows(avro_file(other, value)) == 1
+
+
+def test_a_batch_of_long_rows_is_bounded() -> None:
+    fields = [{"name": "id", "type": "long"}, {"name": "other", "type": "bytes"}]
+    file = io.BytesIO()
+    written = [{"id": number, "other": bytes(100_000)} for number in range(300)]
+    fastavro.writer(file, {"type": "record", "name": "Row", "fields": fields}, written)
+    request = ReadRequest(sources=[BytesSource("a.avro", file.getvalue())], schema=SCHEMA, batch_bytes=1 << 30)
+    reader = AVRO.reader
+    assert isinstance(reader, ColumnarReader)
+    with reader.open_file(request) as opened:
+        batches = list(opened.batches(0, ["id", "other"]))
+    assert max(batch.nbytes for batch in batches) < 5 << 20
+    assert [key for batch in batches for key in batch["id"].to_pylist()] == list(range(300))

@@ -9,11 +9,16 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.readers.base import ReadRequest
+from penstock.readers.columnar import ColumnarReader
+from penstock.readers.hdf5 import HDF5
 from tests.readers.test_column_formats import DYNAMIC, failure, read_bytes, values
 from tests.support.column_files import hdf5_file
+from tests.support.in_memory import BytesSource
 
 VECTORS = np.arange(20, dtype=np.float32).reshape(10, 2)
 KEYS = np.arange(10)
@@ -169,6 +174,23 @@ def test_large_chunks_are_refused(tmp_path: Path) -> None:
         file.create_dataset("vector", (10, 2), "f4", chunks=(10**7, 2), maxshape=(None, 2), compression="gzip")
     error = failure("a.h5", (tmp_path / "a.h5").read_bytes())
     assert error.remedy == "Write it with smaller chunks"
+
+
+def test_rows_of_a_large_tile_are_read_in_steps(tmp_path: Path) -> None:
+    keys = np.arange(150_000)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("id", data=keys, chunks=(150_000,))
+        file["vector"] = np.repeat(keys.astype(np.float32), 128).reshape(-1, 128)
+    request = ReadRequest(
+        sources=[BytesSource("a.h5", (tmp_path / "a.h5").read_bytes())], schema=ALONE, batch_bytes=1 << 20
+    )
+    reader = HDF5.reader
+    assert isinstance(reader, ColumnarReader)
+    with reader.open_file(request) as opened:
+        assert len(opened.chunks) == 1
+        batches = list(opened.batches(0, ["id", "vector"]))
+    assert max(batch.nbytes for batch in batches) <= 8 << 20
+    assert pa.Table.from_batches(batches)["id"].to_pylist() == keys.tolist()
 
 
 def test_without_the_extra_the_error_says_how_to_install_it() -> None:

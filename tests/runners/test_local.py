@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -99,6 +101,27 @@ def test_a_worker_that_died_with_nothing_to_do_costs_no_task() -> None:
             assert local.submit(double, 3).future.result(LIMIT) == 6
         except WorkerLost:
             continue
+    local.close()
+
+
+def test_a_worker_that_cannot_be_replaced_at_once_is_replaced_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may be out of files or processes at that moment: its task fails, and no task waits for ever."""
+    local = LocalRunner(1)
+    assert local.submit(double, 1).future.result(LIMIT) == 2
+    refused = list[int]()
+
+    def start_but_once(*arguments: Any, **options: Any) -> ProcessPoolExecutor:
+        if not refused:
+            refused.append(1)
+            raise OSError(24, "Too many open files")
+        return ProcessPoolExecutor(*arguments, **options)
+
+    monkeypatch.setattr("penstock.runners.local.ProcessPoolExecutor", start_but_once)
+    with pytest.raises(WorkerLost, match="was killed while it worked"):
+        local.submit(kill_self, None).future.result(LIMIT)
+    with pytest.raises(WorkerLost, match=r"cannot be started: .*Too many open files"):
+        local.submit(double, 2).future.result(LIMIT)
+    assert local.submit(double, 3).future.result(LIMIT) == 6
     local.close()
 
 

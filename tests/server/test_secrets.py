@@ -28,7 +28,7 @@ from penstock.catalog import open_catalog
 from penstock.domain.jobs import JobState
 from penstock.errors import InvalidParameter
 from penstock.server.process.scrub_environment import scrub_environment
-from penstock.server.storage_settings import sealing_key
+from penstock.server.storage_settings import encryption_key
 from penstock.settings import load_settings
 from tests.support.catalogs import new_job, opened_catalog, stored_collection
 from tests.support.faulty_store import Faults, FaultyStore, faulty_store
@@ -364,12 +364,12 @@ def test_a_password_is_no_flag(where: str) -> None:
 def test_the_key_comes_from_the_environment_or_from_a_file(tmp_path: Path) -> None:
     key = Fernet.generate_key()
     given = load_settings({"data_dir": tmp_path}, environment={"PENSTOCK_ENCRYPTION_KEY": key.decode()})
-    assert sealing_key(given) == key
+    assert encryption_key(given) == key
     assert list(tmp_path.iterdir()) == [], "no file is made"
     assert key.decode() not in repr(given)
-    made = sealing_key(make_settings(tmp_path))
-    assert sealing_key(make_settings(tmp_path)) == made == (tmp_path / "secret.key").read_bytes()
+    made = encryption_key(make_settings(tmp_path))
+    assert encryption_key(make_settings(tmp_path)) == made == (tmp_path / "secret.key").read_bytes()
     assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
     with pytest.raises(InvalidParameter, match="PENSTOCK_ENCRYPTION_KEY is not a key") as raised:
-        sealing_key(load_settings(environment={"PENSTOCK_ENCRYPTION_KEY": MARK}))
+        encryption_key(load_settings(environment={"PENSTOCK_ENCRYPTION_KEY": MARK}))
     assert MARK not in str(raised.value)

@@ -12,8 +12,11 @@ from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.collections.collections import new_collection_id
+from penstock.catalog.db.connection import from_millis
 from penstock.catalog.jobs.jobs import NewJob
 from penstock.domain.collections import Collection, CollectionSettings
+from penstock.domain.exports import ExportJob, ExportRequest, ExportState
+from penstock.domain.ids import millis_of, new_id
 from penstock.domain.jobs import FileRange, Split
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.readers.base import InputFile
@@ -24,6 +27,7 @@ __all__ = [
     "SCHEMA",
     "input_file",
     "migrated_file",
+    "new_export",
     "new_job",
     "new_split",
     "opened_catalog",
@@ -115,6 +119,22 @@ def new_job(collection: Collection, **secret: str) -> NewJob:
         options={},
         auto_commit=True,
         secret=secret,
+    )
+
+
+def new_export(collection: Collection) -> ExportJob:
+    export_id = new_id()
+    return ExportJob(
+        id=export_id,
+        cluster_id=collection.cluster_id,
+        database_id=collection.database_id,
+        database=collection.database,
+        collection_id=collection.id,
+        collection=collection.name,
+        request=ExportRequest(target=f"out/{export_id}"),
+        location=f"file:///out/{export_id}",
+        state=ExportState.PENDING,
+        created_at=from_millis(millis_of(export_id)),
     )
 
 

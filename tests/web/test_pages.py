@@ -80,6 +80,20 @@ def test_pages_lead_to_the_login_and_back(visitor: Visitor, tenants: Callers) ->
 
 
 @pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"/?page={'0' * 18}{'9' * 30}", 200),
+        (f"/?page={'0' * 5000}", 200),
+        (f"/jobs/{'9' * 30}", 404),
+        (f"/import/check/{'9' * 30}", 404),
+        (f"/import/check/{'9' * 5000}", 404),
+    ],
+)
+def test_a_number_beyond_all_bounds_is_no_error_of_the_server(ops: Visitor, path: str, status: int) -> None:
+    assert ops.get(path).status_code == status
+
+
+@pytest.mark.parametrize(
     "target", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"]
 )
 def test_a_login_never_leads_to_another_site(visitor: Visitor, tenants: Callers, target: str) -> None:

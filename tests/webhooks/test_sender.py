@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -177,6 +178,40 @@ def test_a_slow_receiver_delays_no_other(catalog: Catalog) -> None:
             aborted_job(catalog)
         fast.wait_for(5)
         assert len(slow.messages) <= 2
+
+
+def test_a_webhook_is_sent_to_after_a_thread_could_not_start(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, refused = threading.Thread.start, list[str]()
+
+    def start_but_once(thread: threading.Thread) -> None:
+        if thread.name == "webhook" and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_but_once)
+    monkeypatch.setattr(sender_module, "LEASE_MILLIS", 300)
+    with receiver() as hook, running_sender(catalog):
+        stored_webhook(catalog, hook)
+        aborted_job(catalog)
+        hook.wait_for(1)
+    assert refused
+
+
+def test_the_log_is_cleaned_up_by_the_clock_however_often_a_sender_is_woken(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender_module, "_POLL_SECONDS", 60.0)
+    cleanups = list[int]()
+    monkeypatch.setattr(catalog.webhooks, "forget", lambda before, keep: cleanups.append(before))
+    with receiver() as hook, running_sender(catalog):
+        stored_webhook(catalog, hook)
+        for number in range(1, 21):
+            aborted_job(catalog)
+            hook.wait_for(number)
+    assert len(cleanups) == 1
 
 
 def test_of_several_servers_one_sends_and_a_dead_one_is_replaced(

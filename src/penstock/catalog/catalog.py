@@ -132,7 +132,7 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         descriptions=DescriptionRepository(database),
         jobs=JobRepository(database, encryptor, outbox),
         job_list=JobList(database),
-        reversals=ReversalRepository(database),
+        reversals=ReversalRepository(database, outbox),
         staged_files=StagedFileRepository(database),
         claims=JobLeases(database, collections, outbox),
         maintenance=MaintenanceLeases(database),

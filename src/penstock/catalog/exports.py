@@ -37,9 +37,9 @@ _LIVE = (ExportState.PENDING.value, ExportState.EXPORTING.value)
 class ExportRepository:
     """Insert, read, claim and end export jobs."""
 
-    def __init__(self, database: CatalogDatabase, seal: Encryptor) -> None:
+    def __init__(self, database: CatalogDatabase, encryptor: Encryptor) -> None:
         self._database = database
-        self._seal = seal
+        self._encryptor = encryptor
 
     def insert(
         self, export: ExportJob, secret: dict[str, str], most: int, audit: AuditEntry | None = None
@@ -120,7 +120,7 @@ class ExportRepository:
             sealed = connection.execute(
                 select(tables.job_secret.c.sealed).where(tables.job_secret.c.job_id == export_id)
             ).scalar_one_or_none()
-        return {} if sealed is None else dict(self._seal.open(sealed))
+        return {} if sealed is None else dict(self._encryptor.decrypt(sealed))
 
     def pinned_version(self, collection_id: str) -> int | None:
         """The oldest version of a collection's table that an unfinished export reads."""
@@ -341,7 +341,9 @@ class ExportRepository:
 
     def _keep_secret(self, connection: Connection, export_id: int, secret: dict[str, str]) -> None:
         if secret:
-            connection.execute(insert(tables.job_secret).values(job_id=export_id, sealed=self._seal.close(secret)))
+            connection.execute(
+                insert(tables.job_secret).values(job_id=export_id, sealed=self._encryptor.encrypt(secret))
+            )
 
     def _forget_secret(self, connection: Connection, ids: Iterable[int]) -> None:
         connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id.in_(list(ids))))

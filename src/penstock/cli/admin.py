@@ -58,7 +58,7 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
     from penstock.catalog import open_catalog
     from penstock.server.lost_catalog import mark_keys
     from penstock.server.process.data_dir import make_data_folder, private_umask
-    from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key
+    from penstock.server.storage_settings import catalog_file, catalog_url, encryption_key
 
     with private_umask():
         make_data_folder(settings.data_dir)
@@ -68,7 +68,7 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
                 "If your server uses another data dir, set --data-dir or PENSTOCK_DATA_DIR.",
                 err=True,
             )
-        catalog = open_catalog(catalog_url(settings), sealing_key(settings))
+        catalog = open_catalog(catalog_url(settings), encryption_key(settings))
         try:
             catalog.orgs.ensure("default")
             yield catalog

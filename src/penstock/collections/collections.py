@@ -12,7 +12,7 @@ from penstock.catalog.collections.descriptions import describe_soon
 from penstock.collections.collection_settings import settings_in
 from penstock.collections.default_values import with_stored_defaults
 from penstock.collections.description import CollectionDescription, describe_fields
-from penstock.domain.collections import TTL, Collection, CollectionSettings, LoadState
+from penstock.domain.collections import TTL, Collection, CollectionSettings, Database, LoadState
 from penstock.domain.names import check_collection_name
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.registry import EngineRegistry
@@ -21,6 +21,7 @@ from penstock.errors import (
     AliasNameConflict,
     CollectionExists,
     CollectionNotLoaded,
+    DatabaseNotFound,
     IndexNotFound,
     InvalidParameter,
     Unsupported,
@@ -38,8 +39,8 @@ class StoredSpace:
 class CollectionService:
     """The use cases of collections.
 
-    ``wake`` starts the background cleanup of a dropped collection's files. ``enforce_quota`` raises StorageFull while
-    nothing can be stored.
+    ``wake`` starts the background cleanup of a dropped collection's files. ``refuse_if_full`` raises StorageFull
+    while nothing can be stored.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class CollectionService:
         catalog: Catalog,
         engines: EngineRegistry,
         wake: Callable[[], None],
-        enforce_quota: Callable[[], None] = lambda: None,
+        refuse_if_full: Callable[[], None] = lambda: None,
     ) -> None:
-        self._refuse_if_full = enforce_quota
+        self._refuse_if_full = refuse_if_full
         self._catalog = catalog
         self._engines = engines
         self._wake = wake
@@ -78,37 +79,11 @@ class CollectionService:
         _check_analyzers(schema)
         existing = self._catalog.collections.find(home, name)
         if existing is None:
-            self._refuse_if_full()
-            collection_id = new_collection_id()
-            engine = self._engines.for_cluster(self._catalog.clusters.get(cluster_id))
-            if settings.ttl_seconds is not None and not engine.capabilities.row_expiry:
-                raise Unsupported(
-                    f"the engine {engine.name} of this cluster keeps rows forever: create the collection {name} "
-                    f"without {TTL}",
-                    collection=name,
-                    engine=engine.name,
-                )
-            version = engine.create(Table(id=collection_id, schema=schema))
             try:
-                collection = self._catalog.collections.create(
-                    home,
-                    name,
-                    schema,
-                    settings,
-                    collection_id=collection_id,
-                    engine=engine.name,
-                    storage_version=engine.storage_version,
-                    version=version,
-                )
-                describe_soon(self._catalog.database, self._engines, collection)
-                return collection
+                return self._create_new(home, name, schema, settings)
             except CollectionExists:
                 # A concurrent call created it; it may be identical.
-                engine.drop(collection_id)
                 existing = self._catalog.collections.get(home, name)
-            except AliasNameConflict:
-                engine.drop(collection_id)
-                raise
         if existing.name != name:
             raise AliasNameConflict(
                 f"alias and collection name conflict[database={database}][alias={name}]",
@@ -120,6 +95,37 @@ class CollectionService:
                 f"create duplicate collection with different parameters, collection: {name}", collection=name
             )
         return existing
+
+    def _create_new(
+        self, home: Database, name: str, schema: CollectionSchema, settings: CollectionSettings
+    ) -> Collection:
+        self._refuse_if_full()
+        engine = self._engines.for_cluster(self._catalog.clusters.get(home.cluster_id))
+        if settings.ttl_seconds is not None and not engine.capabilities.row_expiry:
+            raise Unsupported(
+                f"the engine {engine.name} of this cluster keeps rows forever: create the collection {name} "
+                f"without {TTL}",
+                collection=name,
+                engine=engine.name,
+            )
+        collection_id = new_collection_id()
+        version = engine.create(Table(id=collection_id, schema=schema))
+        try:
+            collection = self._catalog.collections.create(
+                home,
+                name,
+                schema,
+                settings,
+                collection_id=collection_id,
+                engine=engine.name,
+                storage_version=engine.storage_version,
+                version=version,
+            )
+        except (AliasNameConflict, CollectionExists, DatabaseNotFound):
+            engine.drop(collection_id)  # the catalog doesn't know of the table
+            raise
+        describe_soon(self._catalog.database, self._engines, collection)
+        return collection
 
     def get(self, cluster_id: str, database: str, name: str) -> Collection:
         """Look up a collection by its name or an alias. Raises DatabaseNotFound, CollectionNotFound."""
@@ -133,6 +139,10 @@ class CollectionService:
     def list(self, cluster_id: str, database: str) -> Sequence[Collection]:
         """Raises DatabaseNotFound."""
         return self._catalog.collections.list(self._catalog.databases.get(cluster_id, database))
+
+    def all(self, cluster_id: str) -> Sequence[Collection]:
+        """The collections of a cluster, by database."""
+        return self._catalog.collections.all(cluster_id)
 
     def names(self, cluster_id: str) -> Sequence[tuple[str, str]]:
         """Database and name of each collection of a cluster, sorted."""

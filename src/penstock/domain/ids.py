@@ -6,6 +6,8 @@ import secrets
 import threading
 import time
 
+from penstock.domain.parse_int import number_of_digits
+
 DAY_MILLIS = 24 * 3600 * 1000
 
 _RANDOM_BITS = 18
@@ -26,6 +28,12 @@ def new_id() -> int:
         candidate = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
         _last = max(candidate, _last + 1)
         return _last
+
+
+def parse_id(text: str) -> int | None:
+    """Parse the digits of an id; None for a text that can't be one."""
+    number = number_of_digits(text) if text.isdecimal() else None
+    return number if number is not None and number <= _LARGEST else None
 
 
 def millis_of(number: int) -> int:

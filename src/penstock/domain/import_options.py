@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,6 +49,11 @@ class ImportOption:
     def flag(self) -> str:
         """The flag of ``penstock import``."""
         return f"--{self.name.replace('_', '-')}"
+
+
+def is_true(options: Mapping[str, str], name: str) -> bool:
+    """Whether an option that is true or false is true, in any case; one that isn't given is not."""
+    return options.get(name, "").lower() == BOOLEAN[0]
 
 
 IMPORT_OPTIONS: Sequence[ImportOption] = (

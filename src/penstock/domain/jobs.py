@@ -22,6 +22,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from penstock.domain.import_options import is_true
+
 
 class JobState(StrEnum):
     PENDING = "Pending"
@@ -319,7 +321,7 @@ class ImportJob:
     @property
     def is_dry_run(self) -> bool:
         """Whether it only checks its files: none of its rows will be visible."""
-        return self.options.get("dry_run", "").lower() == "true"
+        return is_true(self.options, "dry_run")
 
     @property
     def imported_rows(self) -> int:

@@ -25,9 +25,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from penstock.domain.functions import FUNCTION_NUMBERS, Function, FunctionType
+from penstock.domain.parameter_values import value_text
 from penstock.domain.parse_int import number_of_digits
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidSchema, MissingParameter, Unsupported, shorten
@@ -164,7 +163,7 @@ def _field(data: Any) -> Field:
         nullable=_bool(members, "nullable", "nullable"),
         default=_default(members.get("defaultvalue"), kind, name),
         description=_text(members, "description", name),
-        params={key: _param_text(value) for key, value in params.items() if key not in _NUMBER_PARAMS},
+        params={key: value_text(value) for key, value in params.items() if key not in _NUMBER_PARAMS},
     )
 
 
@@ -208,7 +207,7 @@ def _struct(data: Any) -> Field:
         max_capacity=capacity,
         nullable=_bool(members, "nullable", "nullable"),
         description=_text(members, "description", name),
-        params={key: _param_text(value) for key, value in params.items() if key != "max_capacity"},
+        params={key: value_text(value) for key, value in params.items() if key != "max_capacity"},
         fields=tuple(replace(subfield, max_capacity=None) for subfield in subfields),
     )
 
@@ -315,11 +314,6 @@ def _number(value: Any, param: str, field: str) -> int:
             f"invalid {param}: {shorten(value)} of field {field}, it should be a whole number", field=field
         )
     return number
-
-
-def _param_text(value: Any) -> str:
-    """Convert a type parameter to text, as in Milvus: objects become JSON, booleans ``true`` and ``false``."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _lower(data: Any, what: str, *, fold: bool = True) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Schedule exports: claim those without a lease, run each in a thread, renew the leases, delete aborted files."""
+"""Schedule exports: claim those without a lease, run each or delete its files in a thread, renew the leases."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import uuid
+from collections.abc import Callable
 
 import structlog
 
@@ -17,8 +18,13 @@ from penstock.exports.export_run import ExportRun, delete_files
 
 log = structlog.get_logger(__name__)
 
+_Threads = dict[tuple[int, int], threading.Thread]
+"""By the id and the epoch of the exports that they work on."""
+
 _MAX_RUNNING = 4
 """Exports that a process runs at a time; their parts share the workers with imports."""
+_MAX_DELETING = 2
+"""Aborted exports whose files a process deletes at a time: where a store hangs, the exports go on."""
 _POLL = 1.0
 _RENEWALS = 6
 
@@ -33,7 +39,8 @@ class ExportScheduler:
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._wake = threading.Event()
-        self._running: dict[tuple[int, int], threading.Thread] = {}
+        self._running: _Threads = {}
+        self._deleting: _Threads = {}
         self._lock = threading.Lock()
         self._loop = threading.Thread(target=self._work, name="exports", daemon=True)
         self._heartbeat_thread = threading.Thread(target=self._heartbeat, name="export-leases", daemon=True)
@@ -55,7 +62,7 @@ class ExportScheduler:
         if self._loop.ident is not None:
             self._loop.join()
         with self._lock:
-            threads = list(self._running.values())
+            threads = [*self._running.values(), *self._deleting.values()]
         for thread in threads:
             thread.join()
         self._ended.set()
@@ -67,43 +74,57 @@ class ExportScheduler:
         while not self._stop.is_set():
             self._wake.clear()
             try:
-                while len(self._running) < _MAX_RUNNING and not self._stop.is_set():
-                    export = exports.claim(self._owner, lease)
-                    if export is None:
-                        break
-                    self._begin(export)
-                while not self._stop.is_set() and (aborted := exports.claim_deletion(self._owner, lease)):
-                    delete_files(self._context, aborted)
+                for claim, threads, most, work in (
+                    (exports.claim, self._running, _MAX_RUNNING, self._run),
+                    (exports.claim_deletion, self._deleting, _MAX_DELETING, self._delete),
+                ):
+                    while len(threads) < most and not self._stop.is_set() and (export := claim(self._owner, lease)):
+                        self._begin(export, threads, work)
             except CatalogUnavailable as error:
                 log.warning("catalog.unavailable", component="exports", error=str(error))
             except Exception:
                 log.exception("exports.error")
             self._wake.wait(_POLL)
 
-    def _begin(self, export: ExportJob) -> None:
-        thread = threading.Thread(target=self._run, args=(export,), name=f"export-{export.id}", daemon=True)
+    def _begin(self, export: ExportJob, threads: _Threads, work: Callable[[ExportJob], None]) -> None:
+        arguments = (export, threads, work)
+        thread = threading.Thread(target=self._guarded, args=arguments, name=f"export-{export.id}", daemon=True)
         with self._lock:
-            self._running[export.id, export.epoch] = thread
-        thread.start()
+            threads[export.id, export.epoch] = thread
+        try:
+            thread.start()
+        except RuntimeError:  # the system is out of threads
+            self._forget(export, threads)  # else its lease would be renewed for ever
+            self._context.catalog.exports.release(export)
+            raise
 
     def _run(self, export: ExportJob) -> None:
+        ExportRun(self._context, export, self._stop).go()
+
+    def _delete(self, export: ExportJob) -> None:
+        delete_files(self._context, export)
+
+    def _guarded(self, export: ExportJob, threads: _Threads, work: Callable[[ExportJob], None]) -> None:
         try:
-            ExportRun(self._context, export, self._stop).go()
+            work(export)
         except CatalogUnavailable as error:
             # Its lease expires, and it is claimed again.
             log.warning("export.paused", export_id=str(export.id), reason=str(error))
         except Exception:
             log.exception("export.crashed", export_id=str(export.id))
         finally:
-            with self._lock:
-                del self._running[export.id, export.epoch]
+            self._forget(export, threads)
             self.wake()
+
+    def _forget(self, export: ExportJob, threads: _Threads) -> None:
+        with self._lock:
+            del threads[export.id, export.epoch]
 
     def _heartbeat(self) -> None:
         while not self._ended.wait(self._lease / _RENEWALS):
             try:
                 with self._lock:
-                    claims = list(self._running)
+                    claims = [*self._running, *self._deleting]
                 if claims:
                     self._context.catalog.exports.renew(self._owner, int(self._lease * 1000), claims)
             except CatalogUnavailable as error:

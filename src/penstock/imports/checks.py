@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from penstock.domain.durations import parse_duration
 from penstock.domain.error_budget import ErrorPolicy
-from penstock.domain.import_options import IMPORT_OPTIONS
+from penstock.domain.import_options import IMPORT_OPTIONS, is_true
 from penstock.domain.schema import CollectionSchema
 from penstock.domain.write_modes import Duplicates, WriteMode, WriteOptions
 from penstock.errors import ImportRefused, InvalidParameter, MissingParameter, Unsupported, shorten
@@ -84,17 +84,17 @@ def check_write_options(options: Mapping[str, str], schema: CollectionSchema) ->
 
 def check_options(options: Mapping[str, str], partition: str | None = None) -> None:
     """Raises MissingParameter, Unsupported, InvalidParameter and ImportRefused for unsupported options."""
-    if options.get("backup", "").lower() == "true" and not partition:
+    if is_true(options, "backup") and not partition:
         raise MissingParameter("partition not specified", option="backup")
     for key in ("backup", "l0_import"):
-        if options.get(key, "").lower() == "true":
+        if is_true(options, key):
             raise Unsupported(
                 f"options.{key} is not supported: Penstock imports files of vectors, not Milvus binlogs", option=key
             )
     if options.get("timeout"):
         parse_duration(options["timeout"])
     formats.check_options(options)
-    if options.get("dry_run", "").lower() == "true" and options.get("auto_commit", "").lower() == "false":
+    if is_true(options, "dry_run") and options.get("auto_commit", "").lower() == "false":
         raise ImportRefused(
             "options.dry_run has nothing to commit, so options.auto_commit can't be false. Leave one of them out",
             option="auto_commit",

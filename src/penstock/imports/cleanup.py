@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -17,10 +16,13 @@ from penstock.domain.jobs import ImportJob, JobState
 from penstock.engines.values import Table
 from penstock.errors import JobStateConflict, PenstockError, StorageError
 from penstock.imports.context import ImportContext, staged_of
+from penstock.imports.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
 _ORPHAN_SCAN_SECONDS = 24 * 3600.0
+_ORPHAN_ROUND_SECONDS = 600.0
+"""Interval in which collections are looked through for those to scan: each create call wakes the cleanup."""
 _RETENTION_SECONDS = 600.0
 _BATCH_PAUSE_SECONDS = 0.05
 _INTERRUPTED_MILLIS = 30_000
@@ -138,7 +140,8 @@ class Retention:
                 # Let other transactions write in between.
                 if stop.wait(_BATCH_PAUSE_SECONDS):
                     return
-            total += catalog.exports.forget(cluster_id, before)
+            while count := catalog.exports.forget(cluster_id, before):
+                total += count
             if total:
                 log.info("jobs.expired", cluster_id=cluster_id, jobs=total)
         self._last_run = time.monotonic()
@@ -149,24 +152,27 @@ class OrphanCleanup:
 
     def __init__(self, context: ImportContext) -> None:
         self._context = context
+        self._rounds = Throttle(_ORPHAN_ROUND_SECONDS)
         self._done: dict[str, float] = {}
 
     def __call__(self) -> None:
-        collections = self._collections()
+        if not self._rounds.is_ready():
+            return
+        collections = self._context.catalog.collections.all()
         self._done = {
             collection.id: self._done[collection.id] for collection in collections if collection.id in self._done
         }
         for collection in collections:
             if time.monotonic() - self._done.get(collection.id, float("-inf")) <= _ORPHAN_SCAN_SECONDS:
                 continue
+            # Before the scan: one that fails unforeseen ends this round, and must not end the next one, too.
+            self._done[collection.id] = time.monotonic()
             try:
                 self.delete_rejects(collection)
-                is_done = self.sweep(collection)
+                if not self.sweep(collection):
+                    del self._done[collection.id]
             except StorageError as error:  # may affect one tenant only
                 log.warning("orphan_scan.skipped", collection_id=collection.id, error=str(error))
-                is_done = True
-            if is_done:
-                self._done[collection.id] = time.monotonic()
 
     def sweep(self, collection: Collection) -> bool:
         """Scan one collection; returns False without a scan where it has unfinished jobs or is under maintenance.
@@ -193,12 +199,3 @@ class OrphanCleanup:
             if self._context.catalog.jobs.cluster_of(job_id) is None:
                 engine.delete_rejects(collection.id, job_id)
                 log.info("rejected_rows.deleted", collection_id=collection.id, job_id=str(job_id))
-
-    def _collections(self) -> Sequence[Collection]:
-        catalog = self._context.catalog
-        return [
-            collection
-            for cluster_id in catalog.clusters.ids()
-            for database in catalog.databases.list(cluster_id)
-            for collection in catalog.collections.list(database)
-        ]

@@ -26,7 +26,6 @@ from penstock.errors import (
     DataError,
     LeaseLost,
     MemoryExceeded,
-    PenstockError,
     TaskCancelled,
     Transient,
 )
@@ -36,7 +35,7 @@ from penstock.imports.context import ImportContext, staged_of
 from penstock.imports.dry_run.job import CheckingRun, plan_problems, spool_of
 from penstock.imports.duplicate_keys import duplicate_key_error
 from penstock.imports.job_verification import verify_committed_rows
-from penstock.imports.leased_job import LeasedJob, StagedWork
+from penstock.imports.leased_job import LeasedJob, StagedWork, logged
 from penstock.imports.loaded_files import without_loaded
 from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.memory_budget import too_large
@@ -336,10 +335,10 @@ class JobRun:
             self._committer.build_indexes(self._leased)
         except (LeaseLost, TaskCancelled, CatalogError):
             raise
-        except PenstockError as error:
+        except Exception as error:  # noqa: BLE001 - else a committed job would be tried again for ever
             # The rows are visible and searched exactly without an index; it is built again in the background.
             self._maintenance.request(self.job.collection_id)
-            self._leased.log.warning("job.index_failed", error=str(error))
+            self._leased.log.warning("job.index_failed", **logged(error))
             warnings.append(JobWarning(code="index_failed", message=f"the index was not built: {error}"))
         self._complete(warnings)
 

@@ -7,11 +7,11 @@ from concurrent.futures import wait
 from dataclasses import replace
 from typing import Any
 
-from penstock.domain.jobs import JobWarning, Split
-from penstock.errors import CatalogError, LeaseLost, PenstockError, TaskCancelled
+from penstock.domain.jobs import JobWarning
+from penstock.errors import CatalogError, LeaseLost, TaskCancelled
 from penstock.imports.context import staged_of
-from penstock.imports.leased_job import LeasedJob
-from penstock.imports.staging import StagingRun
+from penstock.imports.leased_job import LeasedJob, logged
+from penstock.imports.staging import stage_task
 from penstock.imports.verification import VerifyTask, verify_job
 from penstock.runners.base import Runner
 from penstock.sources.base import Location
@@ -35,9 +35,8 @@ def verify_committed_rows(
     splits = catalog.jobs.splits(job.id)
     try:
         collection = replace(collection, schema=collection.schema.first_fields(job.field_count))
-        run = StagingRun(leased, runner, collection, locations)
         task = VerifyTask(
-            stage=run.task(splits[0] if splits else Split(ordinal=0, ranges=())),
+            stage=stage_task(leased, collection, locations),
             splits=splits,
             staged=[staged_of(split.staged) for split in splits],
             rows=job.rows,
@@ -54,7 +53,8 @@ def verify_committed_rows(
         result: Mapping[str, Any] = handle.future.result()
     except (LeaseLost, TaskCancelled, CatalogError):
         raise
-    except PenstockError as error:
+    except Exception as error:  # noqa: BLE001 - else a committed job would be tried again for ever
+        leased.log.warning("job.not_verified", **logged(error))
         text = f"the rows are committed, but they could not be verified: {error}"
         return {"ok": False, "problems": [text]}, [JobWarning(code="not_verified", message=text)]
     return result, [

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import structlog
 
 from penstock.domain.collections import DEFAULT_PARTITION_NUMBER, Collection
-from penstock.domain.import_options import option_warnings
+from penstock.domain.import_options import is_true, option_warnings
 from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.write_modes import WriteOptions
@@ -40,6 +40,11 @@ _MAX_EMPTY_FILES = 100
 """Files without rows that warnings name; a folder may have very many."""
 
 _Result = TypeVar("_Result")
+
+
+def logged(error: Exception) -> dict[str, Any]:
+    """What the log says of an error that fails no job; of one that is none of Penstock's, where it came from."""
+    return {"error": str(error), "exc_info": None if isinstance(error, PenstockError) else error}
 
 
 class JobTimedOut(PenstockError):
@@ -96,7 +101,7 @@ class LeasedJob:
     @property
     def verifies(self) -> bool:
         """Whether its rows are compared with its files after the commit."""
-        return self.job.options.get("verify", "").lower() == "true"
+        return is_true(self.job.options, "verify")
 
     def staged(self) -> list[Staged]:
         """What the job's splits have staged, in order."""

@@ -316,6 +316,9 @@ class MaintenanceWorker:
             except CatalogError as error:
                 log.warning("catalog.unavailable", component="maintenance", error=str(error))
                 self._stop.wait(_POLL_SECONDS)
+            except Exception:
+                log.exception("maintenance.error")
+                self._stop.wait(_POLL_SECONDS)
 
     def _do_due(self, lease: Maintenance) -> None:
         with self._releasing(lease):
@@ -332,7 +335,7 @@ class MaintenanceWorker:
 
     @contextmanager
     def _releasing(self, lease: Maintenance) -> Iterator[None]:
-        """Log an error and release the lease, so that the work is due again; errors of the catalog pass."""
+        """Log an error, whatever it is, and release the lease, so that the work is due again; the catalog's pass."""
         maintenance = self._catalog.maintenance
         try:
             yield
@@ -343,9 +346,15 @@ class MaintenanceWorker:
         except StorageConflict as error:
             log.info("maintenance.conflict", collection_id=lease.collection_id, reason=str(error))
             maintenance.release(lease, _CONFLICT_PAUSE_MILLIS)
-        except PenstockError as error:
+        except Exception as error:
             pause = self._pause_after_failure("maintenance", lease.collection_id)
-            log.warning("maintenance.failed", collection_id=lease.collection_id, error=str(error), pause=pause)
+            log.warning(
+                "maintenance.failed",
+                collection_id=lease.collection_id,
+                error=str(error),
+                pause=pause,
+                exc_info=not isinstance(error, PenstockError),
+            )
             maintenance.release(lease, int(pause * 1000))
         else:
             self._failures.pop(("maintenance", lease.collection_id), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -91,6 +92,11 @@ class ProgressTracker:
         self._size = sum(split.size for split in splits)
         self._staged_bytes = sum(split.done for split in self._splits.values())
         self._staged_rows = sum(split.rows for split in self._splits.values())
+        self._rejected: Counter[int] = Counter()
+        """Rows of the staged splits that were left out, by file."""
+        for progress in self._splits.values():
+            if progress.staged:
+                self._count_rejects(progress, 1)
 
     def running(self, split: Split, handle: TaskHandle[object]) -> None:
         with self._lock:
@@ -106,6 +112,7 @@ class ProgressTracker:
             progress.range_rejects = range_rejects or [0] * len(range_rows)
             self._staged_bytes += progress.done
             self._staged_rows += progress.rows
+            self._count_rejects(progress, 1)
             self._touched.update(file_range.file for file_range in split.ranges)
 
     def unstaged(self, split: Split) -> None:
@@ -114,6 +121,7 @@ class ProgressTracker:
             progress = self._splits[split.ordinal]
             self._staged_bytes -= progress.done
             self._staged_rows -= progress.rows
+            self._count_rejects(progress, -1)
             progress.staged, progress.done, progress.rows = False, 0, 0
             self._touched.update(file_range.file for file_range in split.ranges)
 
@@ -137,16 +145,19 @@ class ProgressTracker:
     def read_rows(self) -> int:
         """Rows of the files that are staged or rejected."""
         with self._lock:
-            return self._staged_rows + self._rejected(None)
+            return self._staged_rows + self._rejected.total()
 
-    def rejected_rows(self, file: int | None = None) -> int:
-        """Rows of the staged splits that were left out, of a file or of all."""
+    def rejected_rows(self) -> Mapping[int, int]:
+        """Rows of the staged splits that were left out, by file; without the files that have none.
+
+        Counted as splits are staged: each split asks, and a job may have very many.
+        """
         with self._lock:
-            return self._rejected(file)
+            return +self._rejected
 
-    def _rejected(self, file: int | None) -> int:
-        files = self._ranges if file is None else [file]
-        return sum(file_range.rejected for ordinal in files for file_range in self._ranges[ordinal])
+    def _count_rejects(self, progress: _SplitProgress, sign: int) -> None:
+        for file_range, rejects in zip(progress.split.ranges, progress.range_rejects, strict=True):
+            self._rejected[file_range.file] += sign * rejects
 
     def rows_of(self, file: int) -> int:
         """Rows of a file that are staged or rejected."""

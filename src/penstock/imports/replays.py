@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import orjson
 
 from penstock.catalog import Catalog
-from penstock.domain.jobs import FileRange, FileState, ImportJob, JobState
+from penstock.domain.jobs import FileRange, FileState, ImportJob, JobState, Split
 from penstock.domain.rejects import ERROR_COLUMNS
 from penstock.engines.base import Engine
 from penstock.errors import DataError, JobNotFound, JobStateConflict
@@ -79,44 +80,42 @@ def plan_of_rows(
     earlier = job.replay_of
     if earlier is None or catalog.jobs.cluster_of(earlier) != job.cluster_id:
         raise JobNotFound(f"the job {earlier} that is to be replayed does not exist any more", job_id=earlier)
-    rows = _rejected_rows(catalog, engine, job.collection_id, earlier)
+    splits = catalog.jobs.splits(earlier)
+    rows = _rejected_rows(splits, engine, job.collection_id, earlier)
     ends: dict[int, int] = {}
-    ranges: list[FileRange] = []
-    for split in catalog.jobs.splits(earlier):
+    by_file: dict[int, list[FileRange]] = defaultdict(list)
+    for split in splits:
         for file_range in split.ranges:
             first = ends.get(file_range.file, 0) if file_range.first_row is None else file_range.first_row
             ends[file_range.file] = first + file_range.read_rows
             if only := rows.get((file_range.file, range_identity(file_range))):
-                ranges.append(
+                by_file[file_range.file].append(
                     replace(file_range, rows=0, rejected=0, only=tuple(only), first_row=first, max_rows=only[-1] + 1)
                 )
-    numbers = sorted({file_range.file for file_range in ranges})
     locations = catalog.jobs.locations(earlier)
-    files = [
-        InputFile(
-            locations=[
-                roots.restore(location, keys.access_key, keys.secret_key, keys.token)
-                for location in locations[number]
-            ],
-            format=next(file_range.format for file_range in ranges if file_range.file == number),
-            total_rows=sum(len(file_range.only or ()) for file_range in ranges if file_range.file == number),
+    files: list[InputFile] = []
+    ranges: list[FileRange] = []
+    for number, of_file in sorted(by_file.items()):
+        ranges += [replace(file_range, file=len(files)) for file_range in of_file]
+        files.append(
+            InputFile(
+                locations=[
+                    roots.restore(location, keys.access_key, keys.secret_key, keys.token)
+                    for location in locations[number]
+                ],
+                format=of_file[0].format,
+                total_rows=sum(len(file_range.only or ()) for file_range in of_file),
+            )
         )
-        for number in numbers
-    ]
-    ordinals = {number: ordinal for ordinal, number in enumerate(numbers)}
-    return Plan(
-        files=files,
-        ranges=[replace(file_range, file=ordinals[file_range.file]) for file_range in ranges],
-        warnings=(),
-    )
+    return Plan(files=files, ranges=ranges, warnings=())
 
 
 def _rejected_rows(
-    catalog: Catalog, engine: Engine, collection_id: str, job_id: int
+    splits: Sequence[Split], engine: Engine, collection_id: str, job_id: int
 ) -> Mapping[tuple[int, str], Sequence[int]]:
     """The rows that a job rejected, by file and range identity, ascending."""
     rows: dict[tuple[int, str], list[int]] = {}
-    for split in catalog.jobs.splits(job_id):
+    for split in splits:
         rejects = rejects_of(split.staged)
         if rejects is None or rejects.name is None:
             continue

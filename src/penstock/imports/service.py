@@ -70,9 +70,9 @@ class ImportService:
         settings: JobSettings,
         wake: Callable[[], None],
         observer: Observer | None = None,
-        enforce_quota: Callable[[], None] = lambda: None,
+        refuse_if_full: Callable[[], None] = lambda: None,
     ) -> None:
-        self._enforce_quota = enforce_quota
+        self._refuse_if_full = refuse_if_full
         self._observer = observer or NullObserver()
         self._catalog = catalog
         self._engines = engines
@@ -84,7 +84,7 @@ class ImportService:
     def create(self, request: CreateImport) -> ImportJob:
         cluster = self._catalog.clusters.get(request.cluster_id)
         request.caller.require(Role.WRITER, cluster, request.database)
-        self._enforce_quota()
+        self._refuse_if_full()
         database = self._catalog.databases.get(request.cluster_id, request.database)
         collection = self._catalog.collections.get(database, request.collection)
         self._check_partition(collection, request.partition)
@@ -218,7 +218,7 @@ class ImportService:
     def retry(self, cluster_id: str, job_id: int, keys: StoreCredentials, caller: Caller) -> ImportJob:
         for _ in range(_MAX_CAS_ATTEMPTS):
             job = self._get_for_writer(cluster_id, job_id, caller)
-            self._enforce_quota()
+            self._refuse_if_full()
             self._check_retry(job, keys, caller)
             deadline = self._deadline(job.options)
             try:
@@ -239,7 +239,7 @@ class ImportService:
 
     def replay(self, request: ReplayImport) -> ImportJob:
         earlier = self._get_for_writer(request.cluster_id, request.job_id, request.caller)
-        self._enforce_quota()
+        self._refuse_if_full()
         check_replay(earlier)
         collection = self._catalog.collections.by_id(earlier.collection_id)
         if collection is None:

@@ -49,6 +49,24 @@ class SplitFailed(Exception):
         self.cause = cause
 
 
+def stage_task(leased: LeasedJob, collection: Collection, locations: Mapping[int, Sequence[Location]]) -> StageTask:
+    """The task to stage splits of a job, of which it has none yet; ``locations`` are those of all its files."""
+    context, job = leased.context, leased.job
+    partitions = context.catalog.collections.partitions(collection.id)
+    return StageTask(
+        engine=context.engines.for_collection(collection),
+        table=Table.of(collection),
+        job_id=job.id,
+        split=Split(ordinal=0, ranges=()),
+        locations=locations,
+        partitions=[partition.number for partition in partitions],
+        options=job.options,
+        unknown_columns=UnknownColumns.of(job.options),
+        batch_bytes=context.settings.batch_bytes,
+        memory_limit=context.settings.worker_memory,
+    )
+
+
 class StagingRun:
     """Stages the splits of one job that aren't staged yet, in order. ``locations`` are those of its files.
 
@@ -65,8 +83,7 @@ class StagingRun:
         self._collection = collection
         self._engine = context.engines.for_collection(collection)
         self._locations = locations
-        partitions = context.catalog.collections.partitions(collection.id)
-        self._partitions = [partition.number for partition in partitions]
+        self._stage_task = stage_task(leased, collection, locations)
         self._splits = self._restored(context.catalog.jobs.splits(leased.job.id))
         files = context.catalog.jobs.files(leased.job.id)
         self._tracker = ProgressTracker(files, self._splits)
@@ -148,11 +165,11 @@ class StagingRun:
         policy, tracker = self._policy, self._tracker
         if policy.on_error is not OnError.SKIP_ROW or not (bad := tracker.rejected_rows()):
             return
-        self._check_budget(policy.per_job, bad, tracker.read_rows if is_complete else None, "max_errors")
+        total = tracker.read_rows if is_complete else None
+        self._check_budget(policy.per_job, sum(bad.values()), total, "max_errors")
         if policy.per_file is not None:
-            for ordinal in sorted({file_range.file for split in self._splits for file_range in split.ranges}):
+            for ordinal, of_file in sorted(bad.items()):
                 total = tracker.rows_of(ordinal) if is_complete else None
-                of_file = tracker.rejected_rows(ordinal)
                 self._check_budget(policy.per_file, of_file, total, "max_errors_per_file")
 
     def _check_budget(self, budget: ErrorBudget | None, bad: int, total: int | None, option: str) -> None:
@@ -167,33 +184,35 @@ class StagingRun:
         return error if error.row is None else error.at(row=None if offset is None else offset + error.row)
 
     def _skip(self, failed: Split, error: BaseException) -> list[Split]:
-        """Leave out the file that a split failed for; returns the splits to stage again.
+        """Leave out the files that a split failed for; returns the splits to stage again.
 
         Raises:
-            TooManyErrors: that is one too many.
+            TooManyErrors: these are too many.
         """
-        explained = self._explained(failed, error)
-        file = self._skipped.add(explained.file, explained.cause)
-        self._tracker.skipped(file)
-        self._leased.log.warning("file.skipped", file=file.name, reason=file.reason)
+        files = []
+        for failure in (error, *(error.others if isinstance(error, RangeFailed) else ())):
+            explained = self._explained(failed, failure)
+            file = self._skipped.add(explained.file, explained.cause)
+            self._tracker.skipped(file)
+            self._leased.log.warning("file.skipped", file=file.name, reason=file.reason)
+            files.append(file)
         stale = [split for split in self.staged_splits() if self._skipped.has_rows_in(split)]
-        self._context.catalog.claims.skip_file(self._leased.job, file, [split.ordinal for split in stale])
+        self._context.catalog.claims.skip_files(self._leased.job, files, [split.ordinal for split in stale])
         self._skipped.check()
         return [failed, *self._unstage(stale, saved=True)]
 
     def _unstage(self, splits: Sequence[Split], *, saved: bool = False) -> list[Split]:
         """Make staged splits ones to be staged again, without the rows of the files that are left out."""
-        pending = []
+        if splits and not saved:
+            self._context.catalog.claims.reset_splits(self._leased.job, [split.ordinal for split in splits])
+        pending = {}
         for split in splits:
-            fresh, staged = unstaged(split)
-            if not saved:
-                self._context.catalog.claims.reset_splits(self._leased.job, [split.ordinal])
+            pending[split.ordinal], staged = unstaged(split)
             self._engine.discard(self._collection.id, [staged])
             self._tracker.unstaged(split)
             self._staged_splits.pop(split.ordinal, None)
-            self._splits = [fresh if other.ordinal == split.ordinal else other for other in self._splits]
-            pending.append(fresh)
-        return pending
+        self._splits = [pending.get(split.ordinal, split) for split in self._splits]
+        return list(pending.values())
 
     def _stage_all(self) -> tuple[Split, BaseException] | None:
         """Stage the splits until all are staged or one has failed; return the failure that counts."""
@@ -306,17 +325,17 @@ class StagingRun:
         except Exception:
             self._context.catalog.claims.count_attempt(self._leased.job, split.ordinal)
             raise
-        self._tracker.staged(split, *self._save_result(split, result))
+        self._save_result(split, result)
 
     def _restored(self, splits: Sequence[Split]) -> Sequence[Split]:
         """The splits of the catalog, those that are staged already among them."""
         return splits
 
     def _submit(self, split: Split) -> TaskHandle[Any]:
-        return self._runner.submit(stage_split, self.task(split))
+        return self._runner.submit(stage_split, self._task(split))
 
-    def _save_result(self, split: Split, result: Any) -> tuple[Sequence[int], Sequence[int]]:
-        """Save the result of a split's task in the catalog; return the rows and rejected rows of its file ranges."""
+    def _save_result(self, split: Split, result: Any) -> None:
+        """Save the result of a split's task in the catalog, and count it."""
         assert isinstance(result, StageResult)
         staged = result.staged
         try:
@@ -335,27 +354,19 @@ class StagingRun:
         except BaseException:
             self._engine.discard(self._collection.id, [staged])
             raise
-        rejected = [0] * len(result.rows) if result.rejects is None else result.rejects.rows
-        with self._lock:
+        rejected = _rejected_rows(result)
+        self._tracker.staged(split, result.rows, rejected)
+        with self._lock:  # from here on the main thread may unstage it, if it has rows of a bad file
             self._first_errors += [(split, error) for error in result.first_errors]
             self._staged_splits[split.ordinal] = _staged_split(split, result)
             self.wrote_table = True
         self._context.observer.staged(staged.rows, split.size, sum(rejected))
-        return result.rows, rejected
 
-    def task(self, split: Split) -> StageTask:
-        job, settings = self._leased.job, self._context.settings
-        return StageTask(
-            engine=self._engine,
-            table=Table.of(self._collection),
-            job_id=job.id,
+    def _task(self, split: Split) -> StageTask:
+        return replace(
+            self._stage_task,
             split=split,
             locations={file_range.file: self._locations[file_range.file] for file_range in split.ranges},
-            partitions=self._partitions,
-            options=job.options,
-            unknown_columns=UnknownColumns.of(job.options),
-            batch_bytes=settings.batch_bytes,
-            memory_limit=settings.worker_memory,
             skipped=self._skipped.ordinals,
             reject_limits=self._reject_limits,
         )
@@ -380,12 +391,16 @@ class StagingRun:
             raise TaskCancelled("the job is stopping")
 
 
+def _rejected_rows(result: StageResult) -> Sequence[int]:
+    """The rejected rows of each file range."""
+    return [0] * len(result.rows) if result.rejects is None else result.rejects.rows
+
+
 def _staged_split(split: Split, result: StageResult) -> Split:
     """A split as the catalog has it once it is staged."""
-    rejected = [0] * len(result.rows) if result.rejects is None else result.rejects.rows
     ranges = tuple(
         replace(file_range, rows=rows, rejected=bad)
-        for file_range, rows, bad in zip(split.ranges, result.rows, rejected, strict=True)
+        for file_range, rows, bad in zip(split.ranges, result.rows, _rejected_rows(result), strict=True)
     )
     return replace(
         split,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -133,8 +134,8 @@ def scan_range(task: BoundaryScanTask, context: TaskContext) -> Any:
 
 
 def file_at(task: PlanTask | BoundaryScanTask | ChecksumTask, done: int) -> str:
-    """The file that a task was at when it reported ``done``."""
-    return task.files[done].name if isinstance(task, PlanTask) else task.location.name
+    """The file that a task was at when it reported ``done``: the last one where it had planned all of them."""
+    return task.files[min(done, len(task.files) - 1)].name if isinstance(task, PlanTask) else task.location.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,12 +176,16 @@ class StageResult:
 
 
 class RangeFailed(Exception):
-    """A permanent error, with the index of the file range in its split."""
+    """A permanent error, with the index of the file range in its split.
 
-    def __init__(self, number: int, error: PenstockError) -> None:
-        super().__init__(number, error)
+    ``others`` are those of further bad files in the split, where the job leaves bad files out.
+    """
+
+    def __init__(self, number: int, error: PenstockError, others: Sequence[RangeFailed] = ()) -> None:
+        super().__init__(number, error, others)
         self.number = number
         self.error = error
+        self.others = others
 
 
 def stage_split(task: StageTask, context: TaskContext) -> StageResult:
@@ -195,8 +200,9 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
     """
     rows: list[int] = []
     warnings: list[list[JobWarning]] = []
+    policy = ErrorPolicy.of(task.options)
     key = None if task.table.schema.auto_id else _key_column(task)
-    collector = RejectCollector(task.split, ErrorPolicy.of(task.options), task.reject_limits, key)
+    collector = RejectCollector(task.split, policy, task.reject_limits, key)
 
     def batches() -> Iterator[pa.RecordBatch]:
         read_bytes = read_rows = 0
@@ -204,27 +210,22 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
             rows.append(0)
             if file_range.file in task.skipped:
                 continue
-            try:
+            with _naming_range(task, number):
                 for batch in conformed(task, file_range, read_rows, warnings):
                     context.check()
                     rows[number] += batch.batch.num_rows
                     collector.add(number, batch.rejects)
                     yield batch.batch
                     context.report(read_bytes + min(batch.bytes_read, file_range.size), sum(rows))
-            except PenstockError as error:
-                if isinstance(error, TaskCancelled | Transient):
-                    raise
-                raise RangeFailed(number, error) from error
-            except MemoryError as error:
-                name = _name_of(task.locations[file_range.file])
-                raise RangeFailed(number, too_large(name, task.memory_limit or 0)) from error
             read_bytes += file_range.size
             # In a replay the numbers of rows have gaps.
             read_rows += file_range.only[-1] + 1 if file_range.only else rows[number] + collector.counts[number]
 
     try:
         staged = task.engine.stage(task.table, task.job_id, batches())
-    except RangeFailed:
+    except RangeFailed as failed:
+        if policy.on_error is OnError.SKIP_FILE:
+            raise RangeFailed(failed.number, failed.error, _other_bad_files(task, failed.number, context)) from failed
         _save_rejects(task, collector)
         raise
     try:
@@ -239,6 +240,40 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
         rejects=rejects,
         first_errors=collector.first,
     )
+
+
+@contextmanager
+def _naming_range(task: StageTask, number: int) -> Iterator[None]:
+    """Raises RangeFailed in place of a permanent error of a file range."""
+    try:
+        yield
+    except PenstockError as error:
+        if isinstance(error, TaskCancelled | Transient):
+            raise
+        raise RangeFailed(number, error) from error
+    except MemoryError as error:
+        name = _name_of(task.locations[task.split.ranges[number].file])
+        raise RangeFailed(number, too_large(name, task.memory_limit or 0)) from error
+
+
+def _other_bad_files(task: StageTask, first: int, context: TaskContext) -> Sequence[RangeFailed]:
+    """Read what follows the ``first`` bad file of a split, and return the errors of further ones.
+
+    So that all of them are left out at once: the split would be staged again for each.
+    """
+    left_out = {*task.skipped, task.split.ranges[first].file}
+    others: list[RangeFailed] = []
+    for number, file_range in enumerate(task.split.ranges[first + 1 :], first + 1):
+        if file_range.file in left_out:
+            continue
+        try:
+            with _naming_range(task, number):
+                for _ in conformed(task, file_range, 0, []):
+                    context.check()
+        except RangeFailed as failed:
+            others.append(failed)
+            left_out.add(file_range.file)
+    return others
 
 
 def _save_rejects(task: StageTask, collector: RejectCollector) -> SplitRejects | None:

@@ -54,7 +54,7 @@ class UploadService:
 
     Args:
         folder: None if this server takes no uploads; then ``reason`` says why, and what to do.
-        enforce_quota: raises StorageFull while the disk is full.
+        refuse_if_full: raises StorageFull while the disk is full.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class UploadService:
         folder: UploadFolder | None,
         limits: UploadLimits,
         reason: str = "",
-        enforce_quota: Callable[[], None] = lambda: None,
+        refuse_if_full: Callable[[], None] = lambda: None,
     ) -> None:
         self._catalog = catalog
         self._folder = folder
         self._reason = reason
-        self._enforce_quota = enforce_quota
+        self._refuse_if_full = refuse_if_full
         self._lock = threading.Lock()
         self._writers: Counter[str] = Counter()
         self.limits = limits
@@ -88,7 +88,7 @@ class UploadService:
             LimitExceeded, QuotaExceeded, StorageFull: the file is too large.
         """
         folder = self._enter(caller, cluster, database)
-        self._enforce_quota()
+        self._refuse_if_full()
         _check_name(name)
         if not _SHA256.fullmatch(sha256):
             raise InvalidParameter("sha256 must be the 64 hexadecimal digits of the file's SHA-256", key="sha256")

@@ -30,8 +30,9 @@ _MAX_FOUND = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyTask:
-    """A job to verify. ``stage`` is a task of its staging, whose table is at the committed version or later; its
-    split is replaced by those of ``splits``, each of which has staged its ``staged``. ``files`` are the job's.
+    """A job to verify. ``stage`` is the task of its staging, with the locations of all files, whose table is at the
+    committed version or later; its split is replaced by those of ``splits``, each of which has staged its ``staged``.
+    ``files`` are the job's.
     ``rows`` are those that it published, fewer than it read where rows with the same key are left out."""
 
     stage: StageTask

@@ -112,7 +112,7 @@ def _observe_all(samples: Mapping[str, Sample]) -> tuple[dict[str, Observation],
                     lacking[name] = [
                         other for other in filled if other != file and name not in samples[other].columns
                     ]
-        for name in columns.keys() - observed.keys():
+        for name in [name for name in columns if name not in observed]:
             nulls = Observation(kind=Kind.NULL, rows=sample.rows, nulls=sample.rows)
             columns[name] = merge(columns[name], nulls, (places[name], file))
             lacking.setdefault(name, []).append(file)

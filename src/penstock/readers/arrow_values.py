@@ -186,7 +186,7 @@ def utf8_texts(array: Array) -> Array:
         texts.validate(full=True)
     except pa.ArrowInvalid:
         values = array.cast(pa.large_binary()).to_pylist()
-        bad = [row for row, value in enumerate(values) if value is not None and not _is_utf8(value)]
+        bad = [row for row, value in enumerate(values) if value is not None and not is_utf8(value)]
         if not bad:
             raise
 
@@ -209,7 +209,8 @@ def utf8_texts(array: Array) -> Array:
     return texts
 
 
-def _is_utf8(value: bytes) -> bool:
+def is_utf8(value: bytes) -> bool:
+    """Whether bytes are text in UTF-8."""
     try:
         value.decode()
     except UnicodeDecodeError:

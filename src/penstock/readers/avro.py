@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, cast
 from uuid import UUID
 
 import pyarrow as pa
@@ -26,7 +26,8 @@ _MAGIC = b"Obj\x01"
 _ROWS_PER_BYTE = 8
 _MIN_ROWS = 1 << 20
 _BATCH_ROWS = 1 << 12
-"""Rows that become a batch: Python objects take many times what Arrow does."""
+_BATCH_BYTES = 4 << 20
+"""Rows, or bytes of the file, that become a batch: Python objects take many times what Arrow does."""
 _MAX_DEPTH = 32
 _MAX_FREE_VALUES = 1024
 """Values of a row, or of an array's element, that take no bytes in the file, such as nulls."""
@@ -57,7 +58,7 @@ class _AvroFile:
     """An open Avro file, which is one chunk. ``types`` are those of its columns."""
 
     reader: Any
-    source_name: str
+    stream: _CountingStream
     types: Mapping[str, pa.DataType | DataError]
     chunks: Sequence[Chunk]
     notes: Sequence[JobWarning] = ()
@@ -70,11 +71,11 @@ class _AvroFile:
         del number
         types = {name: self._type(name) for name in columns}
         values: dict[str, list[Any]] = {name: [] for name in columns}
-        count = 0
+        count = start = 0
         rows = iter(self.reader)
         while True:
             try:
-                with content_errors(_TITLE, self.source_name, Exception):
+                with content_errors(_TITLE, self.stream.name, Exception):
                     row = next(rows, None)
             except DataError as error:
                 raise error.at(row=count) from None
@@ -82,19 +83,34 @@ class _AvroFile:
                 for name, column in values.items():
                     column.append(row[name])
                 count += 1
-            if count and (row is None or count == _BATCH_ROWS):
+            is_full = count == _BATCH_ROWS or self.stream.position - start >= _BATCH_BYTES
+            if count and (row is None or is_full):
                 arrays = [_array(values[name], type_, name) for name, type_ in types.items()]
                 yield pa.RecordBatch.from_arrays(arrays, names=list(types))
                 values = {name: [] for name in columns}
-                count = 0
+                count, start = 0, self.stream.position
             if row is None:
                 return
 
     def _type(self, name: str) -> pa.DataType:
         type_ = self.types[name]
         if isinstance(type_, DataError):
-            raise type_.at(file=self.source_name, field=name)
+            raise type_.at(file=self.stream.name, field=name)
         return type_
+
+
+class _CountingStream:
+    """The stream of a source that counts the bytes that the library has read."""
+
+    def __init__(self, name: str, stream: BinaryIO) -> None:
+        self.name = name
+        self.position = 0
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self.position += len(data)
+        return data
 
 
 def _array(values: list[Any], type_: pa.DataType, name: str) -> pa.Array[Any]:
@@ -124,9 +140,10 @@ def _opened(request: ReadRequest) -> Iterator[_AvroFile]:
         raise DataError(
             "the file is not an Avro file", file=source.name, remedy="Check its extension, or write it again"
         )
-    with source.open_stream() as stream:
+    with source.open_stream() as file:
+        counting = _CountingStream(source.name, file)
         with content_errors(_TITLE, source.name, Exception):  # the library checks little
-            reader: Any = fastavro.reader(stream)
+            reader: Any = fastavro.reader(cast(Any, counting))
             _check_bounded(reader.writer_schema, source.name)
             types = _columns(json.loads(reader.metadata["avro.schema"]), source.name)
         chunk = Chunk(
@@ -134,7 +151,7 @@ def _opened(request: ReadRequest) -> Iterator[_AvroFile]:
             decoded_size=source.size,
             max_rows=max(_ROWS_PER_BYTE * source.size, _MIN_ROWS),
         )
-        yield _AvroFile(reader, source.name, types, [chunk])
+        yield _AvroFile(reader, counting, types, [chunk])
 
 
 def _columns(schema: Any, file: str) -> Mapping[str, pa.DataType | DataError]:

@@ -28,7 +28,8 @@ _TITLE = "HDF5"
 _BASES = "train"
 """The dataset of a benchmark of nearest-neighbour search that holds the vectors to search in."""
 _UNIT_BYTES = 8 << 20
-"""Bytes of rows that are read at once. Plans depend on it: file ranges are counted in these units."""
+"""Bytes of rows that are read at once. Plans depend on it: file ranges are counted in these units, or in whole tiles
+where those are larger."""
 _MAX_TILE_BYTES = 64 << 20
 """Most bytes of the tiles (HDF5: chunks) that lie side by side in a row: each is decompressed at once."""
 _TEXT_BYTES = 256
@@ -76,7 +77,11 @@ class _Hdf5File:
     def batches(self, number: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         start = number * self.unit
         rows = self.chunks[number].max_rows
-        step = _TEXT_ROWS if any(self.columns[name].varies for name in columns) else rows
+        row_bytes = sum(self.columns[name].row_bytes for name in columns)
+        # A tile of one column may have the rows of gigabytes of another; HDF5 keeps it while they are read in steps.
+        step = rows if rows * row_bytes <= _MAX_TILE_BYTES else _unit_rows(row_bytes)
+        if any(self.columns[name].varies for name in columns):
+            step = min(step, _TEXT_ROWS)
         for first in range(start, start + rows, step):
             last = min(start + rows, first + step)
             arrays = [self._array(name, first, last) for name in columns]
@@ -182,14 +187,17 @@ def _file(columns: Mapping[str, _Column], file: _FileObject, source: Source) -> 
         raise error.at(file=source.name) from None
     tile_rows = max(column.tile_rows for column in columns.values())
     # Whole tiles, so that none is decompressed twice.
-    unit = max(1, min(_UNIT_BYTES // row_bytes, MAX_BATCH_ROWS))
-    unit = -(-unit // tile_rows) * tile_rows
+    unit = -(-_unit_rows(row_bytes) // tile_rows) * tile_rows
     counts = [min(rows, start + unit) - start for start in range(0, rows, unit)]
     chunks = [
         Chunk(size=size, decoded_size=row_bytes * count, max_rows=count)
         for size, count in zip(shares(source.size, counts), counts, strict=True)
     ]
     return _Hdf5File(columns, file, unit, chunks)
+
+
+def _unit_rows(row_bytes: int) -> int:
+    return max(1, min(_UNIT_BYTES // row_bytes, MAX_BATCH_ROWS))
 
 
 def _datasets(file: Any, name: str) -> dict[str, Any]:

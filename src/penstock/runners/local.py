@@ -244,8 +244,9 @@ class _Worker:
         self._board = board
         self._place = _WORKERS + number * _PLACES
         self._setup = setup
-        self._pool = self._start()
+        self._pool: ProcessPoolExecutor | None = self._start()
         self._broken: ProcessPoolExecutor | None = None
+        self._closed = False
         self.restarts = 0
         self.task: _Task | None = None
         self.fault = ""
@@ -257,22 +258,22 @@ class _Worker:
         try:
             _ensure_fork_server()
             try:
-                return self._pool.submit(function, *arguments)
+                return self._running_pool().submit(function, *arguments)
             except BrokenProcessPool:  # it died while idle
                 self.replace()
-                return self._pool.submit(function, *arguments)
+                return self._running_pool().submit(function, *arguments)
         except (OSError, EOFError) as error:  # EOFError: the fork server has ended, and is started anew next time
             return _failed(WorkerLost(f"a worker process cannot be started: {error}"))
         except RuntimeError:  # the runner has just been closed
             return _failed(TaskCancelled("the server is stopping"))
 
     def replace(self) -> None:
+        """Give up the dead process; the next task starts another one, or fails if the system refuses it."""
         self.restarts += 1
         self.fault = ""
         # From Python 3.12 on a broken pool holds a lock while it runs the callbacks of its tasks, which lead here,
         # and takes it again when it is garbage-collected: keep a reference until the callbacks are over.
-        self._broken = self._pool
-        self._pool = self._start()
+        self._broken, self._pool = self._pool, None
 
     def look(self, silence: float) -> None:
         """Kill the process after ``silence`` seconds without a heartbeat, or if its task didn't stop in time.
@@ -301,7 +302,16 @@ class _Worker:
             os.kill(pid, signal.SIGKILL)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._closed = True
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _running_pool(self) -> ProcessPoolExecutor:
+        if self._closed:
+            raise RuntimeError("the runner is closed")
+        if self._pool is None:
+            self._pool = self._start()
+        return self._pool
 
     def _start(self) -> ProcessPoolExecutor:
         self._board[self._place + _PID] = 0

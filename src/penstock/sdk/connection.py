@@ -55,6 +55,11 @@ class Connection:
         self._owns_session = session is None
         self._session = session or _new_session()
 
+    @property
+    def scope(self) -> dict[str, str]:
+        """The ``clusterId`` of a call, where the client has one."""
+        return {"clusterId": self.cluster_id} if self.cluster_id else {}
+
     def post(
         self,
         path: str,
@@ -138,7 +143,7 @@ class Connection:
                 headers={"Tus-Resumable": "1.0.0", **headers},
                 session=self._session,
                 data=data,
-                params={"clusterId": self.cluster_id} if self.cluster_id else None,
+                params=self.scope,
                 **{**self._options, "timeout": max(self._options["timeout"], least_timeout)},
             )
 

@@ -96,7 +96,7 @@ class Exports:
         """
         keys = (access_key, secret_key, token)
         body: dict[str, Any] = {
-            **self._scope(),
+            **self._connection.scope,
             "dbName": self._connection.database,
             "collectionName": collection,
             "target": str(target.absolute()) if isinstance(target, Path) else target,
@@ -115,7 +115,7 @@ class Exports:
 
     def list(self, collection: str | None = None, *, limit: int = 100) -> Sequence[Export]:
         """List the exports of the client's database, newest first."""
-        body: dict[str, Any] = {**self._scope(), "dbName": self._connection.database, "limit": limit}
+        body: dict[str, Any] = {**self._connection.scope, "dbName": self._connection.database, "limit": limit}
         if collection:
             body["collectionName"] = collection
         return self._connection.read(
@@ -164,11 +164,7 @@ class Exports:
         self._connection.post(f"{_PATH}/retry", body, repeatable=False, secrets=keys.values())
 
     def _id(self, export: str | int | Export) -> dict[str, str]:
-        return {**self._scope(), "jobId": export.id if isinstance(export, Export) else str(export)}
-
-    def _scope(self) -> dict[str, str]:
-        cluster_id = self._connection.cluster_id
-        return {"clusterId": cluster_id} if cluster_id else {}
+        return {**self._connection.scope, "jobId": export.id if isinstance(export, Export) else str(export)}
 
 
 def _export_from_wire(data: Mapping[str, Any]) -> Export:

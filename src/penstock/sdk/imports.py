@@ -94,7 +94,7 @@ class Imports:
         if len(source) != 1:
             raise ValueError(f"give one of files, object_urls or volume with data_paths; {len(source)} were given")
         body: dict[str, Any] = {
-            **self._scope(),
+            **self._connection.scope,
             "collectionName": collection,
             "dbName": self._connection.database,
             "partitionName": partition,
@@ -157,7 +157,7 @@ class Imports:
         Only Penstock has this call; elsewhere it fails.
         """
         body: dict[str, Any] = {
-            **self._scope(),
+            **self._connection.scope,
             "collectionName": collection,
             "dbName": self._connection.database,
             "files": file_groups(files),
@@ -202,7 +202,7 @@ class Imports:
 
     def get(self, job: str | int | ImportJob) -> ImportJob:
         """Get a job with all of its details, by its id (or an earlier state of it)."""
-        body = {**self._scope(), "jobId": _job_id(job)}
+        body = {**self._connection.scope, "jobId": _job_id(job)}
         try:
             return self._connection.read(self._progress_path, body, job_from_wire)
         except ApiError as error:
@@ -276,11 +276,11 @@ class Imports:
             ImportCallError: there is no such job, or the server is unreachable for more than a minute.
         """
         if job is None:
-            query = {**self._scope(), **({"collectionName": collection} if collection else {})}
+            query = {**self._connection.scope, **({"collectionName": collection} if collection else {})}
             if not all_databases:
                 query["dbName"] = self._connection.database
         else:
-            query = {**self._scope(), "jobId": _job_id(job), **({"details": "true"} if details else {})}
+            query = {**self._connection.scope, "jobId": _job_id(job), **({"details": "true"} if details else {})}
         try:
             yield from streamed_changes(self._connection, query, of_one=job is not None)
         except EventsUnsupported:
@@ -294,11 +294,11 @@ class Imports:
 
     def commit(self, job: str | int | ImportJob) -> None:
         """Publish the rows of an Uncommitted job."""
-        self._connection.post(f"{_PATH}/commit", {**self._scope(), "jobId": _job_id(job)})
+        self._connection.post(f"{_PATH}/commit", {**self._connection.scope, "jobId": _job_id(job)})
 
     def abort(self, job: str | int | ImportJob) -> None:
         """End a job that isn't committed yet; none of its rows become visible."""
-        self._connection.post(f"{_PATH}/abort", {**self._scope(), "jobId": _job_id(job)})
+        self._connection.post(f"{_PATH}/abort", {**self._connection.scope, "jobId": _job_id(job)})
 
     def retry(
         self, job: str | int | ImportJob, *, access_key: str = "", secret_key: str = "", token: str = ""
@@ -308,7 +308,7 @@ class Imports:
         A job created with credentials of an object store needs them again: a server deletes them when a job ends.
         """
         keys = {"accessKey": access_key, "secretKey": secret_key, "token": token}
-        body = {**self._scope(), "jobId": _job_id(job), **{name: key for name, key in keys.items() if key}}
+        body = {**self._connection.scope, "jobId": _job_id(job), **{name: key for name, key in keys.items() if key}}
         # Sent once: a second call would fail, as the job already runs.
         self._connection.post(f"{_PATH}/retry", body, repeatable=False, secrets=keys.values())
 
@@ -325,7 +325,7 @@ class Imports:
         Args:
             file, field, rule: only the errors of this file, field or rule.
         """
-        body = {**self._scope(), "jobId": _job_id(job), **_given(file=file, field=field, rule=rule)}
+        body = {**self._connection.scope, "jobId": _job_id(job), **_given(file=file, field=field, rule=rule)}
         cursor = ""
         while True:
             path = f"{_PATH}/errors"
@@ -337,7 +337,7 @@ class Imports:
 
     def error_groups(self, job: str | int | ImportJob) -> Sequence[ErrorGroup]:
         """The errors of a job by rule, field and file, with counts and three examples each."""
-        body = {**self._scope(), "jobId": _job_id(job), "groupBy": ["rule", "field", "file"]}
+        body = {**self._connection.scope, "jobId": _job_id(job), "groupBy": ["rule", "field", "file"]}
         return self._connection.read(
             f"{_PATH}/errors", body, lambda data: [group_from_wire(group) for group in data["groups"]]
         )
@@ -349,7 +349,7 @@ class Imports:
         """
         path = Path(path)
         name = "parquet" if path.suffix == ".parquet" else "jsonl"
-        body = {**self._scope(), "jobId": _job_id(job), "format": name}
+        body = {**self._connection.scope, "jobId": _job_id(job), "format": name}
         path.write_bytes(self._connection.fetch(f"{_PATH}/errors/download", body))
         return path
 
@@ -369,7 +369,7 @@ class Imports:
         """
         keys = {"accessKey": access_key, "secretKey": secret_key, "token": token}
         body: dict[str, Any] = {
-            **self._scope(),
+            **self._connection.scope,
             "jobId": _job_id(job),
             **{name: key for name, key in keys.items() if key},
         }
@@ -394,14 +394,10 @@ class Imports:
             ApiError: it can't be reverted: it isn't completed, a later job has replaced rows of it, or the rows that
                 it replaced are no longer kept.
         """
-        self._connection.post(f"{_PATH}/revert", {**self._scope(), "jobId": _job_id(job)})
+        self._connection.post(f"{_PATH}/revert", {**self._connection.scope, "jobId": _job_id(job)})
         return poll_until(
             lambda: self.get(job), lambda state: state.revert != "Reverting", JobUnfinished, timeout=timeout
         )
-
-    def _scope(self) -> dict[str, str]:
-        cluster_id = self._connection.cluster_id
-        return {"clusterId": cluster_id} if cluster_id else {}
 
     def _all(
         self,
@@ -411,7 +407,7 @@ class Imports:
         all_databases: bool,
         page_size: int,
     ) -> Iterator[ImportJob]:
-        body: dict[str, Any] = {**self._scope(), "verbose": True}
+        body: dict[str, Any] = {**self._connection.scope, "verbose": True}
         if collection:
             body["collectionName"] = collection
         if state:

@@ -102,7 +102,7 @@ class Webhooks:
         # Sent once: a second call would create a second webhook.
         answer = self._connection.post(
             path,
-            {**self._scope(), **{name: value for name, value in body.items() if value}},
+            {**self._connection.scope, **{name: value for name, value in body.items() if value}},
             repeatable=False,
             secrets=(secret,),
         )
@@ -114,7 +114,9 @@ class Webhooks:
 
     def list(self) -> Sequence[Webhook]:
         """The webhooks that the caller administers, oldest first."""
-        return self._connection.read(f"{_PATH}/list", self._scope(), lambda data: [_webhook(item) for item in data])
+        return self._connection.read(
+            f"{_PATH}/list", self._connection.scope, lambda data: [_webhook(item) for item in data]
+        )
 
     def delete(self, webhook_id: str) -> None:
         """Delete a webhook and its deliveries."""
@@ -136,11 +138,7 @@ class Webhooks:
         )
 
     def _body(self, webhook_id: str) -> dict[str, Any]:
-        return {**self._scope(), "webhookId": webhook_id}
-
-    def _scope(self) -> dict[str, Any]:
-        cluster_id = self._connection.cluster_id
-        return {"clusterId": cluster_id} if cluster_id else {}
+        return {**self._connection.scope, "webhookId": webhook_id}
 
 
 def _webhook(data: Mapping[str, Any]) -> Webhook:

@@ -47,7 +47,7 @@ from penstock.server.observability.webhook_metrics import WebhookMetrics
 from penstock.server.runner_factory import runner_of, worker_memory
 from penstock.server.services import Services
 from penstock.server.startup_policy import authentication_of
-from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key, source_stores, upload_folder
+from penstock.server.storage_settings import catalog_file, catalog_url, encryption_key, source_stores, upload_folder
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 from penstock.webhooks.sender import WebhookSender
@@ -98,7 +98,7 @@ def _open_catalog(settings: Settings) -> Catalog:
     """Open the catalog; on a full disk, in the space reserved for it."""
 
     def open_once() -> Catalog:
-        key = sealing_key(settings)
+        key = encryption_key(settings)
         return open_catalog(
             catalog_url(settings), key, settings.catalog_connections, settings.catalog_startup_timeout
         )
@@ -176,7 +176,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
 
     health = Health(settings, catalog, engine, roots, begin)
     imports = ImportService(
-        catalog, engines, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota
+        catalog, engines, roots, job_settings, scheduler.wake, watching.observer, health.refuse_if_full
     )
     feed = ChangeFeed(
         catalog,
@@ -208,12 +208,12 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         imports=imports,
         rejections=Rejections(imports, catalog, engines),
         job_events=JobEvents(imports, feed),
-        uploads=UploadService(catalog, uploads, _upload_limits(settings), why_no_uploads, health.enforce_quota),
+        uploads=UploadService(catalog, uploads, _upload_limits(settings), why_no_uploads, health.refuse_if_full),
         inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
         list_clusters=catalog.clusters.list,
         databases=DatabaseService(catalog),
-        collections=CollectionService(catalog, engines, scheduler.wake, health.enforce_quota),
+        collections=CollectionService(catalog, engines, scheduler.wake, health.refuse_if_full),
         aliases=AliasService(catalog, engines),
         alterations=AlterationService(catalog, engines, scheduler.maintenance.request),
         partitions=partitions,
@@ -301,19 +301,19 @@ def _repair(catalog: Catalog, engines: EngineRegistry, cluster: Cluster) -> None
 
 
 def _repair_tables(catalog: Catalog, engines: EngineRegistry, cluster: Cluster) -> None:
-    for database in catalog.databases.list(cluster.id):
-        for collection in catalog.collections.list(database):
-            lease = catalog.maintenance.take(collection.id, "repair", _REPAIR_MILLIS)
-            if lease is None:
-                continue  # another server works on it, so it can be opened
-            try:
-                engine = engines.maintainable(collection)
-                for repair in [] if engine is None else engine.repair(Table.of(collection)):
-                    log.warning("table.repaired", collection=collection.name, database=database.name, done=repair)
-            except (StorageFull, StorageUnavailable):
-                raise
-            except StorageError as error:
-                # One damaged table is no reason to serve none of the others.
-                log.error("table.damaged", collection=collection.name, database=database.name, error=str(error))
-            finally:
-                catalog.maintenance.release(lease)
+    for collection in catalog.collections.all(cluster.id):
+        lease = catalog.maintenance.take(collection.id, "repair", _REPAIR_MILLIS)
+        if lease is None:
+            continue  # another server works on it, so it can be opened
+        facts = {"collection": collection.name, "database": collection.database}
+        try:
+            engine = engines.maintainable(collection)
+            for repair in [] if engine is None else engine.repair(Table.of(collection)):
+                log.warning("table.repaired", **facts, done=repair)
+        except (StorageFull, StorageUnavailable):
+            raise
+        except StorageError as error:
+            # One damaged table is no reason to serve none of the others.
+            log.error("table.damaged", **facts, error=str(error))
+        finally:
+            catalog.maintenance.release(lease)

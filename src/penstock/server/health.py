@@ -115,7 +115,7 @@ class Health:
     def is_full(self) -> bool:
         return self._full is not None
 
-    def enforce_quota(self) -> None:
+    def refuse_if_full(self) -> None:
         """Raise StorageFull before anything is begun that would fail on a full disk."""
         if self._full is not None:
             raise StorageFull(f"{self._full}. Until then this server only serves reads")

@@ -43,7 +43,7 @@ def key_file(settings: Settings) -> Path:
     return settings.encryption_key_file or settings.data_dir / "secret.key"
 
 
-def sealing_key(settings: Settings) -> bytes:
+def encryption_key(settings: Settings) -> bytes:
     """The encryption key for the credentials of jobs: from the environment, or from its file, made if missing.
 
     Raises:

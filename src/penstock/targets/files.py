@@ -10,8 +10,6 @@ from penstock.readers.compression import COMPRESSIONS
 from penstock.targets import table
 from penstock.targets.rule import Finding, Target
 
-_READ = frozenset({"Parquet", "JSON", "JSON lines", "JSONL", "CSV", "Numpy"})
-
 
 def check_files(files: Sequence[InputFile], targets: Sequence[Target]) -> Iterator[Finding]:
     """Yield what the targets refuse of these input files, by name and size alone."""

@@ -59,14 +59,13 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
 
 def visible_collections(pages: Pages, visit: Visit) -> Sequence[Collection]:
     """The collections that the caller may read, by database and name."""
-    services, visible = pages.services, visit.caller.databases(Role.READER, visit.cluster)
+    visible = visit.caller.databases(Role.READER, visit.cluster)
     if visible == frozenset():
         visit.caller.require(Role.READER, visit.cluster)
     collections = [
         collection
-        for database in services.databases.list(visit.cluster.id)
-        if visible is None or database.name in visible
-        for collection in services.collections.list(visit.cluster.id, database.name)
+        for collection in pages.services.collections.all(visit.cluster.id)
+        if visible is None or collection.database in visible
     ]
     return sorted(collections, key=lambda collection: (collection.database, collection.name))
 

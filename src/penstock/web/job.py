@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 import orjson
 
 from penstock.domain.access import Role
+from penstock.domain.ids import parse_id
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobHistory, JobState
-from penstock.domain.parse_int import number_of_digits
 from penstock.domain.verification import verification_text
 from penstock.errors import InvalidParameter, JobNotFound
 from penstock.imports.rejections import ErrorGroup, ErrorPage
@@ -51,7 +51,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
     throughput = Throughput()
 
     def details_of(visit: Visit) -> JobDetails:
-        return imports.get(visit.cluster.id, _job_id(visit), visit.caller)
+        return imports.get(visit.cluster.id, job_id_of(visit), visit.caller)
 
     def show(visit: Visit) -> PageReply:
         details = details_of(visit)
@@ -86,14 +86,14 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
         )
 
     def download(visit: Visit) -> PageReply:
-        job_id, kind = _job_id(visit), visit.call.arguments["format"]
+        job_id, kind = job_id_of(visit), visit.call.arguments["format"]
         content = pages.services.rejections.download(visit.cluster.id, job_id, visit.caller, kind)
         return PageReply(content=content, media_type=REJECT_TYPES[kind], filename=f"rejects-{job_id}.{kind}")
 
     def replay(visit: Visit) -> PageReply:
         request = ReplayImport(
             cluster_id=visit.cluster.id,
-            job_id=_job_id(visit),
+            job_id=job_id_of(visit),
             groups=[[path] for path in visit.form.get("paths").splitlines() if path.strip()],
             keys=_keys(visit),
             caller=visit.caller,
@@ -109,7 +109,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
 
     def change(make: Callable[[Visit, int], object]) -> Callable[[Visit], PageReply]:
         def handle(visit: Visit) -> PageReply:
-            job_id = _job_id(visit)
+            job_id = job_id_of(visit)
             make(visit, job_id)
             return redirect(address(f"/jobs/{job_id}", cluster=visit.form.get("cluster")))
 
@@ -154,12 +154,13 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
     )
 
 
-def _job_id(visit: Visit) -> int:
+def job_id_of(visit: Visit) -> int:
+    """The id in the address of a job. Raises JobNotFound."""
     text = visit.call.arguments["job"]
-    number = number_of_digits(text) if text.isdecimal() and len(text) < 20 else None
-    if number is None or number >= 2**63:
+    job_id = parse_id(text)
+    if job_id is None:
         raise JobNotFound(f"import job does not exist, jobID={text[:40]}", job_id=text[:40])
-    return number
+    return job_id
 
 
 def _keys(visit: Visit) -> StoreCredentials:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from penstock.domain.access import Role
+from penstock.domain.ids import parse_id
 from penstock.domain.jobs import LIVE_STATES, JobState
-from penstock.domain.parse_int import number_of_digits
 from penstock.errors import NotFound
 from penstock.imports.requests import JobQuery
 from penstock.web.commands import Copies, command, copies
@@ -60,7 +60,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
     def show(visit: Visit) -> PageReply:
         query = _query(visit)
         wanted = visit.query.get("q")
-        if (job_id := _job_id(wanted)) is not None and _is_job(pages, visit, job_id):
+        if (job_id := parse_id(wanted)) is not None and _is_job(pages, visit, job_id):
             return PageReply(status=303, location=f"/jobs/{job_id}")
         found = imports.list(query)
         counts = _counts(pages, visit)
@@ -101,7 +101,7 @@ def _query(visit: Visit) -> JobQuery:
         created_after=_created_after(values.get("created")),
         page_size=PAGE_SIZE,
         page=max(1, values.number("page", 1, _MAX_PAGE)),
-        before=_job_id(values.get("before")),
+        before=parse_id(values.get("before")),
         text=values.get("q")[:200],
         caller=visit.caller,
     )
@@ -113,12 +113,6 @@ def _created_after(name: str) -> datetime | None:
         return now.replace(hour=0, minute=0, second=0, microsecond=0)
     days = {"day": 1, "week": 7}.get(name)
     return None if days is None else now - timedelta(days=days)
-
-
-def _job_id(text: str) -> int | None:
-    """A job's id, or None for a text that is none."""
-    number = number_of_digits(text) if text.isdecimal() and len(text) < 20 else None
-    return number if number is not None and number < 2**63 else None
 
 
 def _is_job(pages: Pages, visit: Visit, job_id: int) -> bool:
@@ -137,7 +131,7 @@ def _counts(pages: Pages, visit: Visit) -> Sequence[Count]:
     today = pages.services.imports.count(replace(everything, states=ended, created_after=_created_after("today")))
 
     def live(state: str) -> int:
-        return sum(now.get(each, 0) for each in STATE_FILTERS[state][1])
+        return sum(now.get(live_state, 0) for live_state in STATE_FILTERS[state][1])
 
     return (
         Count(live("running"), "running", "running"),

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 from penstock.access.admission import AdmittedCall
 from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
+from penstock.domain.parse_int import number_of_digits
 
 MAX_FIELDS = 5000
 """Fields of one form: a mapping of a thousand columns has some for each."""
@@ -39,8 +40,8 @@ class Values:
 
     def number(self, name: str, default: int, most: int) -> int:
         """A whole number from 0 to ``most``; ``default`` for anything else."""
-        text = self.get(name)
-        return int(text) if text.isascii() and text.isdecimal() and int(text[:18]) <= most else default
+        number = number_of_digits(self.get(name))
+        return number if number is not None and 0 <= number <= most else default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

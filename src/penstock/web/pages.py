@@ -11,7 +11,7 @@ from penstock.access.admission import CallNames
 from penstock.domain.access import Role
 from penstock.domain.collections import Cluster
 from penstock.domain.deadline import DeadlineExceeded
-from penstock.domain.parse_int import number_of_digits
+from penstock.domain.ids import parse_id
 from penstock.errors import (
     AccessDenied,
     CatalogError,
@@ -158,11 +158,10 @@ def run(pages: Pages, route: PageRoute | OpenRoute, call: PageCall) -> PageReply
 
 def _names(call: PageCall) -> CallNames:
     """The objects of a call, for the audit log."""
-    job = call.arguments.get("job", "")
     return CallNames(
         database=call.arguments.get("database"),
         collection=call.arguments.get("collection"),
-        job_id=number_of_digits(job) if len(job) < 19 else None,
+        job_id=parse_id(call.arguments.get("job", "")),
     )
 
 

@@ -79,7 +79,7 @@ def _searched(collection: Collection, by: str, name: str) -> Sequence[Field]:
 
 
 def _pane(pages: Pages, visit: Visit, collection: Collection, field: Field, by: str, wanted: str, limit: int) -> Pane:
-    scalars = [each.name for each in collection.schema.fields if not each.type.is_vector]
+    scalars = [scalar.name for scalar in collection.schema.fields if not scalar.type.is_vector]
     try:
         request = VectorSearchRequest(
             limit=limit,

@@ -13,6 +13,7 @@ from penstock.errors import DataError, InvalidParameter, PenstockError
 from penstock.inference.inferred import InferredSchema
 from penstock.web.collections import visible_collections
 from penstock.web.commands import Copies, command, copies
+from penstock.web.job import job_id_of
 from penstock.web.page import PageReply, PageRoute, Values, Visit, address, redirect
 from penstock.web.pages import Pages
 from penstock.web.progress import view
@@ -123,8 +124,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
         return check(visit, form.with_dry_job(job.id))
 
     def dry_run_state(visit: Visit) -> PageReply:
-        job_id = visit.call.arguments["job"]
-        details = services.imports.get(visit.cluster.id, int(job_id) if job_id.isdecimal() else 0, visit.caller)
+        details = services.imports.get(visit.cluster.id, job_id_of(visit), visit.caller)
         return pages.show(visit, "wizard_dry_run.html", details=details, view=view(details.job))
 
     def run(visit: Visit) -> PageReply:

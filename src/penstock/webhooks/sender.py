@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -38,9 +39,11 @@ _CLEANUP_SECONDS = 600.0
 
 
 class DeliveryObserver(Protocol):
-    """Is told of each attempt: its result is ``delivered``, ``retried`` or ``failed``."""
+    """Observes attempts, for metrics."""
 
-    def attempted(self, result: str) -> None: ...
+    def attempted(self, result: str) -> None:
+        """An attempt has ended: ``delivered``, ``retried`` or ``failed``."""
+        ...
 
 
 class WebhookSender:
@@ -83,22 +86,21 @@ class WebhookSender:
             self._loop.join()
 
     def _work(self) -> None:
-        pause = _POLL_SECONDS
-        until_cleanup = 0.0
+        next_cleanup = time.monotonic()
         while not self._stop.is_set():
             self._wake.clear()
             try:
                 while not self._stop.is_set() and self._begin_next():
                     pass
-                if until_cleanup <= 0:
+                # By the clock: each transition with deliveries wakes this loop, and a cleanup ranks all of them.
+                if time.monotonic() >= next_cleanup:
                     self._clean_up()
-                    until_cleanup = _CLEANUP_SECONDS
+                    next_cleanup = time.monotonic() + _CLEANUP_SECONDS
             except CatalogUnavailable as error:
                 log.warning("catalog.unavailable", component="webhooks", error=str(error))
             except Exception:
                 log.exception("webhooks.error")
-            self._wake.wait(pause)
-            until_cleanup -= pause
+            self._wake.wait(_POLL_SECONDS)
 
     def _begin_next(self) -> bool:
         """Claim a delivery and begin to send it; False if none is due, or none may begin now."""
@@ -114,7 +116,11 @@ class WebhookSender:
         thread = threading.Thread(target=self._send, args=(attempt,), name="webhook", daemon=True)
         with self._lock:
             self._sending[attempt.webhook.id] = attempt.org_id
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system is out of threads: the delivery is repeated after its lease
+            self._forget(attempt)
+            raise
         return True
 
     def _send(self, attempt: Attempt) -> None:
@@ -130,9 +136,12 @@ class WebhookSender:
         except Exception:
             log.exception("webhook.error", webhook_id=attempt.webhook.id)
         finally:
-            with self._lock:
-                del self._sending[attempt.webhook.id]
+            self._forget(attempt)
             self._wake.set()
+
+    def _forget(self, attempt: Attempt) -> None:
+        with self._lock:
+            del self._sending[attempt.webhook.id]
 
     def _finish(self, attempt: Attempt, outcome: Outcome) -> None:
         delivery = attempt.delivery

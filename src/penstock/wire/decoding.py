@@ -14,6 +14,7 @@ import orjson
 
 from penstock.domain.parameter_values import MAX_INT64, whole_number
 from penstock.errors import InvalidParameter, MissingParameter, shorten
+from penstock.imports.requests import StoreCredentials
 
 _T = TypeVar("_T")
 _SECRETS = frozenset({"accesskey", "secretkey", "token", "password", "secret"})
@@ -197,3 +198,12 @@ def _go_name(key: str) -> str:
     """``collectionName`` → ``CollectionName``, ``jobId`` → ``JobID``: the field's name in the reference server."""
     name = key[:1].upper() + key[1:]
     return name[:-2] + "ID" if name.endswith("Id") else name
+
+
+def store_credentials(fields: Fields) -> StoreCredentials:
+    """The caller's credentials for an object store."""
+    return StoreCredentials(
+        access_key=fields.string("accessKey") or "",
+        secret_key=fields.string("secretKey") or "",
+        token=fields.string("token") or "",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.writers.background_encoder import BackgroundEncoder
 from penstock.writers.file_type import BulkFileType
 
-__all__ = ["META", "ChunkFile", "Layout", "PartFile", "sync_folder"]
+__all__ = ["META", "ChunkFile", "Layout", "PartFile", "sync_folder", "text_slices"]
 
 META = Field(name=META_FIELD, type=DataType.JSON)
 """The dynamic field, as a column of a file."""
@@ -37,6 +38,14 @@ class Layout:
 
 _WRITE_BACK_BYTES = 32 << 20
 _BACKGROUND_BYTES = 8 << 20
+_TEXT_BYTES = 1 << 20
+
+
+def text_slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Slices to convert to text one at a time: their copies take several times the size of the batch."""
+    step = max(1, len(batch) * _TEXT_BYTES // max(1, batch.nbytes))
+    for start in range(0, len(batch), step):
+        yield batch.slice(start, step)
 
 
 class ChunkFile(Protocol):

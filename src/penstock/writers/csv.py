@@ -14,14 +14,11 @@ import pyarrow.compute as pc
 
 from penstock.domain.schema import DataType, Field
 from penstock.rules.rule import Array
-from penstock.writers.base import Layout, PartFile
+from penstock.writers.base import Layout, PartFile, text_slices
 from penstock.writers.columns import json_values, sparse_texts
 from penstock.writers.file_schema import TEXT_TYPES
 
 __all__ = ["CsvChunk"]
-
-_TEXT_BYTES = 1 << 20
-"""Arrow bytes converted to text at a time; the conversion makes four copies of three times the size."""
 
 _NUMBERS = frozenset(data_type for data_type in DataType if data_type.is_dense_vector)
 """Types whose JSON text has no quotes."""
@@ -37,9 +34,8 @@ class CsvChunk:
         self._file.write(header.encode() + b"\n")
 
     def add(self, batch: pa.RecordBatch) -> None:
-        step = max(1, len(batch) * _TEXT_BYTES // max(1, batch.nbytes))
-        for start in range(0, len(batch), step):
-            self._write(batch.slice(start, step))
+        for part in text_slices(batch):
+            self._write(part)
 
     def detach_buffers(self) -> None:
         """No Arrow buffers are kept."""

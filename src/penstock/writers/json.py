@@ -7,14 +7,11 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 
-from penstock.writers.base import Layout, PartFile
+from penstock.writers.base import Layout, PartFile, text_slices
 from penstock.writers.columns import json_values
 from penstock.writers.file_type import BulkFileType
 
 __all__ = ["JsonChunk"]
-
-_TEXT_BYTES = 1 << 20
-"""Arrow bytes converted to text at a time; the text has about three times the size."""
 
 
 class JsonChunk:
@@ -28,9 +25,8 @@ class JsonChunk:
         self._started = False
 
     def add(self, batch: pa.RecordBatch) -> None:
-        step = max(1, len(batch) * _TEXT_BYTES // max(1, batch.nbytes))
-        for start in range(0, len(batch), step):
-            self._write(batch.slice(start, step))
+        for part in text_slices(batch):
+            self._write(part)
 
     def detach_buffers(self) -> None:
         """No Arrow buffers are kept."""

@@ -9,9 +9,10 @@ from penstock.catalog.access.accounts import AccountKind, NewAccount
 from penstock.catalog.access.clusters import DEFAULT_ORG
 from penstock.catalog.db import tables
 from penstock.domain.access import Grant, Role
+from penstock.domain.exports import ExportPart, ExportSnapshot, ExportState
 from penstock.domain.jobs import JobState
 from penstock.errors import ClusterExists, ClusterNotEmpty, ClusterNotFound
-from tests.support.catalogs import CLUSTER, input_file, new_job, new_split, stored_collection
+from tests.support.catalogs import CLUSTER, input_file, new_export, new_job, new_split, stored_collection
 
 OTHER = "in01-other"
 
@@ -64,6 +65,31 @@ def test_a_dropped_cluster_leaves_no_jobs_and_no_grants(catalog: Catalog) -> Non
             and table.name not in ("org", "org_usage", "account", "account_grant")
         }
     assert left == {}
+
+
+def test_a_dropped_cluster_leaves_no_exports_and_no_reports(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    catalog.jobs.insert(new_job(docs))
+    job = catalog.claims.claim("worker", 60_000)
+    assert job is not None
+    catalog.claims.save_report(job, {"rows": 7})
+    catalog.claims.move(job, JobState.FAILED, reason="its collection was dropped")
+    catalog.exports.insert(new_export(docs), {"access_key": "a"}, 16)
+    catalog.collections.drop(docs.id)
+    catalog.collections.forget(docs.id)
+    with pytest.raises(ClusterNotEmpty, match="jobs or exports, still"):
+        catalog.clusters.drop(CLUSTER)
+    export = catalog.exports.claim("worker", 60_000)
+    assert export is not None
+    part = ExportPart(ordinal=0, fragments=(0,), rows=1, size=1)
+    export = catalog.exports.save_plan(export, ExportSnapshot(version=1, schema=docs.schema), [part])
+    catalog.exports.end(export, ExportState.FAILED, reason="its collection was dropped")
+
+    catalog.clusters.drop(CLUSTER)
+
+    with catalog.database.read() as connection:
+        for table in (tables.export, tables.export_part, tables.job_report, tables.job_secret):
+            assert connection.execute(table.select()).all() == [], table.name
 
 
 def test_a_cluster_that_is_not_there(catalog: Catalog) -> None:

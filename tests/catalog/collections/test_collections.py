@@ -20,7 +20,7 @@ from penstock.errors import (
     IndexExists,
     PartitionNotFound,
 )
-from tests.support.catalogs import CLUSTER, SCHEMA, stored_collection
+from tests.support.catalogs import CLUSTER, SCHEMA, stored_collection, tenant
 
 KEYED = replace(
     SCHEMA, fields=(*SCHEMA.fields, Field(name="tenant", type=DataType.VARCHAR, max_length=64, partition_key=True))
@@ -55,6 +55,16 @@ def test_a_name_is_taken_once_and_free_after_a_drop(catalog: Catalog) -> None:
     catalog.collections.forget(first.id)
     assert catalog.collections.dropped() == []
     assert catalog.collections.by_id(second.id) == second
+
+
+def test_the_collections_of_all_clusters_and_of_one(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    catalog.databases.create(CLUSTER, "sales", {})
+    sold = stored_collection(catalog, database="sales")
+    others = tenant(catalog, "acme", "in01-acme")
+    catalog.collections.drop(stored_collection(catalog, "dropped").id)
+    assert catalog.collections.all() == [others, docs, sold]
+    assert catalog.collections.all(CLUSTER) == [docs, sold]
 
 
 def test_databases_are_unique_and_dropped_only_when_empty(catalog: Catalog) -> None:

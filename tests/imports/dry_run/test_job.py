@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from penstock.domain.jobs import ImportJob, JobState, SplitState
 from penstock.errors import ImportRefused
 from penstock.imports.context import ImportContext
 from penstock.imports.dry_run.job import delete_key_spools
+from penstock.imports.dry_run.key_spool import Duplicates, KeySpool
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA
@@ -70,6 +72,23 @@ def test_keys_that_the_collection_has(world: World) -> None:
     assert same["keys"]["existingKeys"] == same["keys"]["sampledKeys"] > 10
     assert others["keys"]["existingKeys"] == 0
     assert world.count(docs) == ROWS
+
+
+def test_a_full_disk_is_the_reason_of_a_dry_run_that_fails_for_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.collection()
+    write_rows(world)
+
+    def fail(spool: KeySpool, check: Callable[[], None]) -> Duplicates:
+        del spool, check
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(KeySpool, "find", fail)
+    job = world.imported(["a.jsonl"], dry_run="true")
+    assert job.state is JobState.FAILED
+    reason = "the hashes of the keys can't be stored: No space left on device. Free some room in the data dir"
+    assert job.reason == reason
 
 
 def test_a_file_that_cannot_be_read_is_a_problem_beside_others(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.db import tables
@@ -30,6 +30,11 @@ DEFAULT_ORG = "org-default"
 _CLUSTER = select(tables.cluster).where(tables.cluster.c.id == bindparam("id"))
 _DATABASE = select(tables.database).where(
     tables.database.c.cluster_id == bindparam("cluster_id"), tables.database.c.name == bindparam("name")
+)
+
+_OF_CLUSTER = (
+    *(tables.job, tables.job_counter, tables.job_day, tables.export),
+    *(tables.account_grant, tables.webhook, tables.database),
 )
 
 
@@ -101,25 +106,27 @@ class ClusterRepository:
         return self.get(cluster_id)
 
     def drop(self, cluster_id: str) -> None:
-        """Delete a cluster without collections, with its job history and the grants in it.
+        """Delete a cluster without collections, with the history of its jobs and exports and the grants in it.
 
         Raises:
             ClusterNotFound.
-            ClusterNotEmpty: it has collections, or files of dropped ones or of their jobs.
+            ClusterNotEmpty: it has collections, or files of dropped ones, of their jobs or exports.
         """
         with self._database.write() as connection:
             lock = select(tables.cluster.c.id).where(tables.cluster.c.id == cluster_id).with_for_update()
             if connection.execute(lock).one_or_none() is None:
                 raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
             _refuse_unless_empty(connection, cluster_id)
-            of_cluster = select(tables.job.c.id).where(tables.job.c.cluster_id == cluster_id)
-            for table in (tables.job_split, tables.job_file, tables.job_secret):
-                connection.execute(delete(table).where(table.c.job_id.in_(of_cluster)))
-            webhooks = select(tables.webhook.c.id).where(tables.webhook.c.cluster_id == cluster_id)
+            jobs, exports, webhooks = (
+                select(table.c.id).where(table.c.cluster_id == cluster_id)
+                for table in (tables.job, tables.export, tables.webhook)
+            )
+            for table in tables.PARTS_OF_JOB:
+                connection.execute(delete(table).where(table.c.job_id.in_(jobs)))
+            connection.execute(delete(tables.export_part).where(tables.export_part.c.export_id.in_(exports)))
             delivery = tables.webhook_delivery
             connection.execute(delete(delivery).where(delivery.c.webhook_id.in_(webhooks)))
-            of_the_cluster = (tables.job, tables.job_counter, tables.job_day, tables.account_grant, tables.webhook)
-            for table in (*of_the_cluster, tables.database):
+            for table in _OF_CLUSTER:
                 connection.execute(delete(table).where(table.c.cluster_id == cluster_id))
             connection.execute(delete(tables.cluster).where(tables.cluster.c.id == cluster_id))
 
@@ -136,13 +143,17 @@ def _refuse_unless_empty(connection: Connection, cluster_id: str) -> None:
         raise ClusterNotEmpty(
             f"the cluster {cluster_id} has {live} collections. Drop them first", cluster_id=cluster_id
         )
+    export = tables.export.c
     busy = connection.execute(
-        select(func.count()).where(job.cluster_id == cluster_id, job.finished_at.is_(None) | job.has_staged_files)
+        select(
+            exists().where(job.cluster_id == cluster_id, job.finished_at.is_(None) | job.has_staged_files)
+            | exists().where(export.cluster_id == cluster_id, export.finished_at.is_(None) | export.has_files)
+        )
     ).scalar_one()
     if dropped or busy:
         raise ClusterNotEmpty(
-            f"the files of dropped collections of the cluster {cluster_id}, or of their jobs, still exist. "
-            "Try again in a minute, while a server runs: it removes them",
+            f"the files of dropped collections of the cluster {cluster_id}, or of their jobs or exports, still "
+            "exist. Try again in a minute, while a server runs: it removes them",
             cluster_id=cluster_id,
         )
 

@@ -155,6 +155,16 @@ class CollectionRepository:
             ).all()
         return [_collection(row) for row in rows]
 
+    def all(self, cluster_id: str | None = None) -> Sequence[Collection]:
+        """The collections of a cluster, or of all clusters: by cluster and database, oldest first."""
+        collection = tables.collection.c
+        query = _live().order_by(collection.cluster_id, collection.database_id, collection.number)
+        with self._database.read() as connection:
+            rows = connection.execute(
+                query if cluster_id is None else query.where(collection.cluster_id == cluster_id)
+            ).all()
+        return [_collection(row) for row in rows]
+
     def names(self, cluster_id: str) -> Sequence[tuple[str, str]]:
         """Database and name of each collection of a cluster, sorted."""
         collection, database = tables.collection.c, tables.database.c

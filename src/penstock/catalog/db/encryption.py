@@ -1,4 +1,4 @@
-"""Encryption at rest (Fernet) of the credentials of jobs."""
+"""Encryption at rest (Fernet) of the credentials of jobs and exports, and of the secrets of webhooks."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ class Encryptor:
     def _hash(self, content: bytes) -> str:
         return hmac.new(self._key, content, "sha256").hexdigest()
 
-    def close(self, secret: dict[str, str]) -> bytes:
+    def encrypt(self, secret: dict[str, str]) -> bytes:
         """Encrypt a dictionary."""
         return self._fernet.encrypt(orjson.dumps(secret))
 
-    def open(self, sealed: bytes) -> dict[str, str]:
+    def decrypt(self, sealed: bytes) -> dict[str, str]:
         """Decrypt a dictionary. Raises CatalogError if it was encrypted with another key."""
         try:
             secret: dict[str, str] = orjson.loads(self._fernet.decrypt(sealed))

@@ -435,6 +435,9 @@ job_report = Table(
     Column("report", JSON, nullable=False),
 )
 
+PARTS_OF_JOB = (job_secret, job_file, job_split, upload_use, job_report)
+"""The tables whose rows belong to a job, by ``job_id``, and are deleted with it."""
+
 # The job of each idempotency key. The fingerprint shows whether a repeated call is the same request.
 idempotency_key = Table(
     "idempotency_key",

@@ -123,9 +123,9 @@ _COLLECTION = (
 class JobRepository:
     """Insert, read, transition and retry import jobs."""
 
-    def __init__(self, database: CatalogDatabase, seal: Encryptor, outbox: WebhookOutbox | None = None) -> None:
+    def __init__(self, database: CatalogDatabase, encryptor: Encryptor, outbox: WebhookOutbox | None = None) -> None:
         self._database = database
-        self._seal = seal
+        self._encryptor = encryptor
         self._transitions = JobTransitions(database, outbox)
         self._clusters = ClusterRepository(database)
 
@@ -167,7 +167,7 @@ class JobRepository:
 
     def fingerprint(self, content: bytes) -> str:
         """A keyed hash of a request, for :class:`IdempotencyRecord`."""
-        return self._seal.fingerprint(content)
+        return self._encryptor.fingerprint(content)
 
     def _insert_once(self, connection: Connection, job_id: int, new: NewJob) -> ImportJob | int:
         """The new job, or the id of the one that an earlier call with the same key created."""
@@ -217,7 +217,7 @@ class JobRepository:
 
     def _keep_secret(self, connection: Connection, job_id: int, secret: Mapping[str, str]) -> None:
         if secret:
-            sealed = self._seal.close(dict(secret))
+            sealed = self._encryptor.encrypt(dict(secret))
             connection.execute(insert(tables.job_secret).values(job_id=job_id, sealed=sealed))
 
     def get(self, cluster_id: str, job_id: int) -> ImportJob:
@@ -352,7 +352,7 @@ class JobRepository:
             sealed = connection.execute(
                 select(tables.job_secret.c.sealed).where(tables.job_secret.c.job_id == job_id)
             ).scalar_one_or_none()
-        return {} if sealed is None else self._seal.open(sealed)
+        return {} if sealed is None else self._encryptor.decrypt(sealed)
 
     def live_jobs(self, collection_id: str) -> int:
         """Count the unfinished jobs of a collection."""

@@ -288,11 +288,11 @@ class JobLeases:
 
         self._database.run_grouped(write)
 
-    def skip_file(self, job: ImportJob, file: ImportFile, stale: Sequence[int]) -> None:
-        """Store that a file is left out, and that its splits that were staged, ``stale``, are Pending again."""
+    def skip_files(self, job: ImportJob, files: Sequence[ImportFile], stale: Sequence[int]) -> None:
+        """Store that files are left out, and that their splits that were staged, ``stale``, are Pending again."""
         with self._database.write() as connection:
             self._check_claim(connection, job)
-            save_files(connection, job.id, [file])
+            save_files(connection, job.id, files)
             reset_splits(connection, job.id, stale)
 
     def reset_splits(self, job: ImportJob, ordinals: Sequence[int]) -> None:

@@ -44,13 +44,7 @@ class RetentionRepository:
             if not rows:
                 return 0
             ids = [row.id for row in rows]
-            for table in (
-                tables.job_split,
-                tables.job_file,
-                tables.job_secret,
-                tables.job_report,
-                tables.upload_use,
-            ):
+            for table in tables.PARTS_OF_JOB:
                 connection.execute(delete(table).where(table.c.job_id.in_(ids)))
             connection.execute(delete(tables.job).where(job.id.in_(ids)))
             subtract_deleted(

@@ -6,6 +6,7 @@ from sqlalchemy import func, literal_column, or_, select
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase
+from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
 from penstock.catalog.jobs.transitions import Guard, JobTransitions
 from penstock.domain.audit import AuditEntry
@@ -22,9 +23,9 @@ _IS_PUBLISHED = tables.job.c.state.in_(
 class ReversalRepository:
     """Begin reverts; find the jobs and versions that matter for them."""
 
-    def __init__(self, database: CatalogDatabase) -> None:
+    def __init__(self, database: CatalogDatabase, outbox: WebhookOutbox) -> None:
         self._database = database
-        self._transitions = JobTransitions(database)
+        self._transitions = JobTransitions(database, outbox)
 
     def begin(self, job: ImportJob, intent_version: int, *, audit: AuditEntry | None = None) -> ImportJob:
         """Move a Completed job to Reverting; ``intent_version`` is a version of its table from before the revert.

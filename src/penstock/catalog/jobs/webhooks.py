@@ -64,7 +64,7 @@ class WebhookRepository:
                     collection=webhook.collection,
                     url=webhook.url,
                     events=list(webhook.events),
-                    sealed_secret=self._encryptor.close({"secret": secret}),
+                    sealed_secret=self._encryptor.encrypt({"secret": secret}),
                     created_at=now_millis(),
                 )
             )
@@ -99,7 +99,7 @@ class WebhookRepository:
             sealed = connection.execute(
                 select(tables.webhook.c.sealed_secret).where(tables.webhook.c.id == webhook_id)
             ).scalar_one()
-        return self._encryptor.open(sealed)["secret"]
+        return self._encryptor.decrypt(sealed)["secret"]
 
     def delete(self, webhook_id: str) -> None:
         """Delete a webhook with its deliveries; an attempt that has begun goes on."""
@@ -160,7 +160,7 @@ class WebhookRepository:
         return Attempt(
             delivery=_delivery_of(claimed),
             webhook=_webhook_of(webhook),
-            secret=self._encryptor.open(webhook.sealed_secret)["secret"],
+            secret=self._encryptor.decrypt(webhook.sealed_secret)["secret"],
             org_id=webhook.org_id,
             job=job_from_json(claimed.job),
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from penstock.domain.check_report import Problem, Report
@@ -68,13 +69,9 @@ class CheckingRun(StagingRun):
     def _submit(self, split: Split) -> TaskHandle[CheckResult]:
         return self._runner.submit(check_split, self._check_task(split))
 
-    def _save_result(self, split: Split, result: CheckResult) -> tuple[Sequence[int], Sequence[int]]:
-        try:
+    def _save_result(self, split: Split, result: CheckResult) -> None:
+        with _storing_hashes():
             self._spool.add(split.ordinal, result.hashes, result.key_rows)
-        except OSError as error:
-            raise StorageFull(
-                f"the hashes of the keys can't be stored: {error.strerror or error}. Free some room in the data dir"
-            ) from error
         self._check(split)
         self._context.catalog.claims.save_split(
             self._leased.job,
@@ -83,12 +80,13 @@ class CheckingRun(StagingRun):
             warnings=result.warnings,
             report=result.note.to_json(),
         )
-        return result.rows, [0] * len(result.rows)
+        self._tracker.staged(split, result.rows)
 
     def report(self) -> Report:
         """Make the report, once all splits are checked.
 
         Raises:
+            StorageFull: the disk has no room for the comparison of the keys.
             TaskCancelled, JobTimedOut, LeaseLost
         """
         catalog, job = self._context.catalog, self._leased.job
@@ -106,9 +104,11 @@ class CheckingRun(StagingRun):
             problems=[Problem.from_json(problem) for problem in planned.get("problems", ())],
         )
         has_keys = not schema.auto_id
+        with _storing_hashes():
+            duplicates = self._spool.find(self._leased.check_time) if has_keys else None
         return report_of(
             findings,
-            self._spool.find(self._leased.check_time) if has_keys else None,
+            duplicates,
             self._keys_of,
             workers=self._runner.slots,
             existing=self._existing(notes, schema) if has_keys else None,
@@ -145,7 +145,7 @@ class CheckingRun(StagingRun):
             table=Table.of(self._collection),
             split=replace(split, auto_id_start=0),
             locations={file_range.file: self._locations[file_range.file] for file_range in split.ranges},
-            partitions=self._partitions,
+            partitions=self._stage_task.partitions,
             batch_bytes=settings.batch_bytes,
             options=options_of_check(job.options),
             # The same for all processes that work on the job: it chooses the hash function of the keys.
@@ -155,6 +155,17 @@ class CheckingRun(StagingRun):
             job_id=job.id,
             engine=self._engine,
         )
+
+
+@contextmanager
+def _storing_hashes() -> Iterator[None]:
+    """Translate errors of the disk that has the hashes of keys. Raises StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFull(
+            f"the hashes of the keys can't be stored: {error.strerror or error}. Free some room in the data dir"
+        ) from error
 
 
 def _pending(split: Split) -> Split:

@@ -66,6 +66,8 @@ class KeySpool:
         partial = path.with_suffix(".part")
         with partial.open("wb") as file:
             np.save(file, np.vstack([hashes, places[None, :]]))
+            file.flush()
+            os.fsync(file.fileno())  # the catalog, which counts the split as checked then, survives a power loss
         os.replace(partial, path)
 
     def has(self, split: int) -> bool:

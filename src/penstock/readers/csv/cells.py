@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
+from penstock.readers.arrow_values import is_utf8
 from penstock.readers.columns.json_values import JsonParser, holds
 from penstock.readers.columns.row_builder import make_column
 from penstock.readers.columns.scalars import INTEGER_TYPES, check_floats
@@ -81,7 +82,7 @@ def decode_text(field: Field, cells: pa.Array[Any]) -> pa.Array[Any]:
     try:
         return cells.cast(pa.string())
     except pa.ArrowInvalid:
-        bad = [row for row, value in enumerate(cells.to_pylist()) if value is not None and not _is_utf8(value)]
+        bad = [row for row, value in enumerate(cells.to_pylist()) if value is not None and not is_utf8(value)]
         if not bad:
             raise
 
@@ -89,14 +90,6 @@ def decode_text(field: Field, cells: pa.Array[Any]) -> pa.Array[Any]:
             return TEXT_ENCODING.error(field, value=cells[row].as_py())
 
         raise violation(bad[0], each(error_of), lambda: np.array(bad, np.int64)) from None
-
-
-def _is_utf8(value: bytes) -> bool:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _type_error(field: Field, text: str) -> DataError:

@@ -22,7 +22,7 @@ from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.engine_factory import engine_of
 from penstock.server.lost_catalog import keep_marks, mark_keys, orphaned_tables, read_store_note
 from penstock.server.process.data_dir import lock_catalog, lock_data_dir, private_umask
-from penstock.server.storage_settings import catalog_url, sealing_key
+from penstock.server.storage_settings import catalog_url, encryption_key
 from penstock.settings import Settings
 
 _CHECK = "adopt"
@@ -41,7 +41,7 @@ def adopt(settings: Settings) -> Iterator[CheckResult]:
     url = parse_catalog_url(catalog_url(settings))
     with private_umask(), lock_data_dir(settings.data_dir), lock_catalog(url):
         own = engine_of(settings)
-        catalog = open_catalog(catalog_url(settings), sealing_key(settings))
+        catalog = open_catalog(catalog_url(settings), encryption_key(settings))
         try:
             catalog.clusters.ensure(settings.cluster_id, settings.region)
             adopted = False

@@ -20,7 +20,7 @@ from penstock.server.doctor.tenants import check_tenants
 from penstock.server.engine_factory import engine_of
 from penstock.server.lost_catalog import orphaned_tables
 from penstock.server.process.data_dir import lock_owner
-from penstock.server.storage_settings import catalog_url, key_file, sealing_key
+from penstock.server.storage_settings import catalog_url, encryption_key, key_file
 from penstock.settings import Settings
 
 _ABANDONED_SECONDS = 60.0
@@ -98,9 +98,9 @@ def _check_credentials(settings: Settings, database: CatalogDatabase) -> Iterato
     if not encrypted or (settings.encryption_key is None and not path.exists()):
         return
     try:
-        encryptor = Encryptor(sealing_key(settings))
+        encryptor = Encryptor(encryption_key(settings))
         for secret in encrypted:
-            encryptor.open(secret)
+            encryptor.decrypt(secret)
     except (CatalogError, InvalidParameter):
         yield fail(
             "credentials",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from penstock.catalog.access.clusters import ClusterRepository, DatabaseRepository
+from penstock.catalog.access.clusters import ClusterRepository
 from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.catalog.db.connection import CatalogDatabase
@@ -33,7 +33,7 @@ _SHOWN = 3
 
 def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
     collections = CollectionRepository(database)
-    existing = _collections(database, collections)
+    existing = collections.all()
     folder = settings.data_dir / "collections"
     if settings.storage_url is None and not folder.is_dir():
         in_folder = [collection for collection in existing if not collection.store]
@@ -64,16 +64,6 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Check
     yield from _check_strays(engine, location, set(collections.all_ids()))
     yield from _check_quarantine(folder)
     yield from _check_other_stores(engine, database, set(collections.all_ids()))
-
-
-def _collections(database: CatalogDatabase, collections: CollectionRepository) -> Sequence[Collection]:
-    databases = DatabaseRepository(database)
-    return [
-        collection
-        for cluster_id in ClusterRepository(database).ids()
-        for owner in databases.list(cluster_id)
-        for collection in collections.list(owner)
-    ]
 
 
 def _check_tables(

@@ -21,7 +21,7 @@ from penstock.errors import CatalogError, PenstockError, PermissionDenied
 from penstock.server.calls import Calls
 from penstock.server.http.browser_security import OriginGuardMiddleware, SecurityHeaders
 from penstock.server.http.docs_page import DOCS_PAGE, DOCS_POLICY
-from penstock.server.http.endpoint import make_endpoint
+from penstock.server.http.endpoint import caller_of, make_endpoint
 from penstock.server.http.middleware import NormalizePathMiddleware, RequestLogMiddleware
 from penstock.server.http.openapi import openapi_document
 from penstock.server.http.routes import dialect_routes
@@ -124,7 +124,7 @@ def _own_routes(services: Services, routes: tuple[Route, ...], calls: Calls) -> 
 
     async def metrics(request: Request) -> Response:
         request.state.route = "/metrics"
-        authorization, address = _credentials(request)
+        authorization, address = caller_of(request)
         try:
             return await calls.run(authorization, address, partial(scrape, request), route="/metrics")
         except DeadlineExceeded:
@@ -162,16 +162,11 @@ def _own_route(path: str, answer: Callable[[Request], Response]) -> BaseRoute:
 
 def _check_operator(services: Services, request: Request) -> None:
     """Require read access to the server's own cluster: metrics are of all tenants. Raises AccessDenied."""
-    authorization, address = _credentials(request)
+    authorization, address = caller_of(request)
     with services.admission.call("metrics.get", authorization=authorization, address=address) as call:
         if not call.caller.may(Role.READER, services.clusters.get(services.settings.cluster_id)):
             # The message doesn't reveal that cluster's id to other orgs.
             raise PermissionDenied("metrics cover all orgs: they require read access to the server's own cluster")
-
-
-def _credentials(request: Request) -> tuple[str, str]:
-    """The ``Authorization`` header and the client's address."""
-    return request.headers.get("authorization", ""), request.client.host if request.client else ""
 
 
 def _not_found(request: Request, error: Exception) -> Response:

@@ -50,7 +50,7 @@ def make_endpoint(routes: Sequence[Route], calls: Calls, *, max_body_bytes: int)
             if request.method == "HEAD":
                 reply.release()
                 return Response(status_code=reply.status, headers=headers)
-            authorization, address = _credentials(request)
+            authorization, address = caller_of(request)
             renew = partial(calls.run, authorization, address, reply.stream.renew, route=route.path, read_only=True)
             return EventStreamResponse(reply, headers, renew)
         return _ChunkedResponse(reply, headers)
@@ -120,7 +120,7 @@ async def _reply(route: Route, request: Request, calls: Calls, max_body_bytes: i
         return route.dialect.failure(error, request_id)
 
 
-def _credentials(request: Request) -> tuple[str, str]:
+def caller_of(request: Request) -> tuple[str, str]:
     """The ``Authorization`` header and the client's address."""
     return request.headers.get("authorization", ""), request.client.host if request.client else ""
 

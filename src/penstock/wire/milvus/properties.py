@@ -9,6 +9,7 @@ import orjson
 from penstock.collections.parameter_tables import INDEX_PROPERTIES
 from penstock.domain.index import IndexSpec
 from penstock.domain.parameter_values import value_text
+from penstock.domain.schema import Field
 
 INDEX_PROPERTY_NAMES = tuple(name for row in INDEX_PROPERTIES.rows for name in row.names)
 
@@ -16,6 +17,12 @@ INDEX_PROPERTY_NAMES = tuple(name for row in INDEX_PROPERTIES.rows for name in r
 def key_values(properties: Mapping[str, str]) -> list[dict[str, str]]:
     """``{"a": "b"}`` as ``[{"key": "a", "value": "b"}]``."""
     return [{"key": key, "value": value} for key, value in properties.items()]
+
+
+def type_params(field: Field) -> list[dict[str, str]]:
+    """The limits and other parameters of a field's type."""
+    limits = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
+    return key_values({key: str(value) for key, value in limits.items() if value is not None} | dict(field.params))
 
 
 def spec_params(spec: IndexSpec) -> dict[str, str]:

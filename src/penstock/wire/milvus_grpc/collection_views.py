@@ -6,8 +6,8 @@ from typing import Any
 
 from penstock.collections.description import CollectionDescription, FieldDescription, FunctionDescription
 from penstock.domain.collections import Collection
-from penstock.domain.schema import DataType, Field
-from penstock.wire.milvus.properties import key_values
+from penstock.domain.schema import DataType
+from penstock.wire.milvus.properties import key_values, type_params
 from penstock.wire.milvus_grpc.stubs import milvus_pb2, schema_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
 
@@ -81,7 +81,7 @@ def _struct(struct: FieldDescription, collection: Collection) -> Any:
         name=struct.field.name,
         description=struct.field.description,
         fields=[_subfield(subfield, collection) for subfield in struct.fields],
-        type_params=_type_params(struct.field),
+        type_params=type_params(struct.field),
         nullable=struct.field.nullable,
     )
 
@@ -101,7 +101,7 @@ def _field(shown: FieldDescription, collection: Collection) -> Any:
         is_primary_key=field.primary,
         description=field.description,
         data_type=field.type.value,
-        type_params=_type_params(field),
+        type_params=type_params(field),
         autoID=collection.schema.is_generated(field),
         state="FieldCreated",
         is_partition_key=field.partition_key,
@@ -114,8 +114,3 @@ def _field(shown: FieldDescription, collection: Collection) -> Any:
     if field.default is not None:
         setattr(message.default_value, _DEFAULT_VALUES[field.type], field.shown_default)
     return message
-
-
-def _type_params(field: Field) -> list[dict[str, str]]:
-    limits = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
-    return key_values({key: str(value) for key, value in limits.items() if value is not None} | dict(field.params))

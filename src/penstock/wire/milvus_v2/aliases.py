@@ -17,10 +17,7 @@ _DATABASE = {"dbName": _TEXT}
 def routes(aliases: AliasService, v2: MilvusV2) -> tuple[Route, ...]:
     def names(request: Request) -> tuple[str, str, str, str]:
         request.fields.require("collectionName", "aliasName")
-        return (
-            *(request.cluster_id, request.database, request.fields.required_string("collectionName")),
-            request.fields.required_string("aliasName"),
-        )
+        return (*request.qualified_name, request.fields.required_string("aliasName"))
 
     def list_all(request: Request) -> object:
         collection = request.fields.string("collectionName") or None

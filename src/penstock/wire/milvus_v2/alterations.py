@@ -29,26 +29,23 @@ def routes(alterations: AlterationService, v2: MilvusV2) -> tuple[Route, ...]:
         )
         return None
 
-    def target(request: Request) -> tuple[str, str, str]:
-        return request.cluster_id, request.database, request.fields.required_string("collectionName")
-
     def alter_properties(request: Request) -> object:
-        alterations.alter_properties(*target(request), request.fields.mapping("properties") or {})
+        alterations.alter_properties(*request.qualified_name, request.fields.mapping("properties") or {})
         return None
 
     def drop_properties(request: Request) -> object:
-        alterations.drop_properties(*target(request), request.fields.strings("propertyKeys") or ())
+        alterations.drop_properties(*request.qualified_name, request.fields.strings("propertyKeys") or ())
         return None
 
     def alter_field(request: Request) -> object:
         request.fields.require("collectionName", "fieldName")
         name = request.fields.required_string("fieldName")
-        alterations.alter_field(*target(request), name, request.fields.mapping("fieldParams") or {})
+        alterations.alter_field(*request.qualified_name, name, request.fields.mapping("fieldParams") or {})
         return None
 
     def add_field(request: Request) -> object:
         with creating():
-            alterations.add_field(*target(request), added_field(request.fields))
+            alterations.add_field(*request.qualified_name, added_field(request.fields))
         return None
 
     return (

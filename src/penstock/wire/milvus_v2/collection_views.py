@@ -7,8 +7,8 @@ from typing import Any
 from penstock.collections.description import CollectionDescription, FieldDescription, FunctionDescription
 from penstock.domain.collections import LoadState
 from penstock.domain.functions import FUNCTION_NUMBERS
-from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.wire.milvus.properties import key_values
+from penstock.domain.schema import CollectionSchema, DataType
+from penstock.wire.milvus.properties import key_values, type_params
 from penstock.wire.milvus_v2.row_serializer import UNION_MEMBERS
 
 LOAD_WORDS = {
@@ -72,7 +72,7 @@ def _struct(struct: FieldDescription, schema: CollectionSchema) -> dict[str, Any
         "description": field.description,
         "nullable": field.nullable,
         "fields": [_subfield(subfield, schema) for subfield in struct.fields],
-        "params": _params(field),
+        "params": type_params(field),
     }
 
 
@@ -83,11 +83,6 @@ def _subfield(subfield: FieldDescription, schema: CollectionSchema) -> dict[str,
         "type": "ArrayOfVector" if kind.is_vector else DataType.ARRAY.value,
         "elementType": kind.value,
     }
-
-
-def _params(field: Field) -> list[dict[str, str]]:
-    limits = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
-    return key_values({key: str(value) for key, value in limits.items() if value is not None} | dict(field.params))
 
 
 def _field(description: FieldDescription, schema: CollectionSchema) -> dict[str, Any]:
@@ -109,6 +104,6 @@ def _field(description: FieldDescription, schema: CollectionSchema) -> dict[str,
         view["defaultValue"] = {"Data": {UNION_MEMBERS[field.type]: field.shown_default}}
     if field.function_output:
         view["isFunctionOutput"] = True
-    if params := _params(field):
+    if params := type_params(field):
         view["params"] = params
     return view

@@ -47,9 +47,6 @@ def cannot_find(request: Request, error: CollectionNotFound) -> CollectionNotFou
 def routes(
     collections: CollectionService, partitions: PartitionService, indexes: IndexService, v2: MilvusV2
 ) -> tuple[Route, ...]:
-    def qualified_name(request: Request) -> tuple[str, str, str]:
-        return request.cluster_id, request.database, request.fields.required_string("collectionName")
-
     def create(request: Request) -> object:
         name = request.fields.required_string("collectionName")
         with creating():
@@ -63,27 +60,27 @@ def routes(
 
     def describe(request: Request) -> object:
         try:
-            details = collections.describe(*qualified_name(request))
+            details = collections.describe(*request.qualified_name)
         except CollectionNotFound as error:
             raise cannot_find(request, error) from error
         return Answer(description(details), {"message": soft_error(details)})
 
     def has(request: Request) -> object:
-        return {"has": collections.has(*qualified_name(request))}
+        return {"has": collections.has(*request.qualified_name)}
 
     def drop(request: Request) -> object:
         try:
-            collections.drop(*qualified_name(request))
+            collections.drop(*request.qualified_name)
         except (CollectionNotFound, DatabaseNotFound):
             # Dropping a missing collection succeeds, as in Milvus.
             return None
         return None
 
     def get_stats(request: Request) -> object:
-        return {"rowCount": collections.count(*qualified_name(request))}
+        return {"rowCount": collections.count(*request.qualified_name)}
 
     def get_load_state(request: Request) -> object:
-        collection = collections.get(*qualified_name(request))
+        collection = collections.get(*request.qualified_name)
         status = partitions.load_status(collection, request.fields.strings("partitionNames") or ())
         word = LOAD_WORDS[status.state]
         if status.state is LoadState.LOADED:
@@ -91,20 +88,20 @@ def routes(
         return {"loadState": word}
 
     def load(request: Request) -> object:
-        collections.load(*qualified_name(request))
+        collections.load(*request.qualified_name)
         return None
 
     def refresh_load(request: Request) -> object:
-        collections.refresh_load(*qualified_name(request))
+        collections.refresh_load(*request.qualified_name)
         return None
 
     def release(request: Request) -> object:
-        collections.release(*qualified_name(request))
+        collections.release(*request.qualified_name)
         return None
 
     def flush(request: Request) -> object:
         # Rows are durable from their commit on.
-        collections.get(*qualified_name(request))
+        collections.get(*request.qualified_name)
         return None
 
     def collection_route(

@@ -64,6 +64,11 @@ class Request:
         """The body's ``dbName``, else the header ``DB-Name``, else ``default``."""
         return self.fields.string("dbName") or self.database_header or DEFAULT_DATABASE
 
+    @property
+    def qualified_name(self) -> tuple[str, str, str]:
+        """The cluster's id, the database and the required ``collectionName``."""
+        return self.cluster_id, self.database, self.fields.required_string("collectionName")
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -87,9 +87,8 @@ def routes(
     collections: CollectionService, entities: EntityService, searches: SearchService, v2: MilvusV2
 ) -> tuple[Route, ...]:
     def collection_of(request: Request) -> Collection:
-        name = request.fields.required_string("collectionName")
         try:
-            return collections.get(request.cluster_id, request.database, name)
+            return collections.get(*request.qualified_name)
         except CollectionNotFound as error:
             raise cannot_find(request, error) from error
 

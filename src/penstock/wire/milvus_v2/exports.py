@@ -11,9 +11,8 @@ from penstock.domain.parse_int import number_of_digits
 from penstock.errors import InvalidParameter, JobNotFound
 from penstock.exports.requests import CreateExport, ExportDetails
 from penstock.exports.service import ExportService
-from penstock.imports.requests import StoreCredentials
 from penstock.wire.call_names import call_names
-from penstock.wire.decoding import Fields, parse_object
+from penstock.wire.decoding import Fields, parse_object, store_credentials
 from penstock.wire.http import Call, Operation, Reply, Route
 from penstock.wire.milvus.errors import EXPORTS
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request
@@ -90,7 +89,7 @@ def routes(exports: ExportService, v2: MilvusV2) -> tuple[Route, ...]:
         return None
 
     def retry(request: Request) -> object:
-        exports.retry(request.cluster_id, _job_id(request.fields), _credentials(request.fields), request.caller)
+        exports.retry(request.cluster_id, _job_id(request.fields), store_credentials(request.fields), request.caller)
         return None
 
     def route(action: str, do: Callable[[Request], object], operation: Operation) -> Route:
@@ -137,16 +136,8 @@ def _create_request(request: Request) -> CreateExport:
             partitions=tuple(fields.strings("partitionNames") or ()),
             with_auto_ids=fields.boolean("withAutoIds") or False,
         ),
-        keys=_credentials(fields),
+        keys=store_credentials(fields),
         caller=request.caller,
-    )
-
-
-def _credentials(fields: Fields) -> StoreCredentials:
-    return StoreCredentials(
-        access_key=fields.string("accessKey") or "",
-        secret_key=fields.string("secretKey") or "",
-        token=fields.string("token") or "",
     )
 
 

@@ -38,11 +38,11 @@ from penstock.imports.api import Imports
 from penstock.imports.change_feed import Scope
 from penstock.imports.job_events import JobEvents
 from penstock.imports.rejections import Rejections
-from penstock.imports.requests import CreateImport, JobQuery, ReplayImport, StoreCredentials
+from penstock.imports.requests import CreateImport, JobQuery, ReplayImport
 from penstock.imports.schema_inference import InferSchema, SchemaInference
 from penstock.inference.infer import InferOptions
 from penstock.wire.call_names import call_names
-from penstock.wire.decoding import Fields, MalformedBody, parse_object
+from penstock.wire.decoding import Fields, MalformedBody, parse_object, store_credentials
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.milvus.errors import Refused
 from penstock.wire.milvus_v2 import import_docs as docs
@@ -155,7 +155,7 @@ def routes(
         return None
 
     def retry(call: _ImportCall) -> object:
-        credentials = _credentials(call.fields)
+        credentials = store_credentials(call.fields)
         _change(call, lambda cluster_id, job_id, caller: imports.retry(cluster_id, job_id, credentials, caller))
         return None
 
@@ -170,7 +170,7 @@ def routes(
             cluster_id=call.cluster_id,
             job_id=_job_id(call)[1],
             groups=_path_lists(call.fields, "files") or (),
-            keys=_credentials(call.fields),
+            keys=store_credentials(call.fields),
             caller=call.caller,
         )
         return {"jobId": str(imports.replay(request).id)}
@@ -302,7 +302,7 @@ def _create_request(call: _ImportCall) -> CreateImport:
         partition=fields.string("partitionName"),
         groups=groups,
         options=_options(call),
-        keys=_credentials(fields),
+        keys=store_credentials(fields),
         idempotency_key=call.request.call.headers.get(IDEMPOTENCY_KEY),
         caller=call.caller,
     )
@@ -321,17 +321,8 @@ def _infer_request(call: _ImportCall) -> InferSchema:
         groups=_groups(call),
         options=_options(call),
         chosen=chosen,
-        keys=_credentials(fields),
+        keys=store_credentials(fields),
         caller=call.caller,
-    )
-
-
-def _credentials(fields: Fields) -> StoreCredentials:
-    """The caller's credentials for the object store."""
-    return StoreCredentials(
-        access_key=fields.string("accessKey") or "",
-        secret_key=fields.string("secretKey") or "",
-        token=fields.string("token") or "",
     )
 
 

@@ -22,8 +22,7 @@ _TAG = "indexes"
 
 def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) -> tuple[Route, ...]:
     def collection_of(request: Request) -> Collection:
-        name = request.fields.required_string("collectionName")
-        return collections.get(request.cluster_id, request.database, name)
+        return collections.get(*request.qualified_name)
 
     def list_all(request: Request) -> object:
         return [index.name for index in indexes.list(collection_of(request))]

@@ -23,8 +23,7 @@ _BODY_OF_MANY: Mapping[str, Mapping[str, Any]] = {
 
 def routes(collections: CollectionService, partitions: PartitionService, v2: MilvusV2) -> tuple[Route, ...]:
     def collection_of(request: Request) -> Collection:
-        name = request.fields.required_string("collectionName")
-        return collections.get(request.cluster_id, request.database, name)
+        return collections.get(*request.qualified_name)
 
     def list_all(request: Request) -> object:
         return [partition.name for partition in partitions.list(collection_of(request))]
