@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from hypothesis import settings
 
+from penstock.catalog import open_catalog
 from tests.support.catalogs import migrated_file
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.ray_cluster import RayCluster, ray_cluster
@@ -55,6 +57,21 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def migrated_template(postgres: PostgresServer) -> Iterator[str]:
+    """The name of a database with all tables of a catalog, and nothing in them, to copy: migrations take longer."""
+    with postgres.database() as url:
+        open_catalog(url, Fernet.generate_key()).close()
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture
+def migrated_url(postgres: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """A database of that server with all tables of a catalog, and nothing in them."""
+    with postgres.database(migrated_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def ray_nodes() -> Iterator[RayCluster]:
     """A Ray cluster of one node with two processors, for the tests in ``tests.support.scheduling.RAY_FILES``."""
     with ray_cluster(0, head_cpus=2) as cluster:
@@ -66,5 +83,5 @@ def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A catalog with nothing in it, once on each database that it may live in."""
     if request.param == "sqlite":
         return f"sqlite:///{migrated_file(tmp_path)}"
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("migrated_url")
     return url

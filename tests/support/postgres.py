@@ -57,9 +57,9 @@ class PostgresServer:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
     @contextmanager
-    def database(self) -> Iterator[str]:
+    def database(self, template: str = "template0") -> Iterator[str]:
         """The URL of a fresh database, which is dropped at the end."""
-        url = self.create_database()
+        url = self.create_database(template)
         try:
             yield url
         finally:
