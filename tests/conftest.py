@@ -15,6 +15,7 @@ from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3 import S3Server, s3_server
 from tests.support.scheduling import (  # noqa: F401 - hooks
+    pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_runtest_logreport,
     pytest_terminal_summary,
@@ -23,8 +24,8 @@ from tests.support.scheduling import (  # noqa: F401 - hooks
 from tests.support.servers import RunningServer, running_server
 
 # The same examples each time: whether a commit passes must not be a matter of luck. `make test-all` tries others.
-# A slow machine is no fault: other tests measure time.
-settings.register_profile("repeatable", derandomize=True, deadline=None)
+# A slow machine is no fault: other tests measure time. `make test-all` has Hypothesis's own 100 examples, too.
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
 
 
