@@ -16,7 +16,6 @@ from penstock.filters import parse
 from tests.support.exact_search import exact, ids, nearest
 from tests.support.tables import import_rows, new_table, plain, plain_batch
 
-
 pytestmark = pytest.mark.usefixtures("tenth_of_the_thresholds")
 
 
