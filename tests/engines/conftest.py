@@ -1,8 +1,8 @@
 """The engines that the conformance tests of this folder run on.
 
 ``engine`` is every engine on its fastest store. ``stored_engine`` is every engine on every kind of store, for what
-may depend on it: creating, staging, publishing, reading back. ``module_engine`` is every engine, too, and lives as long
-as the module's tests, which then import once what all of them read. ``maintenance`` has the tests of maintainable
+may depend on it: creating, staging, publishing, reading back. ``module_engine`` is every engine, too, and lives as
+long as the module's tests, which import once what all of them read. ``maintenance`` has the tests of maintainable
 engines.
 """
 

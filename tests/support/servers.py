@@ -130,7 +130,7 @@ def running_server(
 
 
 def ended_server(*flags: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """``penstock serve`` with flags, or in a place, that it refuses: forked, and returned once it has ended by itself.
+    """Run ``penstock serve``, forked, with flags or in a place that it refuses; return once it has ended by itself.
 
     Args:
         env: further environment variables, as of :func:`running_server`.

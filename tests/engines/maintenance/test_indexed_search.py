@@ -43,7 +43,7 @@ def recall(
 def test_an_index_loses_no_rows(
     engine: MaintainableEngine, clustered: npt.NDArray[np.float32], metric: Metric
 ) -> None:
-    """Partitions of some 6,000, 1,000 and 20 rows; filters from rare to frequent; rows that the index doesn't know."""
+    """Partitions of some 6,000, 1,000 and 20 rows; filters from rare to frequent; rows beside the index."""
     indexed, late = clustered[:6_500], clustered[6_500:]
     parts = np.where(np.arange(7_000) % 7 == 0, 1, 0)
     parts[::350] = 2
