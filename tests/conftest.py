@@ -15,7 +15,7 @@ from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3 import S3Server, s3_server
 from tests.support.scheduling import (  # noqa: F401 - hooks
-    pytest_collection_finish,
+    pytest_collection,
     pytest_collection_modifyitems,
     pytest_runtest_logreport,
     pytest_terminal_summary,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections import defaultdict
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 __all__ = [
     "FileScheduling",
-    "pytest_collection_finish",
+    "pytest_collection",
     "pytest_collection_modifyitems",
     "pytest_runtest_logreport",
     "pytest_terminal_summary",
@@ -36,10 +37,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: _turn(_file(item.nodeid)))
 
 
-def pytest_collection_finish() -> None:
-    """Leave ten thousand tests and what they have imported out of all later garbage collections."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave ten thousand tests, and all that they import, out of every garbage collection."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _file(nodeid: str) -> str:
