@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from httpx._transports import default as httpx_transports
 from hypothesis import settings
 
 from penstock.catalog import open_catalog
@@ -27,6 +29,9 @@ from tests.support.servers import RunningServer, running_server
 # A slow machine is no fault: other tests measure time. `make test-all` has Hypothesis's own 100 examples, too.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
+
+# Each client of httpx, and each call without one, would load all public certificates: 60 ms of processor time.
+vars(httpx_transports)["create_ssl_context"] = cache(httpx_transports.create_ssl_context)
 
 
 @pytest.fixture(scope="session")

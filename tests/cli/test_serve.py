@@ -36,7 +36,7 @@ def test_an_import_root_that_is_not_there_is_told_at_the_start(tmp_path: Path) -
 
 
 def test_a_server_without_import_roots_says_that_it_can_import_nothing(tmp_path: Path) -> None:
-    command = [PENSTOCK, "serve", "--data-dir", tmp_path / "data", "--port", "0", "--host", "0.0.0.0"]
+    command = [str(PENSTOCK), "serve", "--data-dir", str(tmp_path / "data"), "--port", "0", "--host", "0.0.0.0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environment(), check=False)
     assert done.returncode == 1, "it ends for want of a key"
     assert "import_root.none" in done.stderr
