@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography.fernet import Fernet
 from httpx._transports import default as httpx_transports
@@ -31,7 +32,7 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, max_exa
 settings.load_profile("repeatable")
 
 # Each client of httpx, and each call without one, would load all public certificates: 60 ms of processor time.
-vars(httpx_transports)["create_ssl_context"] = cache(httpx_transports.create_ssl_context)
+vars(httpx_transports)["create_ssl_context"] = cache(httpx.create_ssl_context)
 
 
 @pytest.fixture(scope="session")
