@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import httpx
 import pytest
+from cryptography.fernet import Fernet
+from httpx._transports import default as httpx_transports
 from hypothesis import settings
 
+from penstock.catalog import open_catalog
 from tests.support.catalogs import migrated_file
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3 import S3Server, s3_server
 from tests.support.scheduling import (  # noqa: F401 - hooks
+    pytest_collection,
     pytest_collection_modifyitems,
     pytest_runtest_logreport,
     pytest_terminal_summary,
@@ -21,9 +27,12 @@ from tests.support.scheduling import (  # noqa: F401 - hooks
 from tests.support.servers import RunningServer, running_server
 
 # The same examples each time: whether a commit passes must not be a matter of luck. `make test-all` tries others.
-# A slow machine is no fault: other tests measure time.
-settings.register_profile("repeatable", derandomize=True, deadline=None)
+# A slow machine is no fault: other tests measure time. `make test-all` has Hypothesis's own 100 examples, too.
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("repeatable")
+
+# Each client of httpx, and each call without one, would load all public certificates: 60 ms of processor time.
+vars(httpx_transports)["create_ssl_context"] = cache(httpx.create_ssl_context)
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +64,21 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def migrated_template(postgres: PostgresServer) -> Iterator[str]:
+    """The name of a database with all tables of a catalog, and nothing in them, to copy: migrations take longer."""
+    with postgres.database() as url:
+        open_catalog(url, Fernet.generate_key()).close()
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture
+def migrated_url(postgres: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """A database of that server with all tables of a catalog, and nothing in them."""
+    with postgres.database(migrated_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def ray_nodes() -> Iterator[RayCluster]:
     """A Ray cluster of one node with two processors, for the tests in ``tests.support.scheduling.RAY_FILES``."""
     with ray_cluster(0, head_cpus=2) as cluster:
@@ -66,5 +90,5 @@ def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A catalog with nothing in it, once on each database that it may live in."""
     if request.param == "sqlite":
         return f"sqlite:///{migrated_file(tmp_path)}"
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("migrated_url")
     return url

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from penstock.analyzers import analyzer_from_params, term_vectors
 from penstock.analyzers.term_vectors import query_vector, term_id
 from penstock.domain.arrow_schema import SPARSE
+from tests.support.examples import examples
 
 ANALYZER = analyzer_from_params('{"type": "standard", "stop_words": ["the"]}')
 
@@ -20,7 +21,7 @@ def test_ids_are_stored_and_must_not_change() -> None:
 
 
 @given(texts=st.lists(st.none() | st.text(alphabet="ab the,", max_size=20), max_size=20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(20, 50), deadline=None)
 def test_each_row_has_the_frequencies_of_its_terms(texts: list[str | None]) -> None:
     column = pa.array(["x", *texts, "y"], pa.string()).slice(1, len(texts))
     vectors = term_vectors.term_vectors(column, ANALYZER)

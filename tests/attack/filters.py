@@ -19,7 +19,6 @@ from penstock.filters.limits import (
     MAX_TEXT_CONDITIONS,
     MAX_VALUES,
 )
-from penstock.filters.parse import MAX_LENGTH
 
 __all__ = ["ROWS", "SCHEMA", "Sized", "largest", "odd_filters", "row", "too_large"]
 
@@ -137,15 +136,16 @@ _JSON_CONDITIONS: Mapping[str, tuple[str, str, Sequence[int]]] = {
 }
 
 
-def _list_filters(size: int) -> Iterator[Sized]:
-    for name, (text, values, ids) in _LISTS.items():
+def _list_filters(size: int, names: Sequence[str] = tuple(_LISTS)) -> Iterator[Sized]:
+    for name in names:
+        text, values, ids = _LISTS[name]
         # Of a list that is a value itself both count, the list and what is in it.
         whole = name in ("json equal", "json unequal", "json equal nested", "json_contains")
         items = values(size - whole)
         yield Sized(f"{name} by template", text.replace("{}", "{values}"), ids, {"values": items})
-        written = text.replace("{}", json.dumps(items))
-        if len(written) <= MAX_LENGTH and name != "json in mixed":  # of other than flat lists the text is shorter
-            yield Sized(f"{name} by text", written, ids)
+        # The text of large integers is longer than a filter may be, and other than flat lists have to be shorter.
+        if name not in ("json in large", "json in mixed"):
+            yield Sized(f"{name} by text", text.replace("{}", json.dumps(items)), ids)
 
 
 def _chain(word: str, condition: str, number: int) -> str:
@@ -168,13 +168,15 @@ def _nested(depth: int, number: int) -> str:
     return text
 
 
-def largest() -> list[Sized]:
-    """The largest of each kind that is still served."""
+def largest(
+    values: int = MAX_VALUES, conditions: int = MAX_CONDITIONS, json_conditions: int = MAX_JSON_CONDITIONS
+) -> list[Sized]:
+    """The largest of each kind that is still served; with other numbers, filters of the same names."""
     runs = 0x5555_5555_5555_5555
     keys = '["a"]' * MAX_KEYS
     return [
-        *_list_filters(MAX_VALUES),
-        *_chains(MAX_CONDITIONS, MAX_JSON_CONDITIONS),
+        *_list_filters(values),
+        *_chains(conditions, json_conditions),
         Sized("nested", _nested(MAX_DEPTH, MAX_CONDITIONS), range(ROWS)),
         Sized("negated", "not (" * (MAX_DEPTH // 2) + "id == 3" + ")" * (MAX_DEPTH // 2), [3]),
         Sized("masks", " or ".join([f"(id & {runs}) == 1"] * 15), [i for i in range(ROWS) if i & 0x55 == 1]),
@@ -214,7 +216,7 @@ _PLAIN = [index for index in range(ROWS) if index != 1]
 
 
 def _words(characters: int) -> str:
-    return " ".join(f"n{index}" for index in range(characters))[:characters]
+    return " ".join(f"n{index}" for index in range(characters // 3 + 1))[:characters]
 
 
 def _phrase(words: int, slop: int) -> str:
@@ -222,17 +224,22 @@ def _phrase(words: int, slop: int) -> str:
     return f"phrase_match(prose, '{'a b ' * (words // 2)}', {slop})"
 
 
-def too_large() -> list[Sized]:
-    """One more than is served, and very much more."""
+def too_large(
+    values: int = MAX_VALUES + 2,
+    conditions: int = MAX_CONDITIONS + 1,
+    json_conditions: int = MAX_JSON_CONDITIONS + 1,
+    very_many: int = 3000,
+) -> list[Sized]:
+    """One more than is served, and very much more; with other numbers, filters of the same names."""
     masks = " or ".join(["(id & 6148914691236517205) == 1"] * 16)
     return [
         *(
             filter_
-            for filter_ in _list_filters(MAX_VALUES + 2)
+            for filter_ in _list_filters(values)
             if "its list" not in filter_.name and "of a list" not in filter_.name
         ),
-        *_chains(MAX_CONDITIONS + 1, MAX_JSON_CONDITIONS + 1),
-        *_chains(3000, 3000),
+        *_chains(conditions, json_conditions),
+        *_chains(very_many, very_many),
         Sized("masks", masks),
         Sized("nested", _nested(MAX_DEPTH + 1, MAX_CONDITIONS)),
         Sized("keys", "doc" + '["a"]' * (MAX_KEYS + 1) + " == 1"),
@@ -264,7 +271,7 @@ def odd_filters(random_: random.Random) -> Iterator[Sized]:
     while True:
         size = int(2 ** random_.uniform(0, 18))
         parts = [
-            *random_.sample([*_list_filters(size)], 2),
+            *(random_.choice([*_list_filters(size, [name])]) for name in random_.sample([*_LISTS], 2)),
             *random_.sample([*_chains(min(size, 5000), min(size, 500))], 1),
             Sized("like", f'name like "{random_.choice(["a", "_", "%", "a%", "_%"]) * min(size, 60_000)}"'),
             Sized("deep", 'doc["list"] == {deep}', params={"deep": _deep(min(size, 900))}),

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from benchmarks.files import WRITERS
 from benchmarks.peers import contenders, data, running
-from benchmarks.peers.charts import draw_charts
 from benchmarks.peers.data import DataSet
 from benchmarks.peers.figures import measured_figures
 from benchmarks.peers.machines import Machine, Report, compare_figures, read_machines, read_reports
@@ -138,6 +137,10 @@ def test_contenders_are_given_files_that_they_take(share: float) -> None:
 
 
 def test_charts_are_drawn_of_what_is_there(results: Results, tmp_path: Path) -> None:
+    from benchmarks.peers.charts import (
+        draw_charts,
+    )  # Matplotlib takes a second to load, in each process that collects
+
     drawn = draw_charts(results, tmp_path)
     assert sorted(path.name for path in drawn) == ["formats.png", "rates.png", "resources.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)

@@ -22,7 +22,10 @@ from tests.support.samples import WRITE_ALL_TYPES, Sample, load_samples
 pytestmark = pytest.mark.clients
 
 
-@pytest.fixture(scope="module", params=["2.4.9", "2.5.18", "2.6.17", "3.0.2"])
+BETWEEN = [pytest.param(version, marks=pytest.mark.slow) for version in ("2.5.18", "2.6.17")]
+
+
+@pytest.fixture(scope="module", params=["2.4.9", *BETWEEN, "3.0.2"])
 def samples(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     folder = tmp_path_factory.mktemp("samples")
     run_client(request.param, WRITE_ALL_TYPES, folder)

@@ -22,13 +22,18 @@ from penstock.bulk_writer import BulkFileType, LocalBulkWriter
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from tests.support.bulk_files import read_files
+from tests.support.examples import examples
 from tests.support.random_rows import NULL_KEY, arrow, expected, found, rows, schema, some_fields
 
 
 @pytest.mark.parametrize("way", ["rows", "batch"])
 @pytest.mark.parametrize("nullable", [False, True])
 @pytest.mark.parametrize("file_type", list(BulkFileType))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(6, 15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(data=st.data())
 def test_what_is_written_is_read_back(file_type: BulkFileType, nullable: bool, way: str, data: st.DataObject) -> None:
     for_numpy = file_type is BulkFileType.NUMPY

@@ -41,10 +41,11 @@ def fresh_catalog(request: pytest.FixtureRequest) -> FreshCatalog:
     if request.param == "sqlite":
         return in_a_file
     server: PostgresServer = request.getfixturevalue("postgres")
+    template: str = request.getfixturevalue("migrated_template")
 
     @contextmanager
     def in_a_database() -> Iterator[Catalog]:
-        with server.database() as url, opened_catalog(url) as catalog:
+        with server.database(template) as url, opened_catalog(url) as catalog:
             yield catalog
 
     return in_a_database

@@ -167,9 +167,9 @@ def test_a_worker_that_lost_its_job_writes_nothing_even_at_the_same_moment(share
 
 
 @pytest.mark.slow
-def test_a_process_that_stalls_in_the_middle_of_a_write_holds_nobody_up_for_long(postgres_url: str) -> None:
+def test_a_process_that_stalls_in_the_middle_of_a_write_holds_nobody_up_for_long(migrated_url: str) -> None:
     """It holds its job's lock and the one that all claims wait for; PostgreSQL ends it before they give up."""
-    with opened_catalog(postgres_url, KEY) as stalled, opened_catalog(postgres_url, KEY) as other:
+    with opened_catalog(migrated_url, KEY) as stalled, opened_catalog(migrated_url, KEY) as other:
         other.jobs.insert(new_job(stored_collection(other)))
         job = stalled.claims.claim("stalled", -1)
         assert job is not None
@@ -237,8 +237,8 @@ def test_a_scan_sees_each_job_once_while_jobs_are_being_added(sharers: list[Cata
 # News
 
 
-def test_what_one_process_does_another_hears_at_once(postgres_url: str) -> None:
-    with opened_catalog(postgres_url) as one, opened_catalog(postgres_url) as other:
+def test_what_one_process_does_another_hears_at_once(migrated_url: str) -> None:
+    with opened_catalog(migrated_url) as one, opened_catalog(migrated_url) as other:
         docs = stored_collection(one)
         heard = threading.Event()
         news = NotificationListener(other.database, lambda _: heard.set())
@@ -252,14 +252,14 @@ def test_what_one_process_does_another_hears_at_once(postgres_url: str) -> None:
             news.stop()
 
 
-def test_a_listener_whose_connection_is_cut_listens_again(postgres: PostgresServer, postgres_url: str) -> None:
-    with opened_catalog(postgres_url) as catalog:
+def test_a_listener_whose_connection_is_cut_listens_again(postgres: PostgresServer, migrated_url: str) -> None:
+    with opened_catalog(migrated_url) as catalog:
         heard = threading.Semaphore(0)
         news = NotificationListener(catalog.database, lambda _: heard.release())
         news.start()
         try:
             assert heard.acquire(timeout=10)
-            postgres.disconnect(postgres_url)
+            postgres.disconnect(migrated_url)
             assert heard.acquire(timeout=20)
         finally:
             news.stop()

@@ -48,7 +48,7 @@ def serve(
         index_every_job()
         arm("server", crash_point)
 
-    forked_server.serve(["serve", *arguments], environment, log, prepare)
+    forked_server.serve(["serve", *arguments], environment, log, prepare=prepare)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import PENSTOCK, RunningServer, clean_environment, running_server
-
-
-def serve(*flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(PENSTOCK), "serve", *flags],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=clean_environment(),
-        check=False,
-    )
+from tests.support.servers import PENSTOCK, RunningServer, clean_environment, ended_server, running_server
 
 
 @pytest.mark.parametrize(
@@ -31,7 +20,7 @@ def serve(*flags: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_settings_that_wont_do(tmp_path: Path, flags: tuple[str, ...], told: str) -> None:
-    done = serve("--data-dir", str(tmp_path / "data"), "--port", "0", *flags)
+    done = ended_server("--data-dir", str(tmp_path / "data"), *flags)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert told in done.stderr
@@ -47,18 +36,20 @@ def test_an_import_root_that_is_not_there_is_told_at_the_start(tmp_path: Path) -
 
 
 def test_a_server_without_import_roots_says_that_it_can_import_nothing(tmp_path: Path) -> None:
-    done = serve("--data-dir", str(tmp_path / "data"), "--port", "0", "--host", "0.0.0.0")  # ends for want of a key
+    command = [str(PENSTOCK), "serve", "--data-dir", str(tmp_path / "data"), "--port", "0", "--host", "0.0.0.0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environment(), check=False)
+    assert done.returncode == 1, "it ends for want of a key"
     assert "import_root.none" in done.stderr
 
 
 def test_a_folder_in_use(server: RunningServer) -> None:
-    done = serve("--data-dir", str(server.data_dir), "--port", "0")
+    done = ended_server("--data-dir", str(server.data_dir))
     assert done.returncode == 1
     assert f"locked by another server, process {server.process.pid}" in done.stderr
 
 
 def test_a_port_in_use(server: RunningServer, tmp_path: Path) -> None:
-    done = serve("--data-dir", str(tmp_path / "data"), "--port", server.url.rpartition(":")[2])
+    done = ended_server("--data-dir", str(tmp_path / "data"), "--port", server.url.rpartition(":")[2])
     assert done.returncode == 1
     assert "Set others with --host and --port" in done.stderr
 

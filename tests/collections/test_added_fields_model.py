@@ -27,6 +27,7 @@ from penstock.engines.values import Staged, Table
 from penstock.filters import parse
 from tests.collections.conftest import UseCases
 from tests.support.catalogs import CLUSTER, opened_catalog
+from tests.support.examples import examples
 from tests.support.tables import plain, plain_batch, vectors
 
 HERE = (CLUSTER, "default", "docs")
@@ -196,4 +197,4 @@ class AddedFields(RuleBasedStateMachine):
 
 
 TestAddedFields = AddedFields.TestCase
-TestAddedFields.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
+TestAddedFields.settings = settings(max_examples=examples(4, 10), stateful_step_count=20, deadline=None)

@@ -1,7 +1,9 @@
 """The engines that the conformance tests of this folder run on.
 
 ``engine`` is every engine on its fastest store. ``stored_engine`` is every engine on every kind of store, for what
-may depend on it: creating, staging, publishing, reading back. ``maintenance`` has the tests of maintainable engines.
+may depend on it: creating, staging, publishing, reading back. ``module_engine`` is every engine, too, and lives as
+long as the module's tests, which import once what all of them read. ``maintenance`` has the tests of maintainable
+engines.
 """
 
 from __future__ import annotations
@@ -46,6 +48,14 @@ def arrow_on_a_disk(tmp_path: Path) -> ArrowEngine:
 @pytest.fixture(params=["lance_on_a_disk", "arrow_on_a_disk"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     engine: Engine = request.getfixturevalue(request.param)
+    return engine
+
+
+@pytest.fixture(scope="module", params=["lance_on_a_disk", "arrow_on_a_disk"])
+def module_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    store = tmp_path_factory.mktemp("module") / "store"
+    engine = LanceEngine(str(store)) if request.param == "lance_on_a_disk" else ArrowEngine(store)
+    engine.check()
     return engine
 
 

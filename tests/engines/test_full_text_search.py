@@ -71,11 +71,20 @@ def expected(texts: Mapping[int, str], query: str, among: Sequence[int] | None =
     return pytest.approx({key: score for key, score in found.items() if among is None or key in among}, rel=1e-5)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def engine(module_engine: Engine) -> Engine:
+    if Metric.BM25 not in module_engine.capabilities.metrics:
+        pytest.skip(f"{module_engine.name} can't search by BM25")
+    return module_engine
+
+
+@pytest.fixture(scope="module")
 def table(engine: Engine) -> Table:
+    return filled_table(engine)
+
+
+def filled_table(engine: Engine) -> Table:
     """Three jobs, two of them in partition 1."""
-    if Metric.BM25 not in engine.capabilities.metrics:
-        pytest.skip(f"{engine.name} can't search by BM25")
     table = new_table(engine, SCHEMA)
     for part in range(3):
         rows = {key: text for key, text in TEXTS.items() if key % 3 == part}
@@ -122,7 +131,8 @@ def test_filters_partitions_and_ranges_choose_rows_but_not_statistics(engine: En
     }
 
 
-def test_statistics_follow_the_rows(engine: Engine, table: Table) -> None:
+def test_statistics_follow_the_rows(engine: Engine) -> None:
+    table = filled_table(engine)
     table = replace(table, version=engine.remove_partition(table, 1))
     left = {key: text for key, text in TEXTS.items() if key % 3 == 0}
     assert scores(search(engine, table, "w3 w4")[0]) == expected(left, "w3 w4")
@@ -136,8 +146,6 @@ def test_statistics_follow_the_rows(engine: Engine, table: Table) -> None:
 
 
 def test_expired_rows_do_not_count(engine: Engine) -> None:
-    if Metric.BM25 not in engine.capabilities.metrics:
-        pytest.skip(f"{engine.name} can't search by BM25")
     table = new_table(engine, SCHEMA)
     for job, texts in (
         (first_id_at(5), {1: "old word", 2: "old"}),

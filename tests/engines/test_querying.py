@@ -18,7 +18,12 @@ from tests.support.tables import fixed_lists, import_rows, new_table, plain_batc
 ROWS = 500
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def engine(module_engine: Engine) -> Engine:
+    return module_engine
+
+
+@pytest.fixture(scope="module")
 def table(engine: Engine) -> Table:
     """Rows 0 to 499 out of order, in two jobs; every fourth in partition 1."""
     rows = plain_batch(vectors(ROWS), partitions=[int(i % 4 == 0) for i in range(ROWS)])

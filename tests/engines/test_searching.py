@@ -15,7 +15,7 @@ from penstock.domain.arrow_schema import SPARSE
 from penstock.domain.index import Metric
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.engines.base import Engine
-from penstock.engines.values import SearchRequest
+from penstock.engines.values import SearchRequest, Table
 from penstock.errors import InvalidParameter
 from penstock.filters import parse
 from tests.support.exact_search import exact, ids, nearest
@@ -34,6 +34,27 @@ from tests.support.tables import (
 ROWS = 1000
 
 
+@pytest.fixture(scope="module")
+def engine(module_engine: Engine) -> Engine:
+    return module_engine
+
+
+@pytest.fixture(scope="module")
+def table(engine: Engine) -> Table:
+    """The vectors ``vectors(ROWS)``."""
+    return import_rows(engine, new_table(engine), plain_batch(vectors(ROWS)))[0]
+
+
+@pytest.fixture(scope="module")
+def typed_rows() -> pa.RecordBatch:
+    return typed_batch(200)
+
+
+@pytest.fixture(scope="module")
+def typed_table(engine: Engine, typed_rows: pa.RecordBatch) -> Table:
+    return import_rows(engine, new_table(engine, every_type()), typed_rows)[0]
+
+
 def needs(engine: Engine, metric: Metric) -> None:
     """Skip the test of an engine that can't search by a metric."""
     if metric not in engine.capabilities.metrics:
@@ -41,9 +62,8 @@ def needs(engine: Engine, metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
-def test_float_vectors(engine: Engine, metric: Metric) -> None:
+def test_float_vectors(engine: Engine, table: Table, metric: Metric) -> None:
     rows, queries = vectors(ROWS), vectors(3, seed=1)
-    table, _ = import_rows(engine, new_table(engine), plain_batch(rows))
     found = engine.search(table, SearchRequest(field_name="vector", queries=queries, metric=metric, limit=10))
     assert len(found) == 3
     for query, hits in zip(queries, found, strict=True):
@@ -66,26 +86,26 @@ def int8(values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
     return np.clip(values * 40, -128, 127).astype(np.int8)
 
 
-@pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
 @pytest.mark.parametrize(
     ("kind", "narrowed"),
     [(DataType.FLOAT16_VECTOR, half), (DataType.BFLOAT16_VECTOR, brain), (DataType.INT8_VECTOR, int8)],
 )
 def test_short_vectors(
-    engine: Engine, kind: DataType, narrowed: Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]], metric: Metric
+    engine: Engine, kind: DataType, narrowed: Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
 ) -> None:
     schema = plain(type=kind)
     rows, query = narrowed(vectors(ROWS)), narrowed(vectors(1, seed=1))
     table, _ = import_rows(engine, new_table(engine, schema), plain_batch(rows, schema=schema))
-    request = SearchRequest(
-        field_name="vector", queries=query.astype(np.float32), metric=metric, limit=20, columns=["vector"]
-    )
-    [hits] = engine.search(table, request)
-    scores = exact(rows, query[0], metric)
-    np.testing.assert_allclose(hits.scores, scores[ids(hits)], rtol=2e-3, atol=2e-3)
-    best = nearest(scores, metric, 20)
-    assert len(set(best) & set(ids(hits))) >= 19
-    assert hits.rows["vector"].combine_chunks().equals(fixed_lists(rows[ids(hits)]))
+    for metric in (Metric.L2, Metric.IP, Metric.COSINE):
+        request = SearchRequest(
+            field_name="vector", queries=query.astype(np.float32), metric=metric, limit=20, columns=["vector"]
+        )
+        [hits] = engine.search(table, request)
+        scores = exact(rows, query[0], metric)
+        np.testing.assert_allclose(hits.scores, scores[ids(hits)], rtol=2e-3, atol=2e-3)
+        best = nearest(scores, metric, 20)
+        assert len(set(best) & set(ids(hits))) >= 19, metric
+        assert hits.rows["vector"].combine_chunks().equals(fixed_lists(rows[ids(hits)])), metric
 
 
 @pytest.mark.parametrize("metric", [Metric.HAMMING, Metric.JACCARD])
@@ -152,9 +172,8 @@ def test_rows_without_a_vector_are_never_found(engine: Engine, kind: DataType, m
     assert sorted(ids(hits)) == [i for i in range(300) if i % 3]
 
 
-def test_offset_limit_and_columns(engine: Engine) -> None:
+def test_offset_limit_and_columns(engine: Engine, table: Table) -> None:
     rows, query = vectors(ROWS), vectors(2, seed=1)
-    table, _ = import_rows(engine, new_table(engine), plain_batch(rows))
     request = SearchRequest(
         field_name="vector",
         queries=query,
@@ -185,9 +204,8 @@ def test_equal_scores_come_in_order_of_their_keys(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
-def test_radius_and_range_filter(engine: Engine, metric: Metric) -> None:
+def test_radius_and_range_filter(engine: Engine, table: Table, metric: Metric) -> None:
     rows, query = vectors(ROWS), vectors(1, seed=1)
-    table, _ = import_rows(engine, new_table(engine), plain_batch(rows))
     scores = exact(rows, query[0], metric)
     low, high = np.quantile(scores, [0.4, 0.6])
     radius, range_filter = (low, high) if metric.higher_is_nearer else (high, low)
@@ -329,13 +347,16 @@ def test_what_does_not_fit_the_field_is_refused(engine: Engine) -> None:
     ],
 )
 def test_rows_of_a_filter_that_lance_does_not_get(
-    engine: Engine, field: DataType, metric: Metric, bounds: dict[str, Any]
+    engine: Engine,
+    typed_table: Table,
+    typed_rows: pa.RecordBatch,
+    field: DataType,
+    metric: Metric,
+    bounds: dict[str, Any],
 ) -> None:
     """The same answer as to a filter that it gets, of every type and metric."""
     needs(engine, metric)
-    batch = typed_batch(200)
-    table, _ = import_rows(engine, new_table(engine, every_type()), batch)
-    first: Any = batch[field.value].drop_null()[0].as_py()
+    first: Any = typed_rows[field.value].drop_null()[0].as_py()
     if field is DataType.SPARSE_FLOAT_VECTOR:
         queries: Any = [dict(zip(first["indices"], first["values"], strict=True))] * 2
     elif field is DataType.BINARY_VECTOR:
@@ -343,14 +364,14 @@ def test_rows_of_a_filter_that_lance_does_not_get(
     else:
         queries = np.asarray([first, np.asarray(first, np.float32) * 2 + 1], np.float32)
     request = SearchRequest(field_name=field.value, queries=queries, metric=metric, limit=30)
-    light = parse("int64 > 0", table.schema)
+    light = parse("int64 > 0", typed_table.schema)
     if "ranged" in bounds:
-        scores = engine.search(table, replace(request, filter=light))[0].scores
+        scores = engine.search(typed_table, replace(request, filter=light))[0].scores
         edges = (scores[:-1] + scores[1:]) / 2
         bounds = {"radius": float(edges[len(edges) // 2]), "range_filter": float(edges[2])}
-    wanted = engine.search(table, replace(request, filter=light, **bounds))
-    heavy = parse(f"int64 > 0 and int64 not in {[*range(-1, -2000, -1)]}", table.schema)
-    found = engine.search(table, replace(request, filter=heavy, **bounds))
+    wanted = engine.search(typed_table, replace(request, filter=light, **bounds))
+    heavy = parse(f"int64 > 0 and int64 not in {[*range(-1, -2000, -1)]}", typed_table.schema)
+    found = engine.search(typed_table, replace(request, filter=heavy, **bounds))
     assert len(found) == len(wanted) == 2
     for one, other in zip(found, wanted, strict=True):
         keys, others = one.rows["_rowid"].to_pylist(), other.rows["_rowid"].to_pylist()

@@ -22,12 +22,12 @@ ROWS = 500
 
 
 @pytest.fixture
-def worlds(tmp_path: Path, runner: LocalRunner, postgres_url: str) -> Iterator[list[World]]:
+def worlds(tmp_path: Path, runner: LocalRunner, migrated_url: str) -> Iterator[list[World]]:
     """Two servers' worth of everything, and a third that only answers calls."""
     settings = job_settings(split_bytes=5_000)
     with ExitStack() as stack:
         yield [
-            stack.enter_context(a_world(tmp_path, runner, settings, catalog_url=postgres_url, started=started))
+            stack.enter_context(a_world(tmp_path, runner, settings, catalog_url=migrated_url, started=started))
             for started in (True, True, False)
         ]
 
@@ -82,7 +82,7 @@ def test_a_repeated_call_gets_its_job_from_any_server(worlds: list[World]) -> No
 
 
 def test_a_catalog_that_comes_back_finds_its_jobs_going_on(
-    worlds: list[World], postgres: PostgresServer, postgres_url: str
+    worlds: list[World], postgres: PostgresServer, migrated_url: str
 ) -> None:
     """Every connection is cut, a few times, while jobs run: none fails for it."""
     api = worlds[2]
@@ -90,6 +90,6 @@ def test_a_catalog_that_comes_back_finds_its_jobs_going_on(
     jobs = [api.create([write_rows(api.files, number)]) for number in range(4)]
     for _ in range(5):
         time.sleep(0.2)
-        postgres.disconnect(postgres_url)
+        postgres.disconnect(migrated_url)
     assert [api.ended(job).state for job in jobs] == [JobState.COMPLETED] * 4
     assert api.rows(docs)["id"].to_pylist() == list(range(4 * ROWS))

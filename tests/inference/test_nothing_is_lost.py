@@ -18,10 +18,11 @@ from penstock.readers.base import ReadRequest, plan_at_once
 from penstock.readers.formats import format_named
 from penstock.readers.input_files import detect
 from penstock.validation import Conformer
+from tests.support.examples import examples
 from tests.support.in_memory import BytesSource
 from tests.support.inference import infer, npy, parquet
 
-SETTINGS = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=examples(8, 20), deadline=None, suppress_health_check=list(HealthCheck))
 NAMES = ["a", "b_id", "uuid", "emb", "first name", "ärger", "tags", "_x", "key"]
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(

@@ -22,6 +22,7 @@ from penstock.readers.json.array_reader import JsonReader
 from penstock.readers.json.lines_reader import JsonLinesReader
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
+from tests.support.examples import examples
 from tests.support.text_files import schema_of
 
 SCHEMA = schema_of(
@@ -96,7 +97,7 @@ def mutated(content: bytes, changes: list[tuple[float, str, bytes]]) -> bytes:
 ROW = {"id": 1, "vector": [1, 2]}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50, 150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(rows, max_size=12),
     layouts,
@@ -112,7 +113,7 @@ def test_json(data: list[Any], layout: Any, kind: str, changes: Any, split_bytes
     assert_alike(JsonReader, mutated(text.encode(), changes), "json", split_bytes, block_bytes)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50, 150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(rows, max_size=12),
     layouts,
@@ -203,7 +204,7 @@ cells = st.sampled_from(
 lines = st.tuples(st.sampled_from(["1", '"2"', "x"]), st.just('"[0.5, 1]"') | cells, cells, cells).map(",".join)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60, 200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(lines, max_size=12),
     st.sampled_from(["id,vector,text,note", '"id","vector","text","other\n"', "\ufeffid,vector,text,note"]),

@@ -21,6 +21,7 @@ from penstock.readers.base import Reader
 from penstock.readers.csv.reader import CsvReader
 from penstock.readers.json.array_reader import JsonReader
 from penstock.readers.json.lines_reader import JsonLinesReader
+from tests.support.examples import examples
 from tests.support.text_files import ALL_TYPES, Found, read_file
 
 DYNAMIC = CollectionSchema(fields=ALL_TYPES.fields, dynamic=True)
@@ -119,7 +120,7 @@ def json_row(row: dict[str, Any], index: int) -> dict[str, Any]:
     return row
 
 
-EXAMPLES = 100
+EXAMPLES = examples(30, 100)
 LARGE_INPUT = [HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.too_slow]
 
 block_sizes = st.integers(1, 400)

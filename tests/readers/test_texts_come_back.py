@@ -20,6 +20,7 @@ from penstock.engines.lance import LanceEngine
 from penstock.readers.csv.reader import CSV
 from penstock.readers.json.array_reader import JSON
 from penstock.readers.json.lines_reader import JSON_LINES
+from tests.support.examples import examples
 from tests.support.round_trip import round_trip
 
 SCHEMA = CollectionSchema(
@@ -42,7 +43,7 @@ SCHEMA = CollectionSchema(
     ),
     dynamic=True,
 )
-SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=examples(10, 25), deadline=None, suppress_health_check=list(HealthCheck))
 
 texts = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from('\0\0\0x"\\\r\n\ufeff\u2028,{}[]'), max_size=12

@@ -127,11 +127,11 @@ def test_a_revoked_permission_ends_the_stream(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_reader_that_reads_nothing_is_disconnected(
-    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On PostgreSQL, where the test's writes reach the server."""
     monkeypatch.setattr(BoundedProtocol, "idle_write_seconds", 0.3)
-    with two_tenants(tmp_path, postgres_url) as callers:
+    with two_tenants(tmp_path, migrated_url) as callers:
         host = urlsplit(str(callers.client.base_url))
         job = callers.catalog.jobs.get(ACME, int(create(callers)))
         with socket.socket() as connection:

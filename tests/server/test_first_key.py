@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from penstock.access.authentication import FRESH_SECONDS
 from penstock.cli.main import cli
 from tests.support.certificates import self_signed
-from tests.support.servers import PENSTOCK, clean_environment, running_server
+from tests.support.servers import PENSTOCK, ended_server, running_server
 from tests.support.wire import V2
 
 LIMIT = 30.0
@@ -87,13 +87,7 @@ def test_the_first_key_comes_before_the_first_start(tmp_path: Path) -> None:
 
 def refusal(folder: Path, *flags: str) -> str:
     """What a server says that won't start."""
-    done = subprocess.run(
-        [str(PENSTOCK), "serve", "--port", "0", "--data-dir", str(folder / "data"), *flags],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = ended_server("--data-dir", str(folder / "data"), *flags)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     return done.stderr

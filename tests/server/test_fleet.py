@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 
 import penstock
 from tests.support.postgres import PostgresServer
-from tests.support.servers import PENSTOCK, RunningServer, clean_environment, running_server
+from tests.support.servers import PENSTOCK, RunningServer, clean_environment, ended_server, running_server
 from tests.support.workers import worker_processes
 
 ROWS = 15_000
@@ -39,7 +39,7 @@ class Fleet:
     stack: ExitStack = field(default_factory=ExitStack)
     servers: list[RunningServer] = field(default_factory=list)
 
-    def start(self, role: str) -> RunningServer:
+    def start(self, role: str, forked: bool = True) -> RunningServer:
         name = f"{role}-{len(self.servers)}"
         server = self.stack.enter_context(
             running_server(
@@ -49,7 +49,7 @@ class Fleet:
                 role,
                 env={"PENSTOCK_CATALOG_URL": self.url},
                 name=name,
-                forked=role != "api",
+                forked=forked,
             )
         )
         self.servers.append(server)
@@ -110,7 +110,7 @@ def every_row_once(client: penstock.Client, rows: int = ROWS) -> bool:
 
 
 def test_one_answers_and_another_works(fleet: Fleet, postgres: PostgresServer) -> None:
-    api, worker = fleet.start("api"), fleet.start("worker")
+    api, worker = fleet.start("api", forked=False), fleet.start("worker")
     fleet.write("docs.jsonl")
     with api.client() as client:
         client.collections.create("docs", dimension=4)
@@ -130,13 +130,7 @@ def test_one_answers_and_another_works(fleet: Fleet, postgres: PostgresServer) -
 def test_servers_that_share_a_folder_keep_out_one_that_would_have_it_alone(fleet: Fleet) -> None:
     fleet.start("api")
     fleet.start("api")
-    alone = subprocess.run(
-        [PENSTOCK, "serve", "--port", "0", "--data-dir", fleet.folder / "data"],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    alone = ended_server("--data-dir", str(fleet.folder / "data"))
     assert alone.returncode == 1
     assert "is locked by another server" in alone.stderr
 
@@ -182,13 +176,8 @@ def test_a_server_waits_for_a_catalog_that_starts_later(fleet: Fleet, postgres: 
 
 def test_a_catalog_that_stays_away_ends_the_start_with_the_reason(fleet: Fleet, postgres: PostgresServer) -> None:
     postgres.drop_database(fleet.url)
-    done = subprocess.run(
-        [PENSTOCK, "serve", "--port", "0", "--data-dir", fleet.folder / "data", "--catalog-startup-timeout", "1s"],
-        env=clean_environment() | {"PENSTOCK_CATALOG_URL": fleet.url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    flags = ("--data-dir", str(fleet.folder / "data"), "--catalog-startup-timeout", "1s")
+    done = ended_server(*flags, env={"PENSTOCK_CATALOG_URL": fleet.url})
     assert done.returncode == 1
     assert re.search(r"Error: the catalog postgresql://penstock@\S+ is unavailable: .*", done.stderr)
     assert "Traceback" not in done.stderr + done.stdout
@@ -196,13 +185,7 @@ def test_a_catalog_that_stays_away_ends_the_start_with_the_reason(fleet: Fleet, 
 
 @pytest.mark.parametrize("role", ["api", "worker"])
 def test_a_role_alone_needs_a_catalog_that_can_be_shared(tmp_path: Path, role: str) -> None:
-    done = subprocess.run(
-        [PENSTOCK, "serve", "--port", "0", "--role", role, "--data-dir", tmp_path],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = ended_server("--role", role, "--data-dir", str(tmp_path))
     assert done.returncode == 1
     assert "--catalog-url postgresql://" in done.stderr
 

@@ -28,6 +28,7 @@ from penstock.server.http.endpoint import OPEN_BODY_BYTES
 from penstock.server.http.protocol import MAX_HEAD_BYTES, MAX_HEADERS, BoundedProtocol
 from penstock.server.services import Services
 from tests.support.catalogs import opened_catalog
+from tests.support.examples import examples
 from tests.support.http import http_server, make_services
 from tests.support.wire import V1, V2
 
@@ -321,7 +322,7 @@ PIECES = (
 
 
 @given(cuts=st.lists(st.integers(1, len(WHOLE) - 1), max_size=8).map(sorted))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10, 25), deadline=None)
 def test_a_request_is_the_same_however_it_is_cut(door: Door, cuts: list[int]) -> None:
     ends = [0, *cuts, len(WHOLE)]
     with door.connection() as connection:
@@ -332,7 +333,7 @@ def test_a_request_is_the_same_however_it_is_cut(door: Door, cuts: list[int]) ->
 
 
 @given(parts=st.lists(st.sampled_from(PIECES) | st.binary(max_size=20), max_size=12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15, 40), deadline=None)
 def test_whatever_is_sent_the_connection_ends_and_the_server_goes_on(
     door: Door, faults: list[logging.LogRecord], parts: list[bytes]
 ) -> None:

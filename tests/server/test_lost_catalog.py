@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +34,7 @@ from tests.support.catalogs import SCHEMA
 from tests.support.engines import only
 from tests.support.http import make_settings
 from tests.support.s3 import S3Server
-from tests.support.servers import PENSTOCK, clean_environment, running_server
+from tests.support.servers import ended_server, running_server
 from tests.support.tables import fixed_lists, vectors
 from tests.support.wire import V2
 
@@ -255,8 +254,7 @@ def test_a_real_server(tmp_path: Path) -> None:
         client.imports.wait(client.imports.create("docs", ["docs.jsonl"]))
     for file in (tmp_path / "data").glob("catalog.db*"):
         file.unlink()
-    serve = [str(PENSTOCK), "serve", "--port", "0", "--data-dir", str(tmp_path / "data")]
-    done = subprocess.run(serve, env=clean_environment(), capture_output=True, text=True, timeout=60)
+    done = ended_server("--data-dir", str(tmp_path / "data"))
     assert done.returncode == 1
     assert "penstock doctor --adopt" in done.stderr
     assert not (tmp_path / "data" / "catalog.db").exists(), "nothing was changed"

@@ -27,6 +27,7 @@ from penstock.domain.access import Grant, Role
 from penstock.imports.requests import JobPage, JobQuery
 from penstock.server.request_pool import STACK_BYTES, Pool, Threads
 from tests.support.catalogs import opened_catalog
+from tests.support.examples import examples
 from tests.support.http import http_server, make_services
 from tests.support.imports import MemoryImports
 from tests.support.wire import V1, V2
@@ -134,7 +135,7 @@ OPERATIONS = st.lists(
 
 
 @given(size=st.integers(1, 6), operations=OPERATIONS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15, 40), deadline=None)
 def test_no_thread_is_idle_while_somebody_may_have_it_and_none_is_lost(
     size: int, operations: list[tuple[str, int, str]]
 ) -> None:

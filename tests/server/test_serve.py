@@ -78,6 +78,14 @@ def running(config: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.communicate()
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.Popen[str], str]]:
+    """A server that goes on running: its folder, process and address."""
+    folder = tmp_path_factory.mktemp("first")
+    with running(write_config(folder)) as (process, url):
+        yield folder, process, url
+
+
 @pytest.fixture
 def own_logs() -> Iterator[None]:
     """A server sets logging up for its process; give it back to the test run."""
@@ -96,15 +104,15 @@ def refused(config: Path) -> str:
     return str(caught.value)
 
 
-def test_the_bound_port_is_told(tmp_path: Path) -> None:
-    with running(write_config(tmp_path)) as (process, url):
-        note = json.loads((tmp_path / "data" / "server.json").read_text())
-        assert note == {"pid": process.pid, "url": url, "host": "127.0.0.1", "port": httpx.URL(url).port}
-        reply = httpx.get(f"{url}/healthz")
-        assert reply.json() == {"status": "ready"}
-        assert "server" not in reply.headers, "attackers need not know what answers"
-        assert reply.headers["x-content-type-options"] == "nosniff"
-        assert httpx.get(f"{url}/healthz", headers={"x-long": "x" * 40_000}).status_code == 431
+def test_the_bound_port_is_told(first: tuple[Path, subprocess.Popen[str], str]) -> None:
+    folder, process, url = first
+    note = json.loads((folder / "data" / "server.json").read_text())
+    assert note == {"pid": process.pid, "url": url, "host": "127.0.0.1", "port": httpx.URL(url).port}
+    reply = httpx.get(f"{url}/healthz")
+    assert reply.json() == {"status": "ready"}
+    assert "server" not in reply.headers, "attackers need not know what answers"
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert httpx.get(f"{url}/healthz", headers={"x-long": "x" * 40_000}).status_code == 431
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
@@ -128,19 +136,20 @@ def test_a_signal_lets_open_calls_finish(tmp_path: Path, how: signal.Signals) ->
 
 
 @pytest.mark.usefixtures("own_logs")
-def test_a_second_server_on_the_folder_stops_and_names_the_first(tmp_path: Path) -> None:
-    config = write_config(tmp_path)
-    with running(config) as (process, url):
-        told = refused(config)
-        assert f"is locked by another server, process {process.pid}." in told
-        assert httpx.get(f"{url}/healthz").status_code == 200
+def test_a_second_server_on_the_folder_stops_and_names_the_first(
+    first: tuple[Path, subprocess.Popen[str], str],
+) -> None:
+    folder, process, url = first
+    assert f"is locked by another server, process {process.pid}." in refused(folder / "penstock.toml")
+    assert httpx.get(f"{url}/healthz").status_code == 200
 
 
 @pytest.mark.usefixtures("own_logs")
-def test_a_second_server_on_the_catalog_stops_though_its_folder_is_its_own(tmp_path: Path) -> None:
-    with running(write_config(tmp_path)) as (process, _):
-        (tmp_path / "other").mkdir()
-        told = refused(write_config(tmp_path / "other", catalog_url=f"sqlite:///{tmp_path / 'data' / 'catalog.db'}"))
+def test_a_second_server_on_the_catalog_stops_though_its_folder_is_its_own(
+    first: tuple[Path, subprocess.Popen[str], str], tmp_path: Path
+) -> None:
+    folder, process, _ = first
+    told = refused(write_config(tmp_path, catalog_url=f"sqlite:///{folder / 'data' / 'catalog.db'}"))
     assert f"catalog.db is locked by another server, process {process.pid}. Stop that one" in told
 
 

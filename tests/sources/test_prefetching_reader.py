@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.sources.prefetching_reader import KEPT, LARGEST, RangeReader
+from tests.support.examples import examples
 
 MIB = 1 << 20
 
@@ -98,7 +99,7 @@ def test_no_more_is_held_than_the_budget(places: int, budget: int) -> None:
     assert 0 < most <= budget
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20, 60), deadline=None)
 @given(
     size=st.integers(0, 3 * MIB),
     reads=st.lists(st.tuples(st.integers(0, 3 * MIB), st.integers(0, MIB)), max_size=25),

@@ -17,12 +17,12 @@ import pytest
 
 from tests.support.environments import environment_python
 
-__all__ = ["CLIENT_VERSIONS", "ENVIRONMENTS", "IN_EACH_RUN", "client_python", "run_client"]
+__all__ = ["ENVIRONMENTS", "IN_EACH_RUN", "client_python", "run_client"]
 
-CLIENT_VERSIONS = ("2.3.8", "2.4.9", "2.5.18", "2.6.17", "3.0.2")
+_VERSIONS = ("2.3.8", "2.4.9", "2.5.18", "2.6.17", "3.0.2")
 IN_EACH_RUN = [
     *("2.3.8", "3.0.2"),
-    *(pytest.param(version, marks=pytest.mark.slow) for version in CLIENT_VERSIONS[1:-1]),
+    *(pytest.param(version, marks=pytest.mark.slow) for version in _VERSIONS[1:-1]),
 ]
 """The oldest and the newest, and all in `make test-all`."""
 

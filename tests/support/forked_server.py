@@ -61,21 +61,28 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> ForkedProcess:
-    process = FORKS.Process(target=serve, args=(arguments, environment, log))
+def start(
+    arguments: Sequence[str], environment: Mapping[str, str], log: Path, errors: Path | None = None
+) -> ForkedProcess:
+    """Standard error goes to the file ``errors``, or to the ``log`` as well."""
+    process = FORKS.Process(target=serve, args=(arguments, environment, log, errors))
     process.start()
     return ForkedProcess(process)
 
 
 def serve(
-    arguments: Sequence[str], environment: Mapping[str, str], log: Path, prepare: Callable[[], object] = lambda: None
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+    errors: Path | None = None,
+    prepare: Callable[[], object] = lambda: None,
 ) -> None:
     """In a process of its own: run the command line as a user would; ``prepare`` changes this process only."""
     os.environ.clear()
     os.environ.update(environment)
-    with log.open("ab") as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
+    for number, file in ((1, log), (2, errors or log)):
+        with file.open("ab") as output:
+            os.dup2(output.fileno(), number)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     vars(local)["_begin"] = begin_worker
     _begin_fork_server()

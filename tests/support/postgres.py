@@ -46,7 +46,10 @@ class PostgresServer:
         name = name or f"penstock_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+                # To copy files costs half of what it costs to write all of their pages to the log.
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                    sql.Identifier(name), sql.Identifier(template)
+                )
             )
         return f"{self.url.rpartition('/')[0]}/{name}"
 
@@ -57,9 +60,9 @@ class PostgresServer:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
     @contextmanager
-    def database(self) -> Iterator[str]:
+    def database(self, template: str = "template0") -> Iterator[str]:
         """The URL of a fresh database, which is dropped at the end."""
-        url = self.create_database()
+        url = self.create_database(template)
         try:
             yield url
         finally:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Barrier
 from typing import Any, TypeVar
+
+from tests.support.forked_server import FORKS
 
 __all__ = ["Racers"]
 
@@ -29,9 +30,8 @@ class Racers:
     """``size`` processes, started once."""
 
     def __init__(self, size: int) -> None:
-        context = multiprocessing.get_context("spawn")
         self.size = size
-        self._pool = ProcessPoolExecutor(size, context, _keep, (context.Barrier(size, timeout=120),))
+        self._pool = ProcessPoolExecutor(size, FORKS, _keep, (FORKS.Barrier(size, timeout=120),))
 
     def __enter__(self) -> Racers:
         return self

@@ -17,6 +17,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -30,7 +31,7 @@ import penstock
 from tests.support import forked_server
 from tests.support.forked_server import ForkedProcess
 
-__all__ = ["PENSTOCK", "RunningServer", "clean_environment", "running_server"]
+__all__ = ["PENSTOCK", "RunningServer", "clean_environment", "ended_server", "running_server"]
 
 PENSTOCK = Path(sys.executable).with_name("penstock")
 
@@ -126,6 +127,27 @@ def running_server(
         if process.poll() is None:
             process.kill()
             process.wait(_STOP_SECONDS)
+
+
+def ended_server(*flags: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ``penstock serve``, forked, with flags or in a place that it refuses; return once it has ended by itself.
+
+    Args:
+        env: further environment variables, as of :func:`running_server`.
+
+    Raises:
+        subprocess.TimeoutExpired: it runs, and was killed.
+    """
+    arguments = ["serve", "--port", "0", *flags]
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = (Path(folder) / name for name in ("output", "errors"))
+        process = forked_server.start(arguments, clean_environment() | dict(env or {}), output, errors)
+        try:
+            code = process.wait(_STOP_SECONDS)
+        finally:
+            if process.poll() is None:
+                process.kill()
+        return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
 
 
 def _started(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clients import CLIENT_VERSIONS, run_client
+from tests.support.clients import IN_EACH_RUN, run_client
 from tests.support.samples import WRITE_ALL_TYPES
 
 pytestmark = pytest.mark.clients
 
 
-@pytest.mark.parametrize("version", CLIENT_VERSIONS)
+@pytest.mark.parametrize("version", IN_EACH_RUN)
 def test_the_writer_of_a_release_writes_all_that_it_can(version: str, tmp_path: Path) -> None:
     cases = json.loads(run_client(version, WRITE_ALL_TYPES, tmp_path))
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from penstock.domain.schema import DataType, Field
 from tests.support.conforming import conform_column
+from tests.support.examples import examples
 
 SCALARS: dict[DataType, tuple[st.SearchStrategy[Any], list[Any]]] = {
     DataType.INT8: (
@@ -84,7 +85,7 @@ def slices(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> tuple[list[Any], 
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60, 200), deadline=None)
 def test_scalars(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(list(SCALARS)))
     values, encodings = SCALARS[kind]
@@ -95,7 +96,7 @@ def test_scalars(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 150), deadline=None)
 def test_arrays(data: st.DataObject) -> None:
     element = data.draw(st.sampled_from(list(SCALARS)))
     values, encodings = SCALARS[element]
@@ -110,7 +111,7 @@ def test_arrays(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 150), deadline=None)
 def test_dense_vectors(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(list(DENSE)))
     values, encodings = DENSE[kind]
@@ -124,7 +125,7 @@ def test_dense_vectors(data: st.DataObject) -> None:
 
 
 @given(slices(st.dictionaries(st.integers(0, 2**32 - 2), st.floats(0, 100, width=16), max_size=4)), st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40, 100), deadline=None)
 def test_sparse_vectors(drawn: tuple[list[Any], slice], as_text: bool) -> None:
     column, part = drawn
     if as_text:
@@ -151,7 +152,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(slices(JSON_VALUES))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40, 100), deadline=None)
 def test_json(drawn: tuple[list[Any], slice]) -> None:
     column, part = drawn
     texts = [None if each is None else json.dumps(each) for each in column]

@@ -109,15 +109,15 @@ def test_commits_survive_a_power_loss(tmp_path: Path) -> None:
 
 
 def test_a_lost_connection_is_transient_and_the_next_call_has_a_fresh_one(
-    postgres: PostgresServer, postgres_url: str
+    postgres: PostgresServer, migrated_url: str
 ) -> None:
-    catalog = open_catalog(postgres_url, b"A" * 43 + b"=")
+    catalog = open_catalog(migrated_url, b"A" * 43 + b"=")
     catalog.clusters.ensure(CLUSTER, "local")
     with (
         pytest.raises(CatalogUnavailable, match="is unavailable") as caught,
         catalog.database.write() as it,
     ):
-        postgres.disconnect(postgres_url)
+        postgres.disconnect(migrated_url)
         it.exec_driver_sql("SELECT 1")
     assert isinstance(caught.value, Transient)
     assert [each.name for each in catalog.databases.list(CLUSTER)] == ["default"]

@@ -63,9 +63,9 @@ def test_calls_at_the_same_time_make_one_job(catalog: Catalog) -> None:
     assert catalog.jobs.count_by_state(CLUSTER) == {JobState.PENDING: 1}
 
 
-def test_a_call_that_waited_for_another_gets_its_job_even_if_the_key_ended_meanwhile(postgres_url: str) -> None:
+def test_a_call_that_waited_for_another_gets_its_job_even_if_the_key_ended_meanwhile(migrated_url: str) -> None:
     """As it may by the clock of another server."""
-    with opened_catalog(postgres_url, KEY) as one, opened_catalog(postgres_url, KEY) as other:
+    with opened_catalog(migrated_url, KEY) as one, opened_catalog(migrated_url, KEY) as other:
         new = call(one, lifetime=-1)
         with ThreadPoolExecutor(1) as thread:
             with one.database.write() as connection:

@@ -52,7 +52,12 @@ def writes_of_state(tree: ast.AST) -> Iterator[int]:
 
 
 def test_no_other_module_writes_states() -> None:
-    writers = {path for path in SOURCES.rglob("*.py") if [*writes_of_state(ast.parse(path.read_text()))]}
+    texts = {path: path.read_text() for path in SOURCES.rglob("*.py")}
+    writers = {
+        path
+        for path, text in texts.items()
+        if ("insert(" in text or "update(" in text) and [*writes_of_state(ast.parse(text))]
+    }
     assert writers == {WRITER}
 
 

@@ -143,24 +143,25 @@ def test_deleted_rows_give_their_space_back(engine: MaintainableEngine, tmp_path
     assert not engine.due(table, []).compaction
 
 
+@pytest.mark.usefixtures("tenth_of_the_thresholds")
 def test_indexes_cover_what_they_covered(engine: MaintainableEngine) -> None:
     schema = plain(128)
-    values = vectors(70_000, 128)
+    values = vectors(7_000, 128)
     vector = IndexSpec(name="v", field_name="vector", metric=Metric.L2)
     specs = [vector, NUMBER, WORD]
     table = new_table(engine, schema)
-    for start in range(0, 66_000, 6_000):
-        batch = plain_batch(values[start : start + 6_000], start, start // 6_000 % 2, schema)
+    for start in range(0, 6_600, 600):
+        batch = plain_batch(values[start : start + 600], start, start // 600 % 2, schema)
         table, _ = import_rows(engine, table, batch)
     table = replace(table, version=engine.index(table, specs))
-    for start in range(66_000, 70_000, 400):
-        table, _ = import_rows(engine, table, plain_batch(values[start : start + 400], start, 0, schema))
+    for start in range(6_600, 7_000, 40):
+        table, _ = import_rows(engine, table, plain_batch(values[start : start + 40], start, 0, schema))
     request = SearchRequest(
-        field_name="vector", queries=values[[3, 65_999, 69_999]], metric=Metric.L2, limit=10, columns=["word"]
+        field_name="vector", queries=values[[3, 6_599, 6_999]], metric=Metric.L2, limit=10, columns=["word"]
     )
     condition = parse("number == 3 and word like 'word 1%'", schema)
     covered = [engine.indexed_rows(table, spec) for spec in specs]
-    assert covered == [66_000] * 3
+    assert covered == [6_600] * 3
     searched, queried = engine.search(table, request), engine.query(table, filter=condition, columns=["word"])
     after = compacted(engine, table)
     assert after.version > table.version
@@ -289,8 +290,9 @@ def test_processes_publish_while_another_compacts_and_forgets(
     assert set(counts.values()) == {1}
 
 
+@pytest.mark.usefixtures("tenth_of_the_thresholds")
 def test_indexing_compacting_and_publishing_at_once_lose_nothing(engine: MaintainableEngine) -> None:
-    table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(11_000)))
+    table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(1_100)))
 
     def keep(rounds: int) -> None:
         other: MaintainableEngine = pickle.loads(pickle.dumps(engine))
@@ -304,11 +306,11 @@ def test_indexing_compacting_and_publishing_at_once_lose_nothing(engine: Maintai
     with ThreadPoolExecutor(1) as keeper:
         keeping = keeper.submit(keep, 6)
         for job in range(30):
-            table, _ = import_rows(engine, table, plain_batch(vectors(1000), 20_000 + 1000 * job))
+            table, _ = import_rows(engine, table, plain_batch(vectors(100), 2_000 + 100 * job))
         keeping.result()
     table = replace(table, version=engine.index(table, [NUMBER, WORD]))
     table = compacted(engine, table)
-    assert ids(engine, table) == [*range(11_000), *range(20_000, 50_000)]
+    assert ids(engine, table) == [*range(1_100), *range(2_000, 5_000)]
     condition = parse("number == 3", table.schema)
     expected = [i for i in ids(engine, table) if i % 10 == 3 and i % 11 != 10]
     assert engine.query(table, filter=condition, columns=["id"])["id"].to_pylist() == expected

@@ -74,9 +74,10 @@ def test_searches_of_sparse_vectors_and_by_jaccard_leave_them_out_too(engine: Ma
     assert sorted(keys(hits.rows)) == VISIBLE
 
 
+@pytest.mark.usefixtures("tenth_of_the_thresholds")
 def test_an_index_finds_as_many_visible_rows_as_are_asked_for(engine: MaintainableEngine) -> None:
     """Most rows near the query are expired: the index must not be left with fewer than the limit."""
-    schema, rows = plain(256), 20_000
+    schema, rows = plain(256), 2_000
     values = vectors(2 * rows, 256)
     table = new_table(engine, schema)
     table, _ = import_rows(engine, table, plain_batch(values[:rows], 0, schema=schema), job=OLD)

@@ -144,7 +144,7 @@ partitions = st.sampled_from([None, [0], [1], [2], [1, 2], [3], []])
 
 
 @settings(
-    max_examples=60,
+    max_examples=examples(20, 60),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -16,13 +16,15 @@ from penstock.filters import parse
 from tests.support.exact_search import exact, ids, nearest
 from tests.support.tables import import_rows, new_table, plain, plain_batch
 
+pytestmark = pytest.mark.usefixtures("tenth_of_the_thresholds")
+
 
 @pytest.fixture(scope="module")
 def clustered() -> npt.NDArray[np.float32]:
-    """70,000 rows in 300 clusters: an index of 17 partitions."""
+    """7,000 rows in 30 clusters: an index of 17 partitions."""
     rng = np.random.default_rng(3)
-    centres = rng.normal(size=(300, 128)).astype(np.float32) * 3
-    return (centres[rng.integers(0, 300, 70_000)] + rng.normal(size=(70_000, 128))).astype(np.float32)
+    centres = rng.normal(size=(30, 128)).astype(np.float32) * 3
+    return (centres[rng.integers(0, 30, 7_000)] + rng.normal(size=(7_000, 128))).astype(np.float32)
 
 
 def recall(
@@ -41,19 +43,19 @@ def recall(
 def test_an_index_loses_no_rows(
     engine: MaintainableEngine, clustered: npt.NDArray[np.float32], metric: Metric
 ) -> None:
-    """Partitions of 60,000, 9,980 and 20 rows; filters from rare to frequent; rows that the index doesn't know."""
-    indexed, late = clustered[:65_000], clustered[65_000:]
-    parts = np.where(np.arange(70_000) % 7 == 0, 1, 0)
-    parts[::3500] = 2
+    """Partitions of some 6,000, 1,000 and 20 rows; filters from rare to frequent; rows beside the index."""
+    indexed, late = clustered[:6_500], clustered[6_500:]
+    parts = np.where(np.arange(7_000) % 7 == 0, 1, 0)
+    parts[::350] = 2
     table = new_table(engine, plain(128))
     schema = table.schema
-    table, _ = import_rows(engine, table, plain_batch(indexed, 0, parts[:65_000].tolist(), schema))
+    table, _ = import_rows(engine, table, plain_batch(indexed, 0, parts[:6_500].tolist(), schema))
     spec = IndexSpec(name="v", field_name="vector", metric=metric)
     table = replace(table, version=engine.index(table, [spec]))
-    assert engine.indexed_rows(table, spec) == 65_000
-    table, _ = import_rows(engine, table, plain_batch(late, 65_000, parts[65_000:].tolist(), schema))
+    assert engine.indexed_rows(table, spec) == 6_500
+    table, _ = import_rows(engine, table, plain_batch(late, 6_500, parts[6_500:].tolist(), schema))
     queries = np.concatenate([indexed[[1, 2, 3]], late[[1, 2, 3]]]) + np.float32(0.01)
-    numbers = np.arange(70_000)
+    numbers = np.arange(7_000)
     real = numbers % 11 != 10
     cases: list[tuple[str, list[int] | None, npt.NDArray[np.bool_]]] = [
         ("", None, numbers >= 0),

@@ -14,7 +14,9 @@ from penstock.engines.values import Table
 from penstock.filters import parse
 from tests.support.tables import fixed_lists, import_rows, new_table, plain, plain_batch, vectors
 
-ROWS = 70_000
+pytestmark = pytest.mark.usefixtures("tenth_of_the_thresholds")
+
+ROWS = 7_000
 VECTOR = IndexSpec(name="v", field_name="vector", metric=Metric.L2)
 NUMBER = IndexSpec(name="n", field_name="number", type="STL_SORT")
 WORD = IndexSpec(name="w", field_name="word", type="BITMAP")
@@ -66,16 +68,16 @@ def test_flat_is_no_index(engine: MaintainableEngine, rows: npt.NDArray[np.float
 def test_new_rows_join_the_index_when_they_are_many(
     engine: MaintainableEngine, rows: npt.NDArray[np.float32]
 ) -> None:
-    table = index(engine, filled(engine, rows[:66_000]), VECTOR, NUMBER)
-    few = plain_batch(rows[:1000], 100_000, schema=table.schema)
+    table = index(engine, filled(engine, rows[:6_600]), VECTOR, NUMBER)
+    few = plain_batch(rows[:100], 10_000, schema=table.schema)
     table, _ = import_rows(engine, table, few)
     lagging = index(engine, table, VECTOR, NUMBER)
     assert lagging.version == table.version
-    assert engine.indexed_rows(lagging, VECTOR) == 66_000
-    table, _ = import_rows(engine, lagging, plain_batch(rows[:12_000], 200_000, schema=table.schema))
+    assert engine.indexed_rows(lagging, VECTOR) == 6_600
+    table, _ = import_rows(engine, lagging, plain_batch(rows[:1_200], 20_000, schema=table.schema))
     table = index(engine, table, VECTOR, NUMBER)
-    assert engine.indexed_rows(table, VECTOR) == 79_000
-    assert engine.indexed_rows(table, NUMBER) == 79_000
+    assert engine.indexed_rows(table, VECTOR) == 7_900
+    assert engine.indexed_rows(table, NUMBER) == 7_900
 
 
 def test_a_spec_that_changes_or_goes_changes_the_index(
@@ -116,14 +118,14 @@ def test_rows_without_a_vector_count_as_indexed(engine: MaintainableEngine, rows
     ],
 )
 def test_scalar_indexes_answer_as_scans_do(engine: MaintainableEngine, text: str) -> None:
-    values = vectors(15_000)
+    values = vectors(1_500)
     table = new_table(engine)
-    table, _ = import_rows(engine, table, plain_batch(values, partitions=[i % 3 for i in range(15_000)]))
+    table, _ = import_rows(engine, table, plain_batch(values, partitions=[i % 3 for i in range(1_500)]))
     condition = parse(text, table.schema)
     before = engine.query(table, filter=condition, partitions=[1, 2])
     assert len(before) > 0
     table = index(engine, table, NUMBER, WORD)
-    assert engine.indexed_rows(table, WORD) == 15_000
+    assert engine.indexed_rows(table, WORD) == 1_500
     assert engine.query(table, filter=condition, partitions=[1, 2]).equals(before)
-    late, _ = import_rows(engine, table, plain_batch(values[:100], 20_000, partitions=1))
+    late, _ = import_rows(engine, table, plain_batch(values[:100], 2_000, partitions=1))
     assert len(engine.query(late, filter=condition, partitions=[1, 2])) >= len(before)

@@ -31,7 +31,7 @@ def ids_near(engine: MaintainableEngine, table: Table, vector: npt.NDArray[Any],
 
 VECTOR = IndexSpec(name="v", field_name="vector", metric=Metric.L2)
 NUMBER = IndexSpec(name="n", field_name="number", type="STL_SORT")
-ROWS = 6_000
+ROWS = 600
 
 
 def with_job(engine: MaintainableEngine, table: Table, job: int, values: npt.NDArray[Any], **batch: int) -> Table:
@@ -39,7 +39,7 @@ def with_job(engine: MaintainableEngine, table: Table, job: int, values: npt.NDA
 
 
 @pytest.fixture
-def every_index(monkeypatch: pytest.MonkeyPatch) -> None:
+def every_index(tenth_of_the_thresholds: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Indexes are built and extended for few rows, too."""
     monkeypatch.setattr(build, "MAX_UNINDEXED_ROWS", 0)
 

@@ -23,6 +23,7 @@ from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, split
 from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.errors import InvalidFilter
 from penstock.filters import parse
+from tests.support.examples import examples
 from tests.support.filter_oracle import evaluate
 
 
@@ -329,7 +330,7 @@ FILTERS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(100, 300), deadline=None, derandomize=True)
 @given(text=FILTERS)
 def test_lance_selects_what_the_evaluator_says(
     plain: lance.LanceDataset, indexed: lance.LanceDataset, text: str
@@ -340,7 +341,7 @@ def test_lance_selects_what_the_evaluator_says(
     assert selected(plain, text, most=0) == rows
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(100, 300), deadline=None, derandomize=True)
 @given(text=FILTERS)
 def test_batches_select_what_the_evaluator_says(plain: lance.LanceDataset, text: str) -> None:
     """As if each list and pattern were a long one, and JSON looked at often: none of them is said in SQL."""

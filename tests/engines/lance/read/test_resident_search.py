@@ -91,7 +91,7 @@ def search_of(queries: npt.NDArray[np.float32], metric: Metric, **others: Any) -
     return SearchRequest(field_name="vector", queries=queries, metric=metric, **{"limit": 10} | others)
 
 
-@settings(max_examples=examples(each_run=60, at_length=1500), deadline=None)
+@settings(max_examples=examples(each_run=25, at_length=1500), deadline=None)
 @given(data=st.data())
 def test_rows_scores_and_columns_are_those_of_a_scan(case: Case, data: st.DataObject) -> None:
     seed = data.draw(st.integers(0, 1000))
@@ -113,7 +113,7 @@ def test_rows_scores_and_columns_are_those_of_a_scan(case: Case, data: st.DataOb
     check(case, replace(case.table, expiry=expiry), request)
 
 
-@settings(max_examples=examples(each_run=40, at_length=1000), deadline=None)
+@settings(max_examples=examples(each_run=15, at_length=1000), deadline=None)
 @given(data=st.data())
 def test_ranges_are_those_of_a_scan(case: Case, data: st.DataObject) -> None:
     metric = data.draw(st.sampled_from(METRICS))

@@ -16,6 +16,7 @@ from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, split
 from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.filters import parse
+from tests.support.examples import examples
 from tests.support.filter_oracle import evaluate
 
 ANALYZERS: dict[str, Any] = {
@@ -107,7 +108,7 @@ CONDITIONS = st.one_of(
     word=st.sampled_from([" and ", " or "]),
     most=st.integers(0, 30),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 150), deadline=None)
 def test_lance_agrees_with_the_oracle(
     dataset: lance.LanceDataset, parts: list[tuple[str, str, bool]], word: str, most: int
 ) -> None:
