@@ -13,7 +13,7 @@ the server with its workers.
 Prints a table, and writes ``scalability.json`` and ``scalability.png`` into ``benchmarks/results/MACHINE``. Each
 phase of a size is written when it is done, and not measured again unless ``--again`` is given: an interrupted run
 continues with the next. The rows lie in ``.cache/benchmarks``, 16 GB for 3 x 10^7, until the last size has imported
-them. 40 GB must be free, 56 GB with ``--keep``.
+them. 40 GB must be free, 50 GB with ``--keep``.
 """
 
 from __future__ import annotations
@@ -50,15 +50,14 @@ def main() -> None:
     for size in sizes:
         for name in PHASES:
             if options.again or name not in results.sizes.get(size, {}):
-                results.add(size, name, measure(name, size, rows, files))
+                keep = options.keep or size < sizes[-1]
+                results.add(size, name, measure(name, size, rows, files, keep))
                 results.write(folder / "scalability.json")
                 draw_chart(results, folder / "scalability.png")
-            if name == "table" and size == sizes[-1] and not options.keep:
-                files.delete()  # the other phases make what they need, and take up to twice the room
     print(table(table_rows(results)))
 
 
-def measure(name: str, size: int, rows: Rows, files: RowFiles) -> Measurement:
+def measure(name: str, size: int, rows: Rows, files: RowFiles, keep_files: bool) -> Measurement:
     """Measure a phase of a size. What an interrupted run has left in the scratch folder is deleted first."""
     scratch = CACHE / "scratch" / "scalability"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -66,7 +65,7 @@ def measure(name: str, size: int, rows: Rows, files: RowFiles) -> Measurement:
     os.sync()  # what the phase before left unwritten isn't this one's to wait for
     load, began = psutil.getloadavg()[0], time.perf_counter()
     _tell(f"{size:,} rows: {name}")
-    task = Task(rows, size, files, scratch, lambda text: _tell(f"{size:,} rows: {name}: {text}"))
+    task = Task(rows, size, files, keep_files, scratch, lambda text: _tell(f"{size:,} rows: {name}: {text}"))
     try:
         figures = PHASES[name](task)
     finally:

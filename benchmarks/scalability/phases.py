@@ -5,7 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import lance
@@ -19,6 +21,7 @@ from benchmarks.imports import schema_of
 from benchmarks.job_list import KEY, WAITING, fill
 from benchmarks.nearest import Nearest
 from benchmarks.peers.base import Step, measure_step
+from benchmarks.peers.vector_sets import Floats
 from benchmarks.processes import ProcessorTime
 from benchmarks.scalability.rows import RowFiles, Rows
 from penstock import Client
@@ -45,22 +48,34 @@ PARTS = 1_000
 ROWS_PER_JOB, COLLECTIONS, PAGE = 100, 100, 100
 """Of the lists: a finished job in the history for so many rows, collections, and jobs on a page."""
 
-_POLL = 0.1
-"""Seconds between two questions for a state; more often, the server's processor time would be theirs."""
 _MAINTENANCE_SECONDS = 24 * 3600.0
+_LARGE_BYTES = 1 << 30
 
 Figures = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """``count`` of the ``rows``, their files, and an empty folder for the phase; ``tell`` shows its progress."""
+    """``count`` of the ``rows``, their files, and an empty folder for the phase; ``tell`` shows its progress.
+
+    The files are deleted once they are imported unless ``keep_files``: the phase needs the room.
+    """
 
     rows: Rows
     count: int
     files: RowFiles
+    keep_files: bool
     folder: Path
     tell: Callable[[str], None]
+
+    @property
+    def poll(self) -> float:
+        """Seconds between two questions for a state: for each row the same share of the server's processor time."""
+        return min(1.0, max(0.05, self.count / 1e7))
+
+    @property
+    def bytes(self) -> int:
+        return self.count * self.rows.dim * 4
 
 
 Phase = Callable[[Task], Figures]
@@ -76,40 +91,55 @@ def measure_table(task: Task) -> Figures:
         server.client(timeout=600) as client,
     ):
         _create(client, "warm", task.rows.dim)
-        _import(client, "warm", [warm])
+        _import(client, "warm", [warm], task.poll)
         steps: list[tuple[Step, Step, Step]] = []
         for turn in range(turns):
             name = f"rows_{turn}"
             _create(client, name, task.rows.dim)
-            steps.append(_import_and_index(server, client, name, paths, task))
+            imported = measure_step(partial(_import, client, name, paths, task.poll), task.count, server.process.pid)
+            task.tell(f"imported in {_described(imported)}")
+            if turn == turns - 1 and not task.keep_files:
+                task.files.delete()
+            steps.append((imported, *_maintain_and_index(server, client, name, task)))
             if turn < turns - 1:
                 client.collections.drop(name)
         return _figures_of(steps) | _searches(server, client, name, task)
 
 
-def _import_and_index(
-    server: RunningServer, client: Client, name: str, paths: Sequence[Path], task: Task
-) -> tuple[Step, Step, Step]:
-    pid, count = server.process.pid, task.count
-
+def _maintain_and_index(server: RunningServer, client: Client, name: str, task: Task) -> tuple[Step, Step]:
     def maintain() -> int:
         server.wait_until_maintained(_MAINTENANCE_SECONDS)
+        if task.bytes > _LARGE_BYTES:
+            # Compaction may have written all of it again, and an index build keeps the old files from expiring.
+            while _bytes_below(server.data_dir / "collections") > 1.5 * task.bytes:
+                time.sleep(task.poll)
         return client.count(name)
 
     def index() -> int:
         client.indexes.create(name, "vector", metric="L2")
         while client.indexes.describe(name, "vector").pending_rows:
-            time.sleep(_POLL)
+            time.sleep(task.poll)
         return client.count(name)
 
-    imported = measure_step(lambda: _import(client, name, paths), count, pid)
-    task.tell(f"imported in {imported.seconds:.1f} s, {imported.cpu_seconds:.1f} s of processor time")
-    maintained = measure_step(maintain, count, pid)
-    task.tell(f"maintained in {maintained.seconds:.1f} s, {maintained.cpu_seconds:.1f} s of processor time")
-    indexed = measure_step(index, count, pid)
-    task.tell(f"indexed in {indexed.seconds:.1f} s, {indexed.cpu_seconds:.1f} s of processor time")
+    maintained = measure_step(maintain, task.count, server.process.pid)
+    task.tell(f"maintained in {_described(maintained)}")
+    indexed = measure_step(index, task.count, server.process.pid)
+    task.tell(f"indexed in {_described(indexed)}")
     server.wait_until_maintained(_MAINTENANCE_SECONDS)
-    return imported, maintained, indexed
+    return maintained, indexed
+
+
+def _bytes_below(folder: Path) -> int:
+    """The size of all files, some of which may be deleted meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+def _described(step: Step) -> str:
+    return f"{step.seconds:.1f} s, {step.cpu_seconds:.1f} s of processor time"
 
 
 def _figures_of(turns: Sequence[tuple[Step, Step, Step]]) -> Figures:
@@ -176,7 +206,7 @@ def measure_small_jobs(task: Task) -> Figures:
                 began = time.perf_counter()
                 jobs = [client.imports.create("small", [path]) for path in paths]
                 for job in jobs:
-                    client.imports.wait(job, poll=_POLL)
+                    client.imports.wait(job, poll=0.1)
                 seconds += time.perf_counter() - began
                 for path in paths:
                     path.unlink()
@@ -231,7 +261,7 @@ def measure_parts(task: Task) -> Figures:
     }
 
 
-def _batch(table: Table, first: int, vectors: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> pa.RecordBatch:
+def _batch(table: Table, first: int, vectors: Floats) -> pa.RecordBatch:
     ids = np.arange(first, first + len(vectors))
     columns = [pa.array(ids), fixed_lists(vectors), pa.array(np.zeros(len(vectors), np.int64))]
     return pa.RecordBatch.from_arrays(columns, schema=canonical_schema(table.schema))
@@ -259,6 +289,7 @@ def measure_lists(task: Task) -> Figures:
         server.client() as client,
         requests.Session() as session,
     ):
+        server.wait_until_maintained()  # each start looks at every collection
 
         def page_of_jobs(_: int) -> None:
             body = {"clusterId": CLUSTER, "pageSize": PAGE, "currentPage": 1}
@@ -279,9 +310,9 @@ def _create(client: Client, name: str, dim: int) -> None:
     client.collections.create(name, schema=schema_of(dim))
 
 
-def _import(client: Client, name: str, paths: Sequence[Path]) -> int:
+def _import(client: Client, name: str, paths: Sequence[Path], poll: float) -> int:
     """From the create call until the job is Completed and the collection counts its rows."""
-    client.imports.wait(client.imports.create(name, list(paths)), poll=_POLL)
+    client.imports.wait(client.imports.create(name, list(paths)), poll=poll)
     return client.count(name)
 
 

@@ -1,0 +1,120 @@
+"""The benchmark of growing tables: its rows, its phases at tiny sizes, its curves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from benchmarks.nearest import Nearest
+from benchmarks.scalability import __main__ as program
+from benchmarks.scalability import phases
+from benchmarks.scalability import rows as rows_module
+from benchmarks.scalability.phases import PHASES
+from benchmarks.scalability.results import CURVES, Curve, Measurement, Results, exponent_of, table_rows
+from benchmarks.scalability.rows import RowFiles, Rows
+
+SIZES = (500, 1_000)
+
+
+@pytest.fixture(autouse=True)
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The sizes of everything, a thousandth of what they are."""
+    for name, value in {"CALLS": 5, "WARM_CALLS": 2, "QUERIES": 5, "TURN_ROWS": 1_000, "COLLECTIONS": 3}.items():
+        monkeypatch.setattr(phases, name, value)
+    for name, value in {"JOB_ROWS": 300, "ROUND_ROWS": 600, "PARTS": 20, "WARM_ROWS": 100}.items():
+        monkeypatch.setattr(phases, name, value)
+    monkeypatch.setattr(rows_module, "FILE_ROWS", 400)
+    monkeypatch.setattr(program, "FILES", tmp_path / "files")
+    monkeypatch.setattr(program, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(program, "DIM", 8)
+    yield
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
+    arguments = ["--results", str(folder), "--sizes", *map(str, SIZES), *options]
+    monkeypatch.setattr(sys, "argv", ["benchmarks.scalability", *arguments])
+    program.main()
+
+
+def test_every_phase_is_measured_at_every_size_and_only_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, monkeypatch)
+    results = Results.read(tmp_path / "scalability.json")
+    assert {rows: list(measured) for rows, measured in results.sizes.items()} == {rows: list(PHASES) for rows in SIZES}
+    assert [list(results.points(curve)) for curve in CURVES] == [list(SIZES)] * len(CURVES)
+    table = results.sizes[1_000]["table"].figures
+    assert table["recall"] == 1  # so few rows are compared all
+    assert table["turns"] == 1
+    assert results.sizes[500]["table"].figures["turns"] == 2
+    assert results.sizes[1_000]["small jobs"].figures["jobs"] == 4
+    assert results.sizes[1_000]["parts"].figures["parts"] == 20
+    assert (tmp_path / "scalability.png").stat().st_size > 10_000
+    assert list((tmp_path / "files").iterdir()) == list((tmp_path / "cache" / "scratch").iterdir()) == []
+    shown = capsys.readouterr().out
+    assert "|  | 500 | 1,000 | exponent |" in shown
+
+    # What is there isn't measured again: as after a run that was interrupted.
+    del results.sizes[1_000]["lists"]
+    results.write(tmp_path / "scalability.json")
+    run(tmp_path, monkeypatch, "--keep")
+    shown = capsys.readouterr().out
+    assert "1,000 rows: lists" in shown
+    assert "500 rows" not in shown
+    assert "1,000 rows: table" not in shown
+
+
+def test_a_larger_size_begins_with_the_rows_of_a_smaller_one(tmp_path: Path) -> None:
+    files = RowFiles(Rows(8), tmp_path)
+    smaller, larger = ([pq.read_table(path) for path in files.make(count)] for count in (500, 900))
+    assert [len(each) for each in smaller] == [400, 100]
+    assert [len(each) for each in larger] == [400, 400, 100]
+    assert larger[1].slice(0, 100).equals(smaller[1])
+    assert [larger[number]["id"][0].as_py() for number in range(3)] == [0, 400, 800]
+    vectors = np.concatenate([block for _, block in Rows(8).blocks(0, 900)])
+    assert np.array_equal(np.stack(larger[2]["vector"].to_numpy()), vectors[800:])
+
+
+def test_blocks_are_the_same_wherever_they_begin() -> None:
+    whole = np.concatenate([block for _, block in Rows(4).blocks(0, 20_500)])
+    parts = list(Rows(4).blocks(9_998, 20_003))
+    assert [(first, len(block)) for first, block in parts] == [(9_998, 2), (10_000, 10_000), (20_000, 3)]
+    assert np.array_equal(np.concatenate([block for _, block in parts]), whole[9_998:20_003])
+    assert not np.array_equal(whole[:10], whole[10_000:10_010])
+
+
+def test_the_nearest_rows_are_those_of_all_blocks() -> None:
+    random = np.random.default_rng(1)
+    vectors = random.random((300, 4), dtype=np.float32)
+    queries = random.random((3, 4), dtype=np.float32)
+    nearest = Nearest(queries, 5)
+    for first in (0, 100, 200):
+        nearest.add(vectors[first : first + 100], first)
+    for number, query in enumerate(queries):
+        ids = np.argsort(((vectors - query) ** 2).sum(axis=1))
+        assert nearest.recall(number, ids[:5].tolist()) == 1
+        assert nearest.recall(number, ids[3:8].tolist()) == pytest.approx(0.4)
+
+
+def test_the_table_shows_the_cost_of_a_million_rows_and_how_it_grows() -> None:
+    results = Results()
+    # Later sizes may be measured first.
+    for rows, seconds in ((1_000_000, 8.0), (100_000, 0.4)):
+        measured = Measurement(date="", command="", machine="", load_average=0, seconds=1, figures={"cpu_s": seconds})
+        results.add(rows, "import", measured)
+    curves = [Curve("import", "import", "cpu_s", "s", per_row=True), Curve("other", "other", "cpu_s")]
+    assert list(table_rows(results, curves)) == [
+        ("", "100,000", "1,000,000", "exponent"),
+        ("import", "4.00", "8.00", "+0.30"),
+        ("other", "", "", ""),
+    ]
+
+
+@pytest.mark.parametrize(("values", "exponent"), [((2, 2), 0), ((1, 10), 1), ((1, 100), 2), ((0, 1), None), ((), None)])
+def test_the_exponent_is_the_slope_on_logarithmic_scales(values: tuple[float, ...], exponent: float | None) -> None:
+    points = dict(zip((1_000, 10_000), values, strict=False))
+    assert exponent_of(points) == (None if exponent is None else pytest.approx(exponent, abs=1e-9))
