@@ -143,14 +143,15 @@ def _farthest(vectors: Floats, queries: Floats, metric: str) -> npt.NDArray[np.f
 
 def latent_axes(random: np.random.Generator, dim: int) -> Floats:
     """A random linear map from the :data:`INTRINSIC_DIM` dimensions in which points lie into ``dim`` dimensions."""
-    return (random.normal(size=(INTRINSIC_DIM, dim)) / np.sqrt(INTRINSIC_DIM)).astype(np.float32)
+    axes: Floats = (random.normal(size=(INTRINSIC_DIM, dim)) / np.sqrt(INTRINSIC_DIM)).astype(np.float32)
+    return axes
 
 
 def latent_points(random: np.random.Generator, axes: Floats, rows: int) -> Floats:
     """Random points of the space that the axes span, with noise in all dimensions."""
-    points = random.standard_normal((rows, INTRINSIC_DIM), np.float32) @ axes
+    points: Floats = random.standard_normal((rows, INTRINSIC_DIM), np.float32) @ axes
     points += random.standard_normal(points.shape, np.float32) * np.float32(NOISE)
-    return cast("Floats", points)
+    return points
 
 
 def _latent(rows: int, dim: int) -> Floats:

@@ -7,8 +7,8 @@
     python -m benchmarks.scalability --again --keep
 
 At each size: one job imports all rows through a server, an index is built, and searched; the same rows come by many
-small jobs, and are compacted; a table of 1,000 parts is opened, and compacted; lists are read. Processor time is that of
-the server with its workers.
+small jobs, and are compacted; a table of 1,000 parts is opened, and compacted; lists are read. Processor time is that
+of the server with its workers.
 
 Prints a table, and writes ``scalability.json`` and ``scalability.png`` into ``benchmarks/results/MACHINE``. Each
 phase of a size is written when it is done, and not measured again unless ``--again`` is given: an interrupted run
@@ -84,7 +84,9 @@ def _parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="ROWS", help="all from 10^5 to 3 x 10^7")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=SIZES, metavar="ROWS", help="all from 10^5 to 3 x 10^7"
+    )
     parser.add_argument("--again", action="store_true", help="measure what has been measured before, too")
     parser.add_argument("--keep", action="store_true", help="keep the files of the rows for another run")
     parser.add_argument("--machine", default="machine-1", metavar="LABEL", help="whose results these are (machine-1)")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import lance
@@ -35,7 +36,7 @@ from tests.support.catalogs import CLUSTER
 from tests.support.servers import RunningServer, running_server
 from tests.support.tables import fixed_lists, new_table
 
-__all__ = ["PHASES", "Phase", "Task"]
+__all__ = ["PHASES", "Phase", "Task", "measure_parts"]
 
 QUERIES, NEAREST = 200, 10
 CALLS, WARM_CALLS = 200, 50
@@ -245,7 +246,7 @@ def measure_parts(task: Task) -> Figures:
     bounds = [task.count * part // parts for part in range(parts + 1)]
     staged = [
         engine.stage(table, job, (_batch(table, *block) for block in task.rows.blocks(start, stop)))
-        for start, stop in zip(bounds, bounds[1:], strict=False)
+        for start, stop in pairwise(bounds)
     ]
     table = replace(table, version=engine.publish(table, job, 1, staged).version)
     task.tell(f"{parts:,} parts are there")

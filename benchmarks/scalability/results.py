@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel
 
 __all__ = ["CURVES", "PER_CALL", "PER_ROW", "Curve", "Measurement", "Results", "table_rows"]
@@ -107,7 +108,7 @@ def table_rows(results: Results, curves: Sequence[Curve] = CURVES) -> Iterator[t
 
 def exponent_of(points: Mapping[int, float]) -> float | None:
     """The slope of the line through the points on logarithmic scales; None for fewer than two points above zero."""
-    logs = [(np.log(rows), np.log(value)) for rows, value in points.items() if value > 0]
+    logs = {math.log(rows): math.log(value) for rows, value in points.items() if value > 0}
     if len(logs) < 2:
         return None
-    return float(np.polyfit(*zip(*logs, strict=True), 1)[0])
+    return statistics.linear_regression(list(logs), list(logs.values())).slope

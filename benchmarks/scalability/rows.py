@@ -47,7 +47,7 @@ class Rows:
 
 
 class RowFiles:
-    """Parquet files with :data:`FILE_ROWS` rows each in a folder. A size is the first of them, the last one shorter."""
+    """Parquet files of :data:`FILE_ROWS` rows in a folder. A size is the first of them, its last one shorter."""
 
     def __init__(self, rows: Rows, folder: Path) -> None:
         self._rows = rows

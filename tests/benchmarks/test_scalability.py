@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+import lance
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -13,17 +13,17 @@ from benchmarks.nearest import Nearest
 from benchmarks.scalability import __main__ as program
 from benchmarks.scalability import phases
 from benchmarks.scalability import rows as rows_module
-from benchmarks.scalability.phases import PHASES
+from benchmarks.scalability.phases import PHASES, Task, measure_parts
 from benchmarks.scalability.results import CURVES, Curve, Measurement, Results, exponent_of, table_rows
 from benchmarks.scalability.rows import RowFiles, Rows
 
-SIZES = (500, 1_000)
+ROWS = 1_000
 
 
 @pytest.fixture(autouse=True)
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sizes of everything, a thousandth of what they are."""
-    for name, value in {"CALLS": 5, "WARM_CALLS": 2, "QUERIES": 5, "TURN_ROWS": 1_000, "COLLECTIONS": 3}.items():
+    for name, value in {"CALLS": 5, "WARM_CALLS": 2, "QUERIES": 5, "TURN_ROWS": 2_000, "COLLECTIONS": 3}.items():
         monkeypatch.setattr(phases, name, value)
     for name, value in {"JOB_ROWS": 300, "ROUND_ROWS": 600, "PARTS": 20, "WARM_ROWS": 100}.items():
         monkeypatch.setattr(phases, name, value)
@@ -31,41 +31,48 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(program, "FILES", tmp_path / "files")
     monkeypatch.setattr(program, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(program, "DIM", 8)
-    yield
 
 
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
-    arguments = ["--results", str(folder), "--sizes", *map(str, SIZES), *options]
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--results", str(folder), "--sizes", str(ROWS)]
     monkeypatch.setattr(sys, "argv", ["benchmarks.scalability", *arguments])
     program.main()
 
 
-def test_every_phase_is_measured_at_every_size_and_only_once(
+@pytest.mark.slow
+def test_every_phase_is_measured_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(tmp_path, monkeypatch)
     results = Results.read(tmp_path / "scalability.json")
-    assert {rows: list(measured) for rows, measured in results.sizes.items()} == {rows: list(PHASES) for rows in SIZES}
-    assert [list(results.points(curve)) for curve in CURVES] == [list(SIZES)] * len(CURVES)
-    table = results.sizes[1_000]["table"].figures
-    assert table["recall"] == 1  # so few rows are compared all
-    assert table["turns"] == 1
-    assert results.sizes[500]["table"].figures["turns"] == 2
-    assert results.sizes[1_000]["small jobs"].figures["jobs"] == 4
-    assert results.sizes[1_000]["parts"].figures["parts"] == 20
+    measured = results.sizes[ROWS]
+    assert list(measured) == list(PHASES)
+    assert [list(results.points(curve)) for curve in CURVES] == [[ROWS]] * len(CURVES)
+    assert measured["table"].figures["recall"] == 1  # so few rows are compared all
+    assert measured["table"].figures["turns"] == 2
+    assert measured["small jobs"].figures["jobs"] == 4
+    assert measured["lists"].figures["jobs"] == 200
     assert (tmp_path / "scalability.png").stat().st_size > 10_000
     assert list((tmp_path / "files").iterdir()) == list((tmp_path / "cache" / "scratch").iterdir()) == []
-    shown = capsys.readouterr().out
-    assert "|  | 500 | 1,000 | exponent |" in shown
+    assert "|  | 1,000 | exponent |" in capsys.readouterr().out
 
     # What is there isn't measured again: as after a run that was interrupted.
-    del results.sizes[1_000]["lists"]
+    del measured["parts"]
     results.write(tmp_path / "scalability.json")
-    run(tmp_path, monkeypatch, "--keep")
+    run(tmp_path, monkeypatch)
     shown = capsys.readouterr().out
-    assert "1,000 rows: lists" in shown
-    assert "500 rows" not in shown
+    assert "1,000 rows: parts" in shown
     assert "1,000 rows: table" not in shown
+
+
+def test_a_table_of_parts_is_opened_and_compacted(tmp_path: Path) -> None:
+    rows = Rows(8)
+    told: list[str] = []
+    figures = measure_parts(Task(rows, ROWS, RowFiles(rows, tmp_path / "files"), True, tmp_path, told.append))
+    assert (figures["parts"], told) == (20, ["20 parts are there"])
+    assert figures["open_ms"] > 0 < figures["compaction_cpu_s"]
+    [table] = tmp_path.glob("*.lance")
+    assert len(lance.dataset(str(table)).get_fragments()) == 1
 
 
 def test_a_larger_size_begins_with_the_rows_of_a_smaller_one(tmp_path: Path) -> None:
@@ -114,7 +121,9 @@ def test_the_table_shows_the_cost_of_a_million_rows_and_how_it_grows() -> None:
     ]
 
 
-@pytest.mark.parametrize(("values", "exponent"), [((2, 2), 0), ((1, 10), 1), ((1, 100), 2), ((0, 1), None), ((), None)])
+@pytest.mark.parametrize(
+    ("values", "exponent"), [((2, 2), 0), ((1, 10), 1), ((1, 100), 2), ((0, 1), None), ((), None)]
+)
 def test_the_exponent_is_the_slope_on_logarithmic_scales(values: tuple[float, ...], exponent: float | None) -> None:
     points = dict(zip((1_000, 10_000), values, strict=False))
     assert exponent_of(points) == (None if exponent is None else pytest.approx(exponent, abs=1e-9))
