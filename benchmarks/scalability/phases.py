@@ -23,7 +23,7 @@ from benchmarks.job_list import KEY, WAITING, fill
 from benchmarks.nearest import Nearest
 from benchmarks.peers.base import Step, measure_step
 from benchmarks.peers.vector_sets import Floats
-from benchmarks.processes import ProcessorTime
+from benchmarks.processes import ProcessorTime, Usage
 from benchmarks.scalability.rows import RowFiles, Rows
 from penstock import Client
 from penstock.catalog import open_catalog
@@ -70,11 +70,6 @@ class Task:
     tell: Callable[[str], None]
 
     @property
-    def poll(self) -> float:
-        """Seconds between two questions for a state: for each row the same share of the server's processor time."""
-        return min(1.0, max(0.05, self.count / 1e7))
-
-    @property
     def bytes(self) -> int:
         return self.count * self.rows.dim * 4
 
@@ -84,20 +79,19 @@ Phase = Callable[[Task], Figures]
 
 def measure_table(task: Task) -> Figures:
     """Import the rows by one job, build an index, then search and count."""
-    [warm], paths = task.files.make(min(WARM_ROWS, task.count)), task.files.make(task.count)
+    paths = task.files.make(task.count)
     task.tell(f"{len(paths)} files are there")
     turns = max(1, min(TURNS, TURN_ROWS // task.count))
     with (
         running_server(task.folder, "--import-root", str(task.files.folder), workers=None) as server,
         server.client(timeout=600) as client,
     ):
-        _create(client, "warm", task.rows.dim)
-        _import(client, "warm", [warm], task.poll)
+        _warm_up(server, client, task)
         steps: list[tuple[Step, Step, Step]] = []
         for turn in range(turns):
             name = f"rows_{turn}"
             _create(client, name, task.rows.dim)
-            imported = measure_step(partial(_import, client, name, paths, task.poll), task.count, server.process.pid)
+            imported = measure_step(partial(_import, client, name, paths), task.count, server.process.pid)
             task.tell(f"imported in {_described(imported)}")
             if turn == turns - 1 and not task.keep_files:
                 task.files.delete()
@@ -113,13 +107,12 @@ def _maintain_and_index(server: RunningServer, client: Client, name: str, task: 
         if task.bytes > _LARGE_BYTES:
             # Compaction may have written all of it again, and an index build keeps the old files from expiring.
             while _bytes_below(server.data_dir / "collections") > 1.5 * task.bytes:
-                time.sleep(task.poll)
+                time.sleep(1)
         return client.count(name)
 
     def index() -> int:
         client.indexes.create(name, "vector", metric="L2")
-        while client.indexes.describe(name, "vector").pending_rows:
-            time.sleep(task.poll)
+        _poll_until(lambda: client.indexes.describe(name, "vector").pending_rows == 0)
         return client.count(name)
 
     maintained = measure_step(maintain, task.count, server.process.pid)
@@ -197,6 +190,9 @@ def _calls(
 def measure_small_jobs(task: Task) -> Figures:
     """Import the same rows by many small jobs, and wait until compaction is done."""
     with running_server(task.folder, workers=None) as server, server.client(timeout=600) as client:
+        _warm_up(server, client, task)
+        tables = server.data_dir / "collections"
+        others = set(tables.glob("*.lance"))
         _create(client, "small", task.rows.dim)
         seconds = 0.0
 
@@ -217,7 +213,7 @@ def measure_small_jobs(task: Task) -> Figures:
             return client.count("small")
 
         step = measure_step(import_all, task.count, server.process.pid)
-        [table] = (server.data_dir / "collections").glob("*.lance")
+        [table] = set(tables.glob("*.lance")) - others
         return {
             "cpu_s": step.cpu_seconds,
             "import_s": seconds,
@@ -311,10 +307,32 @@ def _create(client: Client, name: str, dim: int) -> None:
     client.collections.create(name, schema=schema_of(dim))
 
 
-def _import(client: Client, name: str, paths: Sequence[Path], poll: float) -> int:
+def _warm_up(server: RunningServer, client: Client, task: Task) -> None:
+    """Import a few rows, and wait until workers that have just started are idle."""
+    path = server.import_root / "warm.parquet"
+    write_blocks(path, (block for _, block in task.rows.blocks(0, WARM_ROWS)))
+    _create(client, "warm", task.rows.dim)
+    _import(client, "warm", [path])
+    used = 1.0
+    while used > 0.1:
+        with Usage(server.process.pid) as usage:
+            time.sleep(1)
+        used = usage.cpu_seconds
+
+
+def _import(client: Client, name: str, paths: Sequence[Path]) -> int:
     """From the create call until the job is Completed and the collection counts its rows."""
-    client.imports.wait(client.imports.create(name, list(paths)), poll=poll)
+    job = client.imports.create(name, list(paths))
+    _poll_until(lambda: client.imports.get(job).is_finished)
+    client.imports.wait(job)  # raises if it failed
     return client.count(name)
+
+
+def _poll_until(is_done: Callable[[], bool]) -> None:
+    """Ask less often the longer it takes: each question costs the server some processor time."""
+    began = time.perf_counter()
+    while not is_done():
+        time.sleep(min(2.0, max(0.05, (time.perf_counter() - began) / 20)))
 
 
 PHASES: dict[str, Phase] = {
