@@ -45,7 +45,7 @@ _LEAST_PARTITION_ROWS = 64
 SAMPLE_RATE, _LEAST_SAMPLE_RATE = 256, 16
 """Rows per partition that partitions are trained on: Lance's default, and the fewest where memory is short.
 
-Fewer are quicker to train on, but partitions become less even: of word vectors, a search reads 23 % more rows with 64.
+Fewer are quicker to train on, but partitions become less even: with 64, a search of words reads 23 % more rows.
 """
 
 MAX_PARTITIONS = 65_536
