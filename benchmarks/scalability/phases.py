@@ -286,7 +286,7 @@ def measure_lists(task: Task) -> Figures:
         server.client() as client,
         requests.Session() as session,
     ):
-        server.wait_until_maintained()  # each start looks at every collection
+        server.wait_until_maintained(_MAINTENANCE_SECONDS)  # each start looks at every collection
 
         def page_of_jobs(_: int) -> None:
             body = {"clusterId": CLUSTER, "pageSize": PAGE, "currentPage": 1}
