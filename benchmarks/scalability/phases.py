@@ -25,7 +25,7 @@ from benchmarks.peers.base import Step, measure_step
 from benchmarks.peers.vector_sets import Floats
 from benchmarks.processes import ProcessorTime, Usage
 from benchmarks.scalability.rows import RowFiles, Rows
-from penstock import Client
+from penstock import Client, ImportJob
 from penstock.catalog import open_catalog
 from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.ids import new_id
@@ -202,8 +202,9 @@ def measure_small_jobs(task: Task) -> Figures:
                 paths = _small_files(server.import_root, task.rows, first, min(task.count, first + ROUND_ROWS))
                 began = time.perf_counter()
                 jobs = [client.imports.create("small", [path]) for path in paths]
+                _poll_until(partial(_is_finished, client, jobs[-1]))
                 for job in jobs:
-                    client.imports.wait(job, poll=0.1)
+                    client.imports.wait(job)  # raises if it failed
                 seconds += time.perf_counter() - began
                 for path in paths:
                     path.unlink()
@@ -323,9 +324,13 @@ def _warm_up(server: RunningServer, client: Client, task: Task) -> None:
 def _import(client: Client, name: str, paths: Sequence[Path]) -> int:
     """From the create call until the job is Completed and the collection counts its rows."""
     job = client.imports.create(name, list(paths))
-    _poll_until(lambda: client.imports.get(job).is_finished)
+    _poll_until(partial(_is_finished, client, job))
     client.imports.wait(job)  # raises if it failed
     return client.count(name)
+
+
+def _is_finished(client: Client, job: ImportJob) -> bool:
+    return client.imports.get(job).is_finished
 
 
 def _poll_until(is_done: Callable[[], bool]) -> None:
