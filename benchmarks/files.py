@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["WRITERS", "write_jsonl", "write_parquet"]
+__all__ = ["CHUNK", "WRITERS", "write_blocks", "write_jsonl", "write_parquet"]
 
 CHUNK = 10_000
 
@@ -28,15 +28,25 @@ def number_list(vector: npt.NDArray[np.float32]) -> str:
 
 
 def write_parquet(path: Path, rows: int, dim: int, first: int = 0) -> None:
-    """As users' files are: ``list<float>``, snappy, row groups of some ten thousand rows; ids from ``first``."""
+    """Random vectors in row groups of some ten thousand rows; ids from ``first``."""
+    starts = range(first, first + rows, CHUNK)
+    counts = (min(CHUNK, first + rows - start) for start in starts)
+    blocks = (
+        np.random.default_rng(start).random((count, dim), dtype=np.float32)
+        for start, count in zip(starts, counts, strict=True)
+    )
+    write_blocks(path, blocks, first)
+
+
+def write_blocks(path: Path, blocks: Iterable[npt.NDArray[np.float32]], first: int = 0) -> None:
+    """Vectors as Parquet, as users' files are: ``list<float>``, snappy, a row group per block; ids from ``first``."""
     schema = pa.schema([("id", pa.int64()), ("vector", pa.list_(pa.float32()))])
     with pq.ParquetWriter(path, schema) as writer:
-        for start in range(first, first + rows, CHUNK):
-            count = min(CHUNK, first + rows - start)
-            offsets = np.arange(0, (count + 1) * dim, dim, dtype=np.int32)
-            values = np.random.default_rng(start).random(count * dim, dtype=np.float32)
-            lists: Any = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))  # type: ignore[call-overload]
-            writer.write_table(pa.table([pa.array(np.arange(start, start + count)), lists], schema=schema))
+        for block in blocks:
+            offsets = np.arange(0, block.size + 1, block.shape[1], dtype=np.int32)
+            lists: Any = pa.ListArray.from_arrays(pa.array(offsets), pa.array(block.reshape(-1)))  # type: ignore[call-overload]
+            writer.write_table(pa.table([pa.array(np.arange(first, first + len(block))), lists], schema=schema))
+            first += len(block)
 
 
 def write_jsonl(path: Path, rows: int, dim: int) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.machine import describe_machine
+from benchmarks.nearest import Nearest
 from penstock.domain.ids import new_id
 from penstock.domain.index import IndexSpec, Metric
 from penstock.engines.lance import LanceEngine
@@ -86,7 +87,7 @@ def grow(folder: Path, args: argparse.Namespace) -> None:
     table = new_table(engine, plain(args.dim))
     home = folder / "collections" / f"{table.id}.lance"
     queries = source.rows(args.queries, 10**6)
-    nearest = Nearest(queries)
+    nearest = Nearest(queries, LIMIT)
     print("|     rows | import s | background s | segments | search ms | after it | wall ms | recall | disk |")
     print("|----------|----------|--------------|----------|-----------|----------|---------|--------|------|")
     for number in range(args.imports):
@@ -125,26 +126,6 @@ def maintain(engine: LanceEngine, table: Table) -> Table:
     table = replace(table, version=engine.optimize(table, [SPEC]))
     engine.expire_versions(table, 3600.0, 0.5, 0.0)
     return table
-
-
-class Nearest:
-    """The true neighbours of the queries, among all rows so far."""
-
-    def __init__(self, queries: npt.NDArray[np.float32]) -> None:
-        self.queries = queries
-        self._ids = np.empty((len(queries), 0), np.int64)
-        self._distances = np.empty((len(queries), 0), np.float32)
-
-    def add(self, rows: npt.NDArray[np.float32], first_id: int) -> None:
-        squares = (rows * rows).sum(axis=1)[None, :] - 2 * self.queries @ rows.T
-        ids = np.broadcast_to(np.arange(first_id, first_id + len(rows)), squares.shape)
-        distances = np.concatenate([self._distances, squares], axis=1)
-        both = np.concatenate([self._ids, ids], axis=1)
-        order = np.argsort(distances, axis=1)[:, :LIMIT]
-        self._ids, self._distances = np.take_along_axis(both, order, 1), np.take_along_axis(distances, order, 1)
-
-    def recall(self, place: int, ids: Sequence[object]) -> float:
-        return len(set(self._ids[place].tolist()) & set(ids)) / LIMIT
 
 
 def search(engine: LanceEngine, table: Table, nearest: Nearest) -> Searches:

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psutil
 
-__all__ = ["Usage"]
+__all__ = ["ProcessorTime", "Usage"]
 
 SAMPLE_SECONDS = 0.1
+
+
+class ProcessorTime:
+    """Seconds of user and system time of processes, without their children, since it was made."""
+
+    def __init__(self, processes: Sequence[psutil.Process]) -> None:
+        self._processes = processes
+        self._before = self._sum()
+
+    def seconds(self) -> float:
+        return self._sum() - self._before
+
+    def _sum(self) -> float:
+        times = [process.cpu_times() for process in self._processes]
+        return sum(each.user + each.system for each in times)
 
 
 class Usage:

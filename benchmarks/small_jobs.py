@@ -25,6 +25,7 @@ import psutil
 
 from benchmarks.files import write_jsonl, write_parquet
 from benchmarks.machine import describe_machine
+from benchmarks.processes import ProcessorTime
 from penstock import Client
 from tests.support.servers import RunningServer, running_server
 
@@ -65,21 +66,6 @@ def wait_for_all(client: Client, collection: str, jobs: int) -> None:
         if time.monotonic() > until:
             raise TimeoutError(f"not all of {jobs} jobs were done after {_LIMIT_SECONDS} s")
         time.sleep(0.5)
-
-
-class ProcessorTime:
-    """Seconds of user and system time since it was made."""
-
-    def __init__(self, processes: Sequence[psutil.Process]) -> None:
-        self._processes = processes
-        self._before = self._sum()
-
-    def seconds(self) -> float:
-        return self._sum() - self._before
-
-    def _sum(self) -> float:
-        times = [process.cpu_times() for process in self._processes]
-        return sum(each.user + each.system for each in times)
 
 
 def measure(server: RunningServer, client: Client, file_format: str, jobs: int, callers: int) -> None:

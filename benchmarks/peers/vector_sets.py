@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.peers.data import CACHE, FILES, DataSet
 
-__all__ = ["KINDS", "NEAREST", "PERCENTS", "QUERIES", "VectorSet"]
+__all__ = ["KINDS", "NEAREST", "PERCENTS", "QUERIES", "Floats", "VectorSet", "latent_axes", "latent_points"]
 
 KINDS = {"words": (100, "COSINE"), "latent": (768, "L2")}
 """Dimensions and metric of each kind."""
@@ -141,14 +141,26 @@ def _farthest(vectors: Floats, queries: Floats, metric: str) -> npt.NDArray[np.f
     return np.array(farthest)
 
 
+def latent_axes(random: np.random.Generator, dim: int) -> Floats:
+    """A random linear map from the :data:`INTRINSIC_DIM` dimensions in which points lie into ``dim`` dimensions."""
+    axes: Floats = (random.normal(size=(INTRINSIC_DIM, dim)) / np.sqrt(INTRINSIC_DIM)).astype(np.float32)
+    return axes
+
+
+def latent_points(random: np.random.Generator, axes: Floats, rows: int) -> Floats:
+    """Random points of the space that the axes span, with noise in all dimensions."""
+    points: Floats = random.standard_normal((rows, INTRINSIC_DIM), np.float32) @ axes
+    points += random.standard_normal(points.shape, np.float32) * np.float32(NOISE)
+    return points
+
+
 def _latent(rows: int, dim: int) -> Floats:
     random = np.random.default_rng(24)
-    spread = (random.normal(size=(INTRINSIC_DIM, dim)) / np.sqrt(INTRINSIC_DIM)).astype(np.float32)
+    axes = latent_axes(random, dim)
     made = np.empty((rows, dim), np.float32)
     for start in range(0, rows, _CHUNK):
         part = made[start : start + _CHUNK]
-        part[:] = random.standard_normal((len(part), INTRINSIC_DIM), np.float32) @ spread
-        part += random.standard_normal(part.shape, np.float32) * np.float32(NOISE)
+        part[:] = latent_points(random, axes, len(part))
     return made
 
 

@@ -54,12 +54,12 @@ class RunningServer:
         """A client of this server; ``options`` as :class:`penstock.Client` takes them."""
         return penstock.Client(self.url, **options)
 
-    def wait_until_maintained(self) -> None:
+    def wait_until_maintained(self, timeout: float = _MAINTAINED_SECONDS) -> None:
         """Wait until no table is under maintenance or due: files of one that is dropped meanwhile stay a minute more.
 
-        For a catalog in the data folder.
+        For a catalog in the data folder; ``timeout`` in seconds.
         """
-        until = time.monotonic() + _MAINTAINED_SECONDS
+        until = time.monotonic() + timeout
         open_work = "SELECT count(*) FROM maintenance WHERE due_at IS NOT NULL OR owner IS NOT NULL"
         with closing(sqlite3.connect(f"file:{self.data_dir / 'catalog.db'}?mode=ro", uri=True)) as catalog:
             while catalog.execute(open_work).fetchone()[0]:

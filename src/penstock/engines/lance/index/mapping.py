@@ -43,7 +43,10 @@ _LEAST_PARTITION_ROWS = 64
 """Training needs a sample of each partition; a larger ``nlist`` is reduced until there are enough rows."""
 
 SAMPLE_RATE, _LEAST_SAMPLE_RATE = 256, 16
-"""Rows per partition that partitions are trained on: Lance's default, and what is enough where memory is short."""
+"""Rows per partition that partitions are trained on: Lance's default, and the fewest where memory is short.
+
+Fewer are quicker to train on, but partitions become less even: with 64, a search of words reads 23 % more rows.
+"""
 
 MAX_PARTITIONS = 65_536
 """As Milvus allows: the centroids are in memory whenever an index is searched."""
