@@ -123,9 +123,7 @@ class JobLeases:
     def check(self, job: ImportJob) -> None:
         """Check that the lease is still held. Raises LeaseLost."""
         with self._database.read() as connection:
-            epoch = connection.execute(
-                select(tables.job.c.epoch).where(tables.job.c.id == job.id)
-            ).scalar_one_or_none()
+            epoch = connection.execute(_EPOCH, {"id": job.id}).scalar_one_or_none()
         _require_epoch(job, epoch)
 
     def release(self, job: ImportJob, pause_millis: int = 0) -> None:
@@ -364,6 +362,7 @@ class JobLeases:
 
 # Built once, every job needs them: building such a statement takes longer than running it.
 
+_EPOCH = select(tables.job.c.epoch).where(tables.job.c.id == bindparam("id"))
 _LOCKED_JOB = (
     select(tables.job.c.epoch, tables.job.c.charged).where(tables.job.c.id == bindparam("id")).with_for_update()
 )
