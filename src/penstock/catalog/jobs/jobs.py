@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.access.audit import note
@@ -478,7 +478,7 @@ class JobRepository:
 def _with_current_names(connection: Connection, new: NewJob) -> NewJob:
     """Replace the names of a collection that was renamed since the call read it."""
 
-    def read() -> Row[Any] | None:
+    def read() -> Any:
         return connection.execute(_COLLECTION, {"id": new.collection_id}).one_or_none()
 
     collection = read_once(connection, ("names", new.collection_id), read)
