@@ -131,11 +131,12 @@ def test_a_job_that_waits_for_a_worker_writes_nothing(tmp_path: Path) -> None:
 @contextmanager
 def before_the_intent(world: World, act: Callable[[], object]) -> Iterator[None]:
     """The last check before an intent is replaced by ``act``."""
-    world.engine.refuse_damaged = lambda table: act()
+    engine: Any = world.engine
+    engine.refuse_damaged = lambda table: act()
     try:
         yield
     finally:
-        delattr(world.engine, "refuse_damaged")
+        del engine.refuse_damaged
 
 
 def test_what_a_small_job_has_staged_is_kept_if_it_fails_before_its_intent(tmp_path: Path) -> None:
