@@ -17,8 +17,10 @@ from penstock.runners.base import TaskContext
 __all__ = [
     "Fill",
     "Hoard",
+    "Small",
     "double",
     "fill",
+    "halve",
     "hoard",
     "kill_self",
     "pid_of",
@@ -32,6 +34,25 @@ __all__ = [
 def double(number: int, context: TaskContext) -> int:
     context.report(number, 1)
     return 2 * number
+
+
+@dataclass(frozen=True)
+class Small:
+    """A number, as the argument of a task that may run in a group."""
+
+    number: int
+    group_bytes: int | None = 1000
+    memory_limit: int | None = None
+
+
+def halve(task: Small, context: TaskContext) -> int:
+    """Fails for odd numbers, and ends its worker at 13."""
+    context.check()
+    if task.number == 13:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task.number % 2:
+        raise DataError(f"{task.number} is odd")
+    return task.number // 2
 
 
 def refuse(row: int, context: TaskContext) -> None:

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.errors import TaskCancelled
+from penstock.errors import DataError, TaskCancelled, WorkerLost
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.fair_share import FairShareRunner
 from penstock.runners.local import LocalRunner
-from tests.runners.tasks import Build, double, report_until_told, wait_for_file
+from penstock.runners.task_groups import MAX_BYTES, MAX_TASKS, TaskGroup, run_group
+from tests.runners.tasks import Build, Small, double, halve, report_until_told, wait_for_file
+from tests.support.doubles import NullContext
 
 NAMES = ("ann", "bob", "cid")
 WHO = ContextVar("WHO", default="nobody")
@@ -331,6 +333,100 @@ def test_real_workers_do_the_tasks_of_all_lanes() -> None:
         handles = [fair_share.for_tenant(NAMES[number % 3]).submit(double, number) for number in range(400)]
         wait([handle.future for handle in handles], 60)
         assert [handle.future.result(0) for handle in handles] == [2 * number for number in range(400)]
+    finally:
+        runner.close()
+
+
+def numbers_of(argument: Any) -> list[int]:
+    """The numbers of a group's tasks, or of a task that runs alone."""
+    return [task.number for _, task in argument.tasks] if isinstance(argument, TaskGroup) else [argument.number]
+
+
+def submitted(fair_share: FairShareRunner, *tasks: Small) -> list[TaskHandle[Any]]:
+    return [fair_share.submit("ann", halve, task) for task in tasks]
+
+
+def test_small_tasks_that_wait_go_to_a_worker_together() -> None:
+    """Each free worker gets its share of those that wait."""
+    runner = HeldRunner(slots=2)
+    handles = submitted(FairShareRunner(runner), *map(Small, range(0, 16, 2)))
+    runner.end()
+    runner.end()
+    assert [numbers_of(argument) for argument, _ in runner.begun] == [[0], [2], [4, 6, 8], [10, 12]]
+    for argument, handle in runner.running:
+        handle.future.set_result(run_group(argument, NullContext()))
+    assert [numbers_of(argument) for argument, _ in runner.running] == [[14]]
+    assert [handle.future.result(0) for handle in handles[2:-1]] == [2, 3, 4, 5, 6]
+
+
+def test_a_group_is_small_too_and_no_task_overtakes_another() -> None:
+    runner = HeldRunner(slots=1)
+    fair_share = FairShareRunner(runner)
+    half, remote = Small(2, MAX_BYTES // 2), Small(4, None)
+    submitted(fair_share, Small(0), half, half, half, Small(6), remote, *[Small(8)] * (MAX_TASKS + 1))
+    begun = []
+    while runner.running:
+        ((argument, handle),) = runner.running
+        begun.append(numbers_of(argument))
+        group = isinstance(argument, TaskGroup)
+        handle.future.set_result(run_group(argument, NullContext()) if group else argument)
+    assert begun == [[0], [2, 2], [2, 6], [4], [8] * MAX_TASKS, [8]]
+
+
+def test_a_task_that_fails_in_a_group_runs_again_alone_and_has_its_own_error() -> None:
+    runner = HeldRunner(slots=1)
+    _, good, odd, last = submitted(FairShareRunner(runner), *map(Small, (0, 2, 3, 4)))
+    runner.end()
+    ((group, handle),) = runner.running
+    handle.future.set_result(run_group(group, NullContext()))
+    assert (good.future.result(0), last.future.result(0)) == (1, 2)
+    ((alone, handle),) = runner.running
+    assert alone == Small(3)
+    handle.future.set_exception(DataError("3 is odd"))
+    with pytest.raises(DataError, match="3 is odd"):
+        odd.future.result(0)
+
+
+def test_a_group_whose_worker_dies_runs_again_one_by_one() -> None:
+    runner = HeldRunner(slots=1)
+    handles = submitted(FairShareRunner(runner), *map(Small, (0, 2, 4)))
+    runner.end()
+    runner.running[0][1].future.set_exception(WorkerLost("killed"))
+    for number in (2, 4):
+        assert [argument for argument, _ in runner.running] == [Small(number)]
+        runner.end()
+    assert [handle.future.result(0) for handle in handles] == [Small(0), Small(2), Small(4)]
+
+
+def test_a_cancelled_task_ends_its_group_and_the_others_go_on() -> None:
+    runner = HeldRunner(slots=1)
+    _, first, second, third = submitted(FairShareRunner(runner), *map(Small, (0, 2, 4, 6)))
+    runner.end()
+    second.cancel()
+    ((group, handle),) = runner.running
+    assert handle.cancelled
+    handle.future.set_result([*run_group(TaskGroup(group.tasks[:1]), NullContext()), None, None])
+    assert first.future.result(0) == 1
+    with pytest.raises(TaskCancelled):
+        second.future.result(0)
+    assert [argument for argument, _ in runner.running] == [Small(6)]
+    runner.end()
+    assert third.future.result(0) == Small(6)
+
+
+def test_real_workers_do_small_tasks_in_groups_each_with_its_own_end() -> None:
+    runner = LocalRunner(2)
+    try:
+        handles = submitted(FairShareRunner(runner), *map(Small, range(100)))
+        wait([handle.future for handle in handles], 60)
+        for number, handle in enumerate(handles):
+            error = handle.future.exception(0)
+            if number == 13:
+                assert isinstance(error, WorkerLost)
+            elif number % 2:
+                assert str(error) == f"{number} is odd"
+            else:
+                assert handle.future.result(0) == number // 2
     finally:
         runner.close()
 

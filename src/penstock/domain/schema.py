@@ -219,7 +219,7 @@ class CollectionSchema:
 
     def first_fields(self, count: int | None) -> CollectionSchema:
         """The schema as it was when it had that many fields; None is as it is now."""
-        return self if count is None else replace(self, fields=self.fields[:count])
+        return self if count is None or count >= len(self.fields) else replace(self, fields=self.fields[:count])
 
     def in_timezone(self, timezone: str) -> CollectionSchema:
         """The schema with this time zone for times as text."""

@@ -246,8 +246,10 @@ class JobRun:
             run.run()
             try:
                 self._end_staging(collection, run)
+            except CatalogUnavailable:
+                raise  # the intent may be written or not
             except Exception:
-                run.save_progress()  # else it is saved with the intent
+                run.save()
                 raise
 
     def _check(self, collection: Collection) -> None:
@@ -287,7 +289,7 @@ class JobRun:
                 *self.job.warnings,
                 *warnings_of_rejects(self.job, rejected, kept, skipped_files),
             ]
-        snapshot["files"] = run.changed_files()
+        snapshot["files"], snapshot["splits"] = run.changed_files(), run.unsaved_splits()
         self._leased.work = StagedWork(splits, run.empty_files(), run.wrote_table)
         if not self.job.auto_commit:
             self._leased.move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **snapshot)

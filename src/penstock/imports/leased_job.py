@@ -76,7 +76,7 @@ class LeasedJob:
         self.work: StagedWork | None = None
         self.log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self._claims = context.catalog.claims
-        self._saved = (-1, -1)
+        self._saved = (job.progress, job.rows)
         self._lease_checks = Throttle(_LEASE_CHECK_SECONDS)
 
     def collection(self) -> Collection:
@@ -112,6 +112,7 @@ class LeasedJob:
 
     def move(self, then: JobState, **values: Any) -> None:
         self.job = self._claims.move(self.job, then, **{"reason": None, **values})
+        self._saved = (self.job.progress, self.job.rows)
         self.context.observer.moved(self.job)
 
     def move_published(
@@ -216,6 +217,7 @@ class LeasedJob:
     def save_verifying(self, share: float) -> None:
         """Save how much of the files' content has been verified, in steps of ten percent."""
         stage = f"verifying checksums ({int(10 * share)}0 %)"
+        self._saved = (-1, -1)  # the next step shows another stage at the same progress
         self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage=stage)
 
     def save_importing(self, progress: int, rows: int, files: Sequence[ImportFile]) -> None:

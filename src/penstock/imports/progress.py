@@ -87,7 +87,7 @@ class ProgressTracker:
                 progress.staged, progress.done, progress.rows = True, start, progress.split.rows
         self._running: dict[int, _SplitProgress] = {}
         self._touched = set(self._files)
-        """Files that may have changed since the last call of :meth:`snapshot`, besides those of running splits."""
+        """Files that may have changed since the last call of :meth:`snapshot`."""
         self._failed: list[int] = []
         self._size = sum(split.size for split in splits)
         self._staged_bytes = sum(split.done for split in self._splits.values())
@@ -102,6 +102,7 @@ class ProgressTracker:
         with self._lock:
             progress = self._splits[split.ordinal]
             progress.handle = handle
+            self._touched.update(file_range.file for file_range in split.ranges)
             self._running[split.ordinal] = progress
 
     def staged(self, split: Split, range_rows: Sequence[int], range_rejects: Sequence[int] = ()) -> None:
@@ -171,11 +172,13 @@ class ProgressTracker:
             for progress in self._running.values():
                 if progress.handle is not None:
                     done_bytes, done_rows = progress.handle.progress()
+                    before = progress.done, progress.rows
                     progress.done = min(max(progress.done, done_bytes), progress.split.size)
                     progress.rows = max(progress.rows, done_rows)
+                    if before != (progress.done, progress.rows):
+                        self._touched.update(file_range.file for file_range in progress.split.ranges)
                 done += progress.done
                 rows += progress.rows
-                self._touched.update(file_range.file for file_range in progress.split.ranges)
             share = done / self._size if self._size else 1.0
             return PLANNED + int((COMMITTED - PLANNED) * share), rows, self._changed_files()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from penstock.domain.import_options import OnError
 from penstock.domain.jobs import ImportFile, Split, SplitState
 from penstock.engines.values import Table
 from penstock.errors import CatalogUnavailable, DataError, MemoryExceeded, TaskCancelled
-from penstock.imports.context import note_of, rejects_of
+from penstock.imports.context import note_of, rejects_of, staged_of
 from penstock.imports.leased_job import LeasedJob
 from penstock.imports.memory_budget import too_large
 from penstock.imports.progress import ProgressTracker
@@ -98,9 +99,13 @@ class StagingRun:
         self._handles: dict[int, TaskHandle[Any]] = {}
         self._first_errors: list[tuple[Split, FirstError]] = []
         self._staged_splits = {split.ordinal: split for split in self._splits if split.state is SplitState.STAGED}
+        self._unsaved: list[Split] = []
 
     def run(self) -> None:
         """Stage the splits, and save the job's progress a few times a second, but not at the end.
+
+        The split of a job that has only one is saved by its next transition, with :meth:`unsaved_splits`, or by
+        :meth:`save`: an import of one small file waits for the disk once less.
 
         When the process stops, the job times out or a write to the catalog fails, running splits are cancelled and
         their staged files discarded.
@@ -113,7 +118,13 @@ class StagingRun:
         """
         self._skipped.check()
         self._unstage([split for split in self._splits if self._skipped.has_rows_in(split)])
-        failure = self._stage_all()
+        try:
+            failure = self._stage_all()
+        except CatalogUnavailable:
+            raise
+        except Exception:
+            self._save_unsaved()
+            raise
         if failure is not None:
             split, error = failure
             if isinstance(error, CatalogUnavailable):
@@ -123,11 +134,16 @@ class StagingRun:
             self.save_progress()
             raise failed from error
         if self._leased.stop.is_set():
+            self._save_unsaved()
             raise TaskCancelled("the server is stopping; the job resumes here after its restart")
 
     def staged_splits(self) -> Sequence[Split]:
         """The staged splits, as the catalog has them, in order."""
         return [self._staged_splits[ordinal] for ordinal in sorted(self._staged_splits)]
+
+    def unsaved_splits(self) -> Sequence[Split]:
+        """The staged splits that are to be saved with the job's next transition."""
+        return tuple(self._unsaved)
 
     def rejects(self) -> Sequence[SplitRejects]:
         """The rejects of the staged splits that have any."""
@@ -337,30 +353,47 @@ class StagingRun:
     def _save_result(self, split: Split, result: Any) -> None:
         """Save the result of a split's task in the catalog, and count it."""
         assert isinstance(result, StageResult)
-        staged = result.staged
-        try:
+        staged, is_only = _staged_split(split, result), len(self._splits) == 1
+        with self._discards_unless_saved(staged):
             self._check(split)
-            self._context.catalog.claims.save_split(
-                self._leased.job,
-                split.ordinal,
-                rows=result.rows,
-                staged=note_of(staged, result.rejects),
-                warnings=result.warnings,
-            )
+            if not is_only:
+                self._save_split(staged)
             self._leased.show(None)
+        rejected = [file_range.rejected for file_range in staged.ranges]
+        self._tracker.staged(split, result.rows, rejected)
+        with self._lock:  # from here on the main thread may unstage it, if it has rows of a bad file
+            self._first_errors += [(split, error) for error in result.first_errors]
+            self._staged_splits[split.ordinal] = staged
+            self._unsaved += [staged] if is_only else []
+            self.wrote_table = True
+        self._context.observer.staged(result.staged.rows, split.size, sum(rejected))
+
+    def _save_split(self, staged: Split) -> None:
+        self._context.catalog.claims.save_split(
+            self._leased.job,
+            staged.ordinal,
+            rows=[file_range.rows for file_range in staged.ranges],
+            staged=staged.staged,
+            warnings=staged.warnings,
+        )
+
+    @contextmanager
+    def _discards_unless_saved(self, staged: Split) -> Iterator[None]:
+        """Discard the files of a staged split if the catalog can't save it."""
+        try:
+            yield
         except CatalogUnavailable:
             # The catalog may or may not have saved it, so the files stay; the orphan cleanup removes them if not.
             raise
         except BaseException:
-            self._engine.discard(self._collection.id, [staged])
+            self._engine.discard(self._collection.id, [staged_of(staged.staged)])
             raise
-        rejected = _rejected_rows(result)
-        self._tracker.staged(split, result.rows, rejected)
-        with self._lock:  # from here on the main thread may unstage it, if it has rows of a bad file
-            self._first_errors += [(split, error) for error in result.first_errors]
-            self._staged_splits[split.ordinal] = _staged_split(split, result)
-            self.wrote_table = True
-        self._context.observer.staged(staged.rows, split.size, sum(rejected))
+
+    def _save_unsaved(self) -> None:
+        splits, self._unsaved = self._unsaved, []
+        for split in splits:
+            with self._discards_unless_saved(split):
+                self._save_split(split)
 
     def _task(self, split: Split) -> StageTask:
         return replace(
@@ -373,6 +406,11 @@ class StagingRun:
 
     def save_progress(self) -> None:
         self._leased.save_importing(*self._tracker.snapshot())
+
+    def save(self) -> None:
+        """Save what the job's next transition would have saved, which has failed or is not to come."""
+        self._save_unsaved()
+        self.save_progress()
 
     def _halt(self, keep: set[int] | None = None) -> None:
         """Cancel all splits but those in ``keep``."""

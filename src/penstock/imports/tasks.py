@@ -61,6 +61,10 @@ class PlanTask:
     memory_limit: int | None = None
     keeps_errors: bool = False
 
+    @property
+    def group_bytes(self) -> int | None:
+        return _local_bytes([location for file in self.files for location in file.locations])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePlan:
@@ -69,6 +73,13 @@ class FilePlan:
     ranges: Sequence[FileRange] | BoundaryScan
     warnings: Sequence[JobWarning]
     error: PenstockError | None = None
+
+
+def _local_bytes(locations: Sequence[Location]) -> int | None:
+    """The bytes of files; None unless all are on local disks."""
+    if not all(location.uri.startswith("file:") for location in locations):
+        return None
+    return sum(location.size for location in locations)
 
 
 def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
@@ -159,6 +170,12 @@ class StageTask:
     memory_limit: int | None = None
     skipped: frozenset[int] = frozenset()
     reject_limits: RejectLimits = NOTHING_KEPT
+
+    @property
+    def group_bytes(self) -> int | None:
+        decoded = sum(file_range.weight for file_range in self.split.ranges)
+        local = _local_bytes([location for locations in self.locations.values() for location in locations])
+        return None if local is None else max(local, decoded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

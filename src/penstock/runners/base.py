@@ -36,6 +36,17 @@ class Reserving(Bounded, Protocol):
     def slots(self) -> int: ...
 
 
+@runtime_checkable
+class Groupable(Protocol):
+    """A task argument with the bytes that the task reads: small tasks may be sent to a worker together.
+
+    None: it must run alone, as one that waits for a network does, or those behind it in the group would wait, too.
+    """
+
+    @property
+    def group_bytes(self) -> int | None: ...
+
+
 def slots_of(argument: object) -> int:
     """The slots that a task takes."""
     return max(1, argument.slots) if isinstance(argument, Reserving) else 1

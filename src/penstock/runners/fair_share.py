@@ -12,6 +12,8 @@ of a tenant that has used more is cancelled and restarted later, transparently t
   for a quantum of time, which doubles with each preemption. So repeated work takes no longer than work done once, and
   every task finishes.
 
+Small tasks that wait behind each other go to a worker as a group (:mod:`penstock.runners.task_groups`).
+
 The preempted tenant takes the worker back when the other has had no tasks for :data:`_QUIET` seconds, or has used as
 much time: small jobs are a chain of short tasks with short gaps.
 """
@@ -21,7 +23,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ import structlog
 
 from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.base import Runner, TaskContext, TaskHandle, slots_of
+from penstock.runners.task_groups import MAX_BYTES, MAX_TASKS, Succeeded, TaskGroup, run_group, size_in_group
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +77,7 @@ class FairShareRunner:
     def cancel(self, task: _Task) -> None:
         with self._lock:
             task.is_cancelled = True
-            handle, tenant = task.handle, self._tenants.get(task.tenant)
+            handle, tenant = (task.group or task).handle, self._tenants.get(task.tenant)
             was_waiting = tenant is not None and task in tenant.waiting
             if tenant is not None and was_waiting:
                 tenant.waiting.remove(task)
@@ -131,7 +134,7 @@ class FairShareRunner:
             taken = min(slots_of(task.argument), slots)
             if self._taken + taken > slots:
                 return None
-            tenant.waiting.popleft()
+            task = _group_of(_take_small(tenant.waiting, slots)) or tenant.waiting.popleft()
             task.began, task.is_stopped, task.slots = now, False, taken
             tenant.running.append(task)
             tenant.turn = next(self._turns)
@@ -145,31 +148,38 @@ class FairShareRunner:
                 handle = task.context.run(self.inner.submit, task.function, task.argument)
             except Exception as error:  # noqa: BLE001 - the submitter waits for the task, whatever it is
                 self._leave(task)
-                task.future.set_exception(error)
+                for each in task.members or (task,):
+                    each.future.set_exception(error)
                 continue
             with self._lock:
-                task.handle, is_cancelled = handle, task.is_cancelled
+                task.handle = handle
+                is_cancelled = task.is_cancelled or any(member.is_cancelled for member in task.members)
             if is_cancelled:
                 handle.cancel()
             handle.future.add_done_callback(partial(self._end, task))
 
     # End and restart of tasks
 
-    def _leave(self, task: _Task, *, restart: bool = False) -> None:
+    def _leave(self, task: _Task, *, again: Sequence[_Task] = ()) -> None:
+        """End a task that was running; those of ``again`` wait anew, before all others, to run alone."""
         with self._lock:
             now, tenant = self._clock(), self._tenants[task.tenant]
             tenant.running.remove(task)
             tenant.used += (now - task.began) * task.slots
             tenant.last_end = now
             self._taken -= task.slots
-            if restart:
-                task.handle, task.stops, task.submitted = None, task.stops + 1, now
-                tenant.waiting.appendleft(task)
+            for each in reversed(again):
+                each.handle, each.stops, each.submitted = None, each.stops + 1, now
+                each.group, each.runs_alone = None, True
+                tenant.waiting.appendleft(each)
 
     def _end(self, task: _Task, future: Future[Any]) -> None:
         error = future.exception()
+        if task.members:
+            self._end_group(task, [None] * len(task.members) if error is not None else future.result())
+            return
         restart = task.is_stopped and not task.is_cancelled and isinstance(error, TaskCancelled | WorkerLost)
-        self._leave(task, restart=restart)
+        self._leave(task, again=[task] if restart else [])
         self._dispatch()
         if restart:
             self._watch()
@@ -177,6 +187,19 @@ class FairShareRunner:
             task.future.set_exception(error)
         else:
             task.future.set_result(future.result())
+
+    def _end_group(self, group: _Task, outcomes: Sequence[Succeeded | None]) -> None:
+        """Give the tasks of a group their results; those without one run again, alone."""
+        ended = list(zip(group.members, outcomes, strict=True))
+        again = [task for task, outcome in ended if outcome is None and not task.is_cancelled]
+        self._leave(group, again=again)
+        self._dispatch()
+        self._watch()
+        for task, outcome in ended:
+            if outcome is not None:
+                task.future.set_result(outcome.result)
+            elif task not in again:
+                task.future.set_exception(TaskCancelled("the task was cancelled"))
 
     # Preemption
 
@@ -236,7 +259,8 @@ class _Task:
     """A waiting task, or a running one with a ``handle``.
 
     ``slots`` are those that it has taken; ``stops`` counts its preemptions; ``is_stopped``: it is being preempted,
-    and still runs.
+    and still runs. ``members`` are the tasks that it is a group of, each of which runs as part of its ``group``;
+    ``runs_alone``: it is not to be part of one again.
     """
 
     tenant: str
@@ -251,6 +275,33 @@ class _Task:
     stops: int = 0
     is_stopped: bool = False
     is_cancelled: bool = False
+    members: Sequence[_Task] = ()
+    group: _Task | None = None
+    runs_alone: bool = False
+
+
+def _take_small(waiting: deque[_Task], slots: int) -> list[_Task]:
+    """Take the small tasks at the head of a queue that make up a group: one worker's share of those that wait."""
+    most, left, taken = min(MAX_TASKS, -(-len(waiting) // slots)), MAX_BYTES, list[_Task]()
+    while waiting and len(taken) < most and not waiting[0].runs_alone:
+        size = size_in_group(waiting[0].argument)
+        if size is None or size > left:
+            break
+        left -= size
+        taken.append(waiting.popleft())
+    return taken
+
+
+def _group_of(tasks: Sequence[_Task]) -> _Task | None:
+    """A task that runs all of these."""
+    if len(tasks) < 2:
+        return tasks[0] if tasks else None
+    first = tasks[0]
+    argument = TaskGroup([(task.function, task.argument) for task in tasks])
+    group = _Task(first.tenant, run_group, argument, first.context, first.submitted, members=tasks)
+    for task in tasks:
+        task.group = group
+    return group
 
 
 @dataclass(slots=True, eq=False)

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from penstock.catalog.db.commit_hooks import write_at_commit, write_deferred
+from penstock.catalog.db.commit_hooks import read_once, write_at_commit, write_deferred
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.errors import InvalidParameter, PenstockError
 
@@ -207,3 +207,22 @@ def test_a_transaction_may_read_what_waits_for_its_commit(database: CatalogDatab
         write_deferred(connection)
         assert connection.execute(text("SELECT count(*) FROM number")).scalar_one() == 1
     assert numbers(database) == [7]
+
+
+def test_what_the_writes_of_a_transaction_have_in_common_is_read_once(database: CatalogDatabase) -> None:
+    reads: list[int] = []
+
+    def write(connection: Connection, value: int) -> int:
+        def read() -> int:
+            reads.append(value)
+            return len(numbers(database))
+
+        add(connection, value)
+        return read_once(connection, "present", read)
+
+    with ThreadPoolExecutor(16) as threads:
+        with held(database):
+            asked = [threads.submit(database.run_grouped, lambda c, n=n: write(c, n)) for n in range(16)]
+        seen = [each.result(10) for each in asked]
+    assert len(reads) == len(set(seen)) < 12
+    assert database.run_grouped(lambda c: write(c, 16)) == 16, "the next transaction reads anew"

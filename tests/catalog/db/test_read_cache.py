@@ -38,7 +38,10 @@ def statements(catalog: Catalog) -> Iterator[list[str]]:
 
 def look_up(catalog: Catalog, name: str) -> list[IndexSpec]:
     database = catalog.databases.get(catalog.clusters.get(CLUSTER).id, "default")
-    return list(catalog.collections.indexes(catalog.collections.get(database, name).id))
+    collection = catalog.collections.by_id(catalog.collections.get(database, name).id)
+    assert collection is not None
+    assert len(catalog.collections.partitions(collection.id)) == 1
+    return list(catalog.collections.indexes(collection.id))
 
 
 def test_a_call_between_two_commits_executes_no_statement(tmp_path: Path) -> None:

@@ -137,9 +137,12 @@ class CollectionRepository:
 
     def by_id(self, collection_id: str) -> Collection | None:
         """The collection, unless it has been dropped."""
-        with self._database.read() as connection:
+
+        def read(connection: Connection) -> Collection | None:
             row = connection.execute(_BY_ID, {"id": collection_id}).one_or_none()
-        return None if row is None else _collection(row)
+            return None if row is None else _collection(row)
+
+        return self._database.read_cached(("collection by id", collection_id), read)
 
     def by_id_with_dropped(self, collection_id: str) -> Collection | None:
         """As :meth:`by_id`, also if it is dropped; None once it is deleted from the catalog."""
@@ -301,9 +304,12 @@ class CollectionRepository:
 
     def partitions(self, collection_id: str) -> Sequence[Partition]:
         """The partitions, in creation order."""
-        with self._database.read() as connection:
+
+        def read(connection: Connection) -> tuple[Partition, ...]:
             rows = connection.execute(_PARTITIONS, {"id": collection_id}).all()
-        return [Partition(collection_id=row.collection_id, number=row.number, name=row.name) for row in rows]
+            return tuple(Partition(collection_id=row.collection_id, number=row.number, name=row.name) for row in rows)
+
+        return self._database.read_cached(("partitions", collection_id), read)
 
     def partition(self, collection_id: str, name: str) -> Partition:
         """Raises PartitionNotFound."""

@@ -1,8 +1,8 @@
-"""What a transaction of the catalog does at its commit: writes that many jobs share, and callbacks after it."""
+"""What the writes of a catalog transaction share: what they read, statements at its commit, callbacks after it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -12,6 +12,9 @@ Item = TypeVar("Item")
 
 AT_COMMIT = "penstock_at_commit"
 """Execution option of a writing connection: the writes of :func:`write_at_commit`, each with one item."""
+
+READ = "penstock_read"
+"""Execution option of a writing connection: what :func:`read_once` has read, by its key."""
 
 AFTER_COMMIT = "penstock_after_commit"
 """Execution option of a writing connection: the callbacks of ``CatalogDatabase.after_commit``."""
@@ -27,6 +30,18 @@ def write_at_commit(
     Nothing is called if it is rolled back.
     """
     connection.get_execution_options()[AT_COMMIT].extend((write, item) for item in items)
+
+
+def read_once(connection: Connection, key: Hashable, read: Callable[[], Result]) -> Result:
+    """What ``read`` returns, or has returned for this key in the same transaction.
+
+    Writes of many jobs that share a transaction read their org and collection once. For what none of them changes.
+    """
+    values = connection.get_execution_options()[READ]
+    if key not in values:
+        values[key] = read()
+    value: Result = values[key]
+    return value
 
 
 def write_deferred(connection: Connection) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, cast, extract, fun
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from penstock.catalog.db.commit_hooks import AFTER_COMMIT, AT_COMMIT, undone_together, write_deferred
+from penstock.catalog.db.commit_hooks import AFTER_COMMIT, AT_COMMIT, READ, undone_together, write_deferred
 from penstock.catalog.db.dialects import make_engine, parse_catalog_url, without_secrets
 from penstock.catalog.db.errors import translate
 from penstock.catalog.db.group_commit import GroupCommit
@@ -110,6 +110,7 @@ class CatalogDatabase:
             "penstock_durable": durable,
             AFTER_COMMIT: callbacks,
             AT_COMMIT: deferred,
+            READ: {},
         }
         with (
             self._translated_errors(),

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from penstock.catalog.access.audit import note
 from penstock.catalog.access.clusters import ClusterRepository
 from penstock.catalog.db import tables
-from penstock.catalog.db.commit_hooks import write_deferred
+from penstock.catalog.db.commit_hooks import read_once, write_deferred
 from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
 from penstock.catalog.db.encryption import Encryptor
 from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
@@ -96,6 +96,7 @@ _JOB = select(*JOB_COLUMNS).where(
     tables.job.c.id == bindparam("id"), tables.job.c.cluster_id == bindparam("cluster_id")
 )
 
+_OVERDUE = select(*JOB_COLUMNS).where(tables.job.c.deadline < bindparam("now"))
 _GROUPS = select(tables.job.c.groups).where(tables.job.c.id == bindparam("id"))
 _ROOTS = select(tables.job.c.roots).where(tables.job.c.id == bindparam("id"))
 _REQUEST = select(
@@ -457,7 +458,7 @@ class JobRepository:
     def overdue(self) -> Sequence[ImportJob]:
         """Unfinished jobs that are past their deadline and before their commit."""
         with self._database.read() as connection:
-            rows = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.deadline < now_millis())).all()
+            rows = connection.execute(_OVERDUE, {"now": now_millis()}).all()
         return [job_of(row) for row in rows]
 
     def live_of(self, collection_id: str) -> Sequence[ImportJob]:
@@ -476,7 +477,11 @@ class JobRepository:
 
 def _with_current_names(connection: Connection, new: NewJob) -> NewJob:
     """Replace the names of a collection that was renamed since the call read it."""
-    collection = connection.execute(_COLLECTION, {"id": new.collection_id}).one_or_none()
+
+    def read() -> Any:
+        return connection.execute(_COLLECTION, {"id": new.collection_id}).one_or_none()
+
+    collection = read_once(connection, ("names", new.collection_id), read)
     if collection is None:
         return new
     new = replace(new, collection=collection.name)

@@ -123,9 +123,7 @@ class JobLeases:
     def check(self, job: ImportJob) -> None:
         """Check that the lease is still held. Raises LeaseLost."""
         with self._database.read() as connection:
-            epoch = connection.execute(
-                select(tables.job.c.epoch).where(tables.job.c.id == job.id)
-            ).scalar_one_or_none()
+            epoch = connection.execute(_EPOCH, {"id": job.id}).scalar_one_or_none()
         _require_epoch(job, epoch)
 
     def release(self, job: ImportJob, pause_millis: int = 0) -> None:
@@ -155,11 +153,12 @@ class JobLeases:
         *,
         keep_files: bool = False,
         files: Sequence[ImportFile] = (),
+        splits: Sequence[Split] = (),
         **values: Any,
     ) -> ImportJob:
         """Move a leased job to its next state, as :meth:`JobTransitions.transition`, and set further columns.
 
-        The progress of ``files`` is saved with it.
+        The progress of ``files`` is saved with it, and so are ``splits`` that were staged.
 
         Raises:
             LeaseLost: the job's lease has been lost.
@@ -169,6 +168,9 @@ class JobLeases:
         def write(connection: Connection) -> ImportJob:
             moved = self._transitions.transition(connection, job, to, Guard.LEASE, keep_files=keep_files, **values)
             save_files(connection, job.id, files)
+            for split in splits:
+                rows = [file_range.rows for file_range in split.ranges]
+                save_staged_split(connection, job.id, split.ordinal, rows, split.staged, None, split.warnings)
             return moved
 
         return self._database.run_grouped(write)
@@ -249,9 +251,11 @@ class JobLeases:
         size = sum(file.size for file in files)
 
         def write(connection: Connection) -> ImportJob:
-            epoch, charged = connection.execute(_LOCKED_JOB, {"id": job.id}).one_or_none() or (None, 0)
-            _require_epoch(job, epoch)
-            charged = record_usage(connection, job, charged, size, quota)
+            before = 0
+            if not job.is_first_lease:  # nothing was charged before, and the transition checks the epoch, too
+                epoch, before = connection.execute(_LOCKED_JOB, {"id": job.id}).one_or_none() or (None, 0)
+                _require_epoch(job, epoch)
+            charged = record_usage(connection, job, before, size, quota)
             pending = [split for split in splits if split.state is SplitState.PENDING]
             ids = sum(split.max_rows for split in pending) if auto_id else 0
             start = self._collections.reserve_auto_ids(connection, job.collection_id, ids) if ids else None
@@ -358,6 +362,7 @@ class JobLeases:
 
 # Built once, every job needs them: building such a statement takes longer than running it.
 
+_EPOCH = select(tables.job.c.epoch).where(tables.job.c.id == bindparam("id"))
 _LOCKED_JOB = (
     select(tables.job.c.epoch, tables.job.c.charged).where(tables.job.c.id == bindparam("id")).with_for_update()
 )

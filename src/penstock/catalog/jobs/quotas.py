@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Row, bindparam, func, select, update
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.commit_hooks import write_at_commit
+from penstock.catalog.db.commit_hooks import read_once, write_at_commit
 from penstock.catalog.db.connection import SERVER_CLOCK, CatalogDatabase, database_clock, now_millis, upsert_insert
 from penstock.catalog.jobs.fair_scheduling import running_jobs
 from penstock.domain.ids import DAY_MILLIS
@@ -96,7 +96,7 @@ def enforce_quota(connection: Connection, cluster_id: str, quota: Quota, size: i
     Raises:
         QuotaExceeded: the org has reached its limit of jobs, or has no bytes left today.
     """
-    org = connection.execute(_ORG_OF, {"cluster_id": cluster_id}).one_or_none()
+    org = _org_now(connection, cluster_id)
     if org is None:
         return  # the insert into a missing cluster fails by itself
     if limit := _limit(org.max_jobs, quota.jobs):
@@ -112,10 +112,10 @@ def enforce_quota(connection: Connection, cluster_id: str, quota: Quota, size: i
                 present=live,
             )
     if limit := _limit(org.max_daily_bytes, quota.daily_bytes):
-        now = connection.execute(select(database_clock(connection))).scalar_one()
-        present = connection.execute(_BYTES, {"org_id": org.id, "day": now // DAY_MILLIS}).scalar_one_or_none() or 0
+        today = {"org_id": org.id, "day": org.now // DAY_MILLIS}
+        present = connection.execute(_BYTES, today).scalar_one_or_none() or 0
         if present >= limit or present + size > limit:
-            raise _no_bytes_left(org, now, limit, present, size)
+            raise _no_bytes_left(org, org.now, limit, present, size)
 
 
 def record_usage(connection: Connection, job: ImportJob, charged: int, size: int, quota: Quota) -> int:
@@ -130,8 +130,8 @@ def record_usage(connection: Connection, job: ImportJob, charged: int, size: int
     more = size - charged
     if more <= 0:
         return charged
-    dialect = connection.dialect.name
-    org = connection.execute(_org_now(dialect), {"cluster_id": job.cluster_id, "now": now_millis()}).one()
+    org, dialect = _org_now(connection, job.cluster_id), connection.dialect.name
+    assert org is not None, "a cluster with jobs is not dropped"
     limit = _limit(org.max_daily_bytes, quota.daily_bytes)
     today = {"org_id": org.id, "day": org.now // DAY_MILLIS}
     if not limit:
@@ -152,12 +152,21 @@ def _add_usage(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Non
     )
 
 
+def _org_now(connection: Connection, cluster_id: str) -> Row[Any] | None:
+    """The org of a cluster, and the time as :func:`database_clock`; the same for all writes of a transaction."""
+
+    def read() -> Row[Any] | None:
+        values = {"cluster_id": cluster_id, "now": now_millis()}
+        return connection.execute(_org_and_clock(connection.dialect.name), values).one_or_none()
+
+    return read_once(connection, ("org", cluster_id), read)
+
+
 # Cached, every job needs them: building such a statement takes longer than running it.
 
 
 @lru_cache
-def _org_now(dialect: str) -> Any:
-    """The org of a cluster, and the time as :func:`database_clock`."""
+def _org_and_clock(dialect: str) -> Any:
     clock = SERVER_CLOCK if dialect == "postgresql" else bindparam("now", type_=BigInteger)
     return _ORG_OF.add_columns(clock.label("now"))
 
