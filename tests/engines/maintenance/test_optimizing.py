@@ -183,6 +183,29 @@ def test_imports_are_indexed_while_an_index_is_trained(growing: Growing, monkeyp
     growing.expect_all_found()
 
 
+def test_rows_that_arrived_before_a_training_began_are_not_kept_waiting(
+    growing: Growing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a job that published while the task of the training waited for a worker."""
+    for _ in range(2):
+        growing.imported()
+        growing.indexed()
+    growing.imported()
+    waited = threading.Event()
+
+    def wait_for_rows() -> None:
+        for _ in range(1_000):
+            if not growing.engine.due(growing.table, growing.specs).index:
+                waited.set()
+                return
+            time.sleep(0.01)
+
+    while_training(monkeypatch, wait_for_rows)
+    growing.optimized()
+    assert waited.is_set()
+    growing.expect_all_found()
+
+
 def test_what_was_imported_meanwhile_never_stands_in_the_way(
     growing: Growing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

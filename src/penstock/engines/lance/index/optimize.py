@@ -130,7 +130,7 @@ def _train(
     with translating_errors(doing, store.options):
         actual = existing_indexes(dataset)[training.name]
         replaced = {str(segment.uuid) for segment in actual.segments}
-        before = seen = int(dataset.version)
+        before, seen = int(dataset.version), 0  # rows may have arrived while this task waited for a worker
         with ThreadPoolExecutor(1, thread_name_prefix="training") as pool:
             built = pool.submit(_build_segment, dataset, training, actual, memory)
             try:
@@ -138,7 +138,7 @@ def _train(
                     with suppress(StorageConflict):  # the next turn tries again
                         if int(store.latest(table.id, doing).version) > seen:
                             seen = index(store, table, specs, kept=replaced, memory=memory)
-                    committed(seen)
+                    committed(max(before, seen))
                 segment = built.result()
                 files = store.files(table.id)
                 files.sync(files.names(f"_indices/{segment.uuid}"))
