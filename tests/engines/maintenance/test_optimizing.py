@@ -79,6 +79,11 @@ class Growing:
         indexes = {index.name: index for index in lance.dataset(str(self.home)).describe_indices()}
         return list(indexes[f"{column}.index"].segments)
 
+    @property
+    def units(self) -> list[int]:
+        """How many segments each of the units of the vector index has."""
+        return [len(unit) for unit in build.existing_indexes(lance.dataset(str(self.home)))["vector.index"].units]
+
     def folders(self) -> set[str]:
         return {path.name for path in (self.home / "_indices").iterdir()}
 
@@ -203,6 +208,7 @@ def test_rows_that_arrived_before_a_training_began_are_not_kept_waiting(
     while_training(monkeypatch, wait_for_rows)
     growing.optimized()
     assert waited.is_set()
+    assert growing.units == [1, 1]
     growing.expect_all_found()
 
 

@@ -6,7 +6,8 @@ their place. Meanwhile, rows that arrive are appended to the old index, so that 
 appended stays beside the new segment, and has the old partitions.
 
 If the old segments are no longer there when a training ends (another process has compacted the table or built the
-index), its segment is deleted and nothing has changed: :mod:`penstock.engines.lance.index.segment_commit`.
+index), its segment is deleted and nothing has changed: :mod:`penstock.engines.lance.index.segment_commit`. A large
+index is trained by several tasks instead: :mod:`penstock.engines.lance.index.distributed`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import lance
 from lance.dataset import Index, LanceDataset, LanceOperation
@@ -81,9 +82,11 @@ def _replace_once(
             for each in present
             if str(each.uuid) in replaced
         ]
-        transaction = lance.Transaction(
-            read_version=int(dataset.version), operation=LanceOperation.CreateIndex(list(segments), old)
-        )
+        # Segments that were trained together are recognised by their version, which no other segment has: what was
+        # appended meanwhile read an earlier one, but maybe the one that they were trained from.
+        version = int(dataset.version)
+        new = [replace(segment, dataset_version=version) for segment in segments]
+        transaction = lance.Transaction(read_version=version, operation=LanceOperation.CreateIndex(new, old))
         committed = LanceDataset.commit(
             store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
         )
