@@ -61,6 +61,7 @@ def test_a_build_reserves_as_many_slots_as_its_memory_takes(needed: int, slots: 
     """A worker's limit of 280 MiB has 112 of an idle worker, which those of the other slots keep."""
     assert reserve(needed * MIB, 280 * MIB, 8) == (slots, limit * MIB)
     assert reserve(needed * MIB, None, 8) == (1, None)
+    assert reserve(needed * MIB, None, 8, least_slots=5) == (5, None)
 
 
 def test_a_build_that_has_everything_may_take_what_it_takes_at_least() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, cast
 
@@ -207,12 +207,16 @@ class MemoryEngine:
             version=self.versions.get(table.id, 1), index=True, compaction=False, optimization=False
         )
 
+    def plan_distributed(self, table: Table, spec: IndexSpec, hosts: int) -> None:
+        """A table in memory is indexed by one task."""
+
     def index(
         self,
         table: Table,
         specs: Sequence[IndexSpec],
         progress: Callable[[float], None] = lambda share: None,
         memory: int | None = None,
+        kept: Collection[str] = (),
     ) -> int:
         self.hook("index")
         return self.versions.get(table.id, 1)

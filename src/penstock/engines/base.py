@@ -11,7 +11,7 @@ collection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
@@ -20,6 +20,8 @@ from penstock.domain.index import IndexSpec
 from penstock.domain.schema import CollectionSchema, Field
 from penstock.domain.write_modes import APPEND, WriteOptions
 from penstock.engines.values import (
+    BuiltGroup,
+    DistributedBuild,
     DuplicateKey,
     EngineCapabilities,
     MaintenanceNeeds,
@@ -251,12 +253,44 @@ class MaintainableEngine(Engine, Protocol):
         specs: Sequence[IndexSpec],
         progress: Callable[[float], None] = ...,
         memory: int | None = None,
+        kept: Collection[str] = (),
     ) -> int:
         """Bring the table's indexes up to date with its rows and ``specs``; returns the table's version after it.
 
         ``memory`` are the bytes that the process may take, None for any: with less, fewer rows are trained on.
         ``progress`` is called, maybe from another thread, with the share that is done, from 0 to 1; it never falls.
+        The segments ``kept`` stay as they are: a distributed build is about to replace them.
         """
+        ...
+
+    def plan_distributed(self, table: Table, spec: IndexSpec, hosts: int) -> DistributedBuild | None:
+        """The distributed build, by at most ``hosts`` groups, that is due for an index.
+
+        None if there is nothing to build or train, or :meth:`index` and :meth:`optimize` do it as well. Other tasks
+        may change the table meanwhile; a compaction makes the build useless.
+        """
+        ...
+
+    def train_partitions(self, table: Table, build: DistributedBuild, memory: int | None = None) -> None:
+        """The first step of a distributed build. ``memory`` as for :meth:`index`."""
+        ...
+
+    def build_group(self, table: Table, build: DistributedBuild, group: int, memory: int | None = None) -> BuiltGroup:
+        """Index a group of the rows, after :meth:`train_partitions`. May be repeated, and run anywhere."""
+        ...
+
+    def commit_groups(self, table: Table, build: DistributedBuild, groups: Sequence[BuiltGroup]) -> int:
+        """Make the table's index of all groups at once, durably; returns the table's version after it.
+
+        What the build leaves is deleted, whether it succeeds or not.
+
+        Raises:
+            StorageConflict: another process changed the index; nothing has changed, try again later.
+        """
+        ...
+
+    def discard_build(self, table: Table, build: DistributedBuild, groups: Sequence[BuiltGroup]) -> None:
+        """Delete the files of a distributed build that ends before :meth:`commit_groups`. Idempotent."""
         ...
 
     def optimize(

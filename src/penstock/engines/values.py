@@ -153,6 +153,33 @@ class MaintenanceNeeds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DistributedBuild:
+    """A large index to build by several tasks: one that trains it, then one for each of ``groups`` of the rows.
+
+    ``training_memory`` and ``group_memory`` are the bytes that a task of each takes, roughly. ``is_training``: the
+    table has the index; it serves, and may be extended, until the new one takes the place of its segments
+    ``replaced``. ``plan`` is the engine's own.
+    """
+
+    groups: int
+    training_memory: int
+    group_memory: int
+    is_training: bool
+    replaced: frozenset[str]
+    plan: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltGroup:
+    """What a group of a distributed build has become: an index of its rows that no version of the table has yet.
+
+    ``note`` is the engine's own.
+    """
+
+    note: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TableContents:
     """What is read from a table alone. ``schema`` is the caller's, else inferred from the columns where possible.
 

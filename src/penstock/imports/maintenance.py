@@ -22,6 +22,7 @@ from penstock.engines.base import MaintainableEngine
 from penstock.engines.registry import EngineRegistry
 from penstock.engines.values import MaintenanceNeeds, Table
 from penstock.errors import CatalogError, PenstockError, StorageConflict, TaskCancelled
+from penstock.imports.distributed_builds import BuildRun, hosts_of
 from penstock.imports.events import Observer
 from penstock.imports.memory_budget import reserve
 from penstock.imports.retry import backoff
@@ -36,7 +37,7 @@ from penstock.imports.tasks import (
     optimize_indexes,
 )
 from penstock.imports.throttle import Throttle
-from penstock.runners.base import TaskContext, TaskHandle
+from penstock.runners.base import Runner, TaskContext, TaskHandle
 from penstock.runners.fair_share import FairShareRunner
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,10 @@ _ROUND_SECONDS = 3600.0
 """Interval of a check of every collection: old versions expire by age, without any job that requests it."""
 
 Progress = Callable[[float], None]
+
+
+def _ignore(share: float) -> None:
+    """Ignore the progress of work that no job waits for."""
 
 
 class MaintenanceWorker:
@@ -208,9 +213,50 @@ class MaintenanceWorker:
         lease: Maintenance,
         progress: Progress,
     ) -> None:
+        if self._build_distributed(engine, collection, stop, lease, progress, is_training=False):
+            if not self._due(engine, collection).index:
+                return
+            progress = _ignore  # which must not fall; what is left is short
         handle = self._submit(collection, build_indexes, self._index_task(engine, collection))
         version: int = self._wait(handle, stop, lease, lambda done, _: progress(min(done / PROGRESS_SCALE, 1.0)))
         self._catalog.collections.raise_version(collection.id, version)
+
+    def _build_distributed(
+        self,
+        engine: MaintainableEngine,
+        collection: Collection,
+        stop: threading.Event,
+        lease: Maintenance,
+        progress: Progress,
+        *,
+        is_training: bool,
+    ) -> bool:
+        """Build, or train anew, the indexes that are large enough for several hosts; whether there were any."""
+        table, specs = Table.of(collection), self._catalog.collections.indexes(collection.id)
+        runner, has_built = self._runner_of(collection), False
+        for spec in specs:
+            build = engine.plan_distributed(table, spec, hosts_of(runner))
+            if build is None or build.is_training != is_training:
+                continue
+            BuildRun(
+                engine=engine,
+                table=table,
+                specs=specs,
+                build=build,
+                runner=runner,
+                settings=self._settings,
+                keep=self._keeping(stop, lease),
+                newest=lambda: self._version_of(collection),
+                committed=lambda version: self._catalog.collections.raise_version(collection.id, version),
+                progress=progress,
+            ).run()
+            has_built = True
+        return has_built
+
+    def _version_of(self, collection: Collection) -> int:
+        """The version of the table that readers have now; 0 for a dropped collection."""
+        known = self._catalog.collections.by_id(collection.id)
+        return 0 if known is None else known.version
 
     def _index_task(self, engine: MaintainableEngine, collection: Collection) -> IndexTask:
         """The task, with slots reserved for as much memory as it takes, or for all that a host has."""
@@ -263,7 +309,10 @@ class MaintenanceWorker:
     def _submit(
         self, collection: Collection, function: Callable[[Any, TaskContext], Any], task: Any
     ) -> TaskHandle[Any]:
-        return self.fair_share.submit(self._catalog.clusters.get(collection.cluster_id).org_id, function, task)
+        return self._runner_of(collection).submit(function, task)
+
+    def _runner_of(self, collection: Collection) -> Runner:
+        return self.fair_share.for_tenant(self._catalog.clusters.get(collection.cluster_id).org_id)
 
     def _await_expiry(self, collection: Collection) -> None:
         """Enqueue the removal of expired rows (invisible at once) in steps, at most ten per time to live."""
@@ -281,20 +330,30 @@ class MaintenanceWorker:
         """Wait for a task's result, renew the lease meanwhile, and pass on what the task reports."""
         ended = threading.Event()
         handle.future.add_done_callback(lambda _: ended.set())
-        last_renewal = time.monotonic()
+        keep = self._keeping(stop, lease)
         try:
             while not ended.wait(_TICK):
-                if stop.is_set():
-                    raise TaskCancelled("the server is stopping; the index is built after its restart")
+                keep()
                 report(*handle.progress())
-                if time.monotonic() - last_renewal > self._lease / 3:
-                    # If a stall has lost it, two processes build at once: wasteful, but the engine allows it.
-                    self._catalog.maintenance.renew(lease, self._lease_millis)
-                    last_renewal = time.monotonic()
         except BaseException:
             handle.cancel()
             raise
         return handle.future.result()
+
+    def _keeping(self, stop: threading.Event, lease: Maintenance) -> Callable[[], None]:
+        """A function to call while tasks run: it renews the lease, and raises TaskCancelled after ``stop``."""
+        last_renewal = time.monotonic()
+
+        def keep() -> None:
+            nonlocal last_renewal
+            if stop.is_set():
+                raise TaskCancelled("the server is stopping; the index is built after its restart")
+            if time.monotonic() - last_renewal > self._lease / 3:
+                # If a stall has lost it, two processes build at once: wasteful, but the engine allows it.
+                self._catalog.maintenance.renew(lease, self._lease_millis)
+                last_renewal = time.monotonic()
+
+        return keep
 
     @property
     def _lease_millis(self) -> int:
@@ -391,7 +450,6 @@ class MaintenanceWorker:
             log.warning("catalog.unavailable", component="maintenance", error=str(error))
 
     def _run_optimization(self, engine: MaintainableEngine, collection: Collection, lease: Maintenance) -> None:
-        task = self._index_task(engine, collection)
         known = collection.version
 
         def raise_version(_: int, version: int) -> None:
@@ -400,9 +458,11 @@ class MaintenanceWorker:
                 self._catalog.collections.raise_version(collection.id, version)
                 known = version
 
-        handle = self._submit(collection, optimize_indexes, task)
         try:
-            raise_version(0, self._wait(handle, self._stop, lease, raise_version))
+            has_trained = self._build_distributed(engine, collection, self._stop, lease, _ignore, is_training=True)
+            if not has_trained or self._due(engine, collection).optimization:
+                handle = self._submit(collection, optimize_indexes, self._index_task(engine, collection))
+                raise_version(0, self._wait(handle, self._stop, lease, raise_version))
         except (TaskCancelled, StorageConflict, CatalogError):
             raise
         except PenstockError:
@@ -423,7 +483,7 @@ class MaintenanceWorker:
         facts = {"collection_id": collection.id}
         if self._due(engine, collection).index:
             with self._observer.step("index", facts):
-                self._build(engine, collection, self._stop, lease, lambda share: None)
+                self._build(engine, collection, self._stop, lease, _ignore)
             self._expire_soon(collection)
         if self._catalog.jobs.is_committing(collection.id):
             return False

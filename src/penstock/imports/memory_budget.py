@@ -91,16 +91,18 @@ def search_caches(budget: int, memory: int) -> SearchCaches:
     return SearchCaches(index=size - vectors, vectors=vectors)
 
 
-def reserve(needed: int, worker: int | None, most: int, least: int = 0) -> tuple[int, int | None]:
-    """The slots, up to ``most``, whose memory holds a task of ``needed`` bytes, and the limit of its worker.
+def reserve(
+    needed: int, worker: int | None, most: int, least: int = 0, least_slots: int = 1
+) -> tuple[int, int | None]:
+    """The slots, ``least_slots`` to ``most``, whose memory holds a task of ``needed`` bytes, and its worker's limit.
 
     ``worker`` is the limit of a worker with one slot, None for none. The workers of the other slots stay, idle. With
     all slots the limit is at least ``least``.
     """
     if worker is None:
-        return 1, None
+        return least_slots, None
     each = max(worker - _IDLE, 1)
-    slots = max(1, min(-(-needed // each), most))
+    slots = max(least_slots, min(-(-needed // each), most))
     limit = _IDLE + slots * each
     return slots, limit if slots < most else max(limit, least)
 

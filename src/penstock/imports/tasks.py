@@ -445,13 +445,17 @@ PROGRESS_SCALE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexTask:
-    """A table whose indexes are built or optimized, and what is reserved for it: slots, and the memory of as many."""
+    """A table whose indexes are built or optimized, and what is reserved for it: slots, and the memory of as many.
+
+    Segments ``kept`` are not merged with new rows.
+    """
 
     engine: MaintainableEngine
     table: Table
     specs: Sequence[IndexSpec]
     slots: int = 1
     memory_limit: int | None = None
+    kept: frozenset[str] = frozenset()
 
 
 def build_indexes(task: IndexTask, context: TaskContext) -> int:
@@ -461,7 +465,7 @@ def build_indexes(task: IndexTask, context: TaskContext) -> int:
     def report(share: float) -> None:
         context.report(int(PROGRESS_SCALE * share), 0)
 
-    return task.engine.index(task.table, task.specs, report, task.memory_limit)
+    return task.engine.index(task.table, task.specs, report, task.memory_limit, task.kept)
 
 
 def optimize_indexes(task: IndexTask, context: TaskContext) -> int:

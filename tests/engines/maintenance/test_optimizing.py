@@ -19,7 +19,7 @@ import pytest
 
 from penstock.domain.index import IndexSpec, Metric
 from penstock.engines.lance import LanceEngine
-from penstock.engines.lance.index import build, mapping, optimize
+from penstock.engines.lance.index import build, mapping, optimize, segment_commit
 from penstock.engines.lance.index.segments import MAX_APPENDED, MAX_SEGMENTS
 from penstock.engines.values import SearchRequest, Table
 from penstock.errors import StorageConflict, TaskCancelled
@@ -79,6 +79,11 @@ class Growing:
         indexes = {index.name: index for index in lance.dataset(str(self.home)).describe_indices()}
         return list(indexes[f"{column}.index"].segments)
 
+    @property
+    def units(self) -> list[int]:
+        """How many segments each of the units of the vector index has."""
+        return [len(unit) for unit in build.existing_indexes(lance.dataset(str(self.home)))["vector.index"].units]
+
     def folders(self) -> set[str]:
         return {path.name for path in (self.home / "_indices").iterdir()}
 
@@ -86,7 +91,7 @@ class Growing:
         """Every row is in one segment, and is found, once, among its true neighbours."""
         fragments = [id_ for segment in self.segments() for id_ in segment.fragment_ids]
         assert len(fragments) == len(set(fragments))
-        assert self.engine.indexed_rows(self.table, VECTOR) == self.engine.count(self.table) == len(self.rows)
+        assert self.engine.indexed_rows(self.table, self.specs[0]) == self.engine.count(self.table) == len(self.rows)
         places = np.random.default_rng(1).choice(len(self.rows), 40)
         request = SearchRequest(field_name="vector", queries=self.rows[places], metric=Metric.L2, limit=10)
         shares = []
@@ -180,6 +185,30 @@ def test_imports_are_indexed_while_an_index_is_trained(growing: Growing, monkeyp
     # What came meanwhile, 5,000 rows as one segment of the old partitions, stands before the 2,000 trained ones.
     stats = lance.dataset(str(growing.home)).stats.index_stats("vector.index")["segments"]
     assert [segment["num_partitions"] for segment in stats] == [1000 // 128, 2000 // 128]
+    growing.expect_all_found()
+
+
+def test_rows_that_arrived_before_a_training_began_are_not_kept_waiting(
+    growing: Growing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a job that published while the task of the training waited for a worker."""
+    for _ in range(2):
+        growing.imported()
+        growing.indexed()
+    growing.imported()
+    waited = threading.Event()
+
+    def wait_for_rows() -> None:
+        for _ in range(1_000):
+            if not growing.engine.due(growing.table, growing.specs).index:
+                waited.set()
+                return
+            time.sleep(0.01)
+
+    while_training(monkeypatch, wait_for_rows)
+    growing.optimized()
+    assert waited.is_set()
+    assert growing.units == [1, 1]
     growing.expect_all_found()
 
 
@@ -288,17 +317,17 @@ def test_indexes_of_every_kind_grow(growing: Growing, kind: str) -> None:
 
 
 def optimize_and_die(root: str, table: Table, place: str) -> None:
-    """In a process of its own: train an index, and die at the call of a function of the module."""
+    """In a process of its own: train an index, and die at the call of a function."""
     mapping.LEAST_VECTOR_BYTES, mapping.PARTITION_ROWS, build.MAX_UNINDEXED_ROWS = 1, 128, 0
 
     def die(*args: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    setattr(optimize, place, die)
+    setattr(optimize if place == "put_in_place" else segment_commit, place, die)
     LanceEngine(root).optimize(table, [VECTOR])
 
 
-@pytest.mark.parametrize("place", ["_put_in_place", "durable_indexes"])
+@pytest.mark.parametrize("place", ["put_in_place", "durable_indexes"])
 def test_a_process_that_is_killed_leaves_a_whole_index(growing: Growing, place: str) -> None:
     """Before the commit there are orphan files and the training is due again; after it there is nothing to do."""
     for _ in range(2):
@@ -309,7 +338,7 @@ def test_a_process_that_is_killed_leaves_a_whole_index(growing: Growing, place: 
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    assert growing.is_due == (place == "_put_in_place")
+    assert growing.is_due == (place == "put_in_place")
     growing.expect_all_found()
     orphans = growing.engine.orphans(growing.table, [], -60.0)
     assert (orphans is not None) == growing.is_due

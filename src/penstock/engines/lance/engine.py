@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from penstock.domain.schema import CollectionSchema, Field
 from penstock.domain.store_location import overlap
 from penstock.domain.write_modes import APPEND, WriteOptions
 from penstock.engines.base import MaintainableEngine
-from penstock.engines.lance.index import build, optimize
+from penstock.engines.lance.index import build, distributed, optimize
 from penstock.engines.lance.layout import descriptions, encoding, preflight
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
 from penstock.engines.lance.maintenance import (
@@ -37,6 +37,8 @@ from penstock.engines.lance.write import (
     staging,
 )
 from penstock.engines.values import (
+    BuiltGroup,
+    DistributedBuild,
     DuplicateKey,
     EngineCapabilities,
     MaintenanceNeeds,
@@ -250,8 +252,24 @@ class LanceEngine:
         specs: Sequence[IndexSpec],
         progress: Callable[[float], None] = lambda share: None,
         memory: int | None = None,
+        kept: Collection[str] = (),
     ) -> int:
-        return build.index(self._tables, table, specs, progress, memory=memory)
+        return build.index(self._tables, table, specs, progress, kept, memory)
+
+    def plan_distributed(self, table: Table, spec: IndexSpec, hosts: int) -> DistributedBuild | None:
+        return distributed.plan(self._tables, table, spec, hosts)
+
+    def train_partitions(self, table: Table, build: DistributedBuild, memory: int | None = None) -> None:
+        distributed.train(self._tables, table, build, memory)
+
+    def build_group(self, table: Table, build: DistributedBuild, group: int, memory: int | None = None) -> BuiltGroup:
+        return distributed.build_group(self._tables, table, build, group, memory)
+
+    def commit_groups(self, table: Table, build: DistributedBuild, groups: Sequence[BuiltGroup]) -> int:
+        return distributed.commit(self._tables, table, build, groups)
+
+    def discard_build(self, table: Table, build: DistributedBuild, groups: Sequence[BuiltGroup]) -> None:
+        distributed.discard(self._tables, table, build, groups)
 
     def optimize(
         self,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import groupby
 from typing import Any
 
 from lance.dataset import LanceDataset
@@ -67,9 +68,15 @@ class ActualIndex:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def largest_segment(self) -> str:
-        """The id of the segment that the partitions were trained for."""
-        return str(max(self.segments, key=lambda segment: segment.size_bytes or 0).uuid)
+    def units(self) -> Sequence[Sequence[IndexSegmentDescription]]:
+        """The segments, oldest first. Those that were trained together are one unit: they have one version."""
+        by_version = groupby(self.segments, key=lambda segment: segment.dataset_version_at_last_update)
+        return [list(unit) for _, unit in by_version]
+
+    @property
+    def trained_segment(self) -> str:
+        """The id of the segment that the partitions were trained for, or of one of them."""
+        return str(max(self.units, key=lambda unit: sum(segment.size_bytes or 0 for segment in unit))[0].uuid)
 
     @property
     def is_graph(self) -> bool:
@@ -281,21 +288,21 @@ def _extend(dataset: LanceDataset, name: str, kept: Collection[str]) -> None:
 
 
 def mergeable_rows(dataset: LanceDataset, index: ActualIndex, kept: Collection[str] = ()) -> Sequence[int]:
-    """The rows of those newest segments of an index that may be merged: of vector indexes not the trained one."""
+    """The rows of those newest segments of an index that may be merged: of vector indexes not the trained ones."""
     rows = segment_rows(dataset, index)
-    newer = [str(segment.uuid) not in kept for segment in index.segments]
+    newer = [str(unit[0].uuid) not in kept for unit in index.units]
     if not all(newer):
         return rows[len(rows) - sum(newer) :]
     return rows if index.metric is None else appended(rows)
 
 
 def segment_rows(dataset: LanceDataset, index: ActualIndex) -> Sequence[int]:
-    """The live rows of each segment of an index, oldest first."""
+    """The live rows of each segment of an index, oldest first; those that were trained together count as one."""
     live = {
         fragment.fragment_id: int(fragment.physical_rows) - int(fragment.num_deletions)
         for fragment in dataset.get_fragments()
     }
-    return [sum(live.get(id_, 0) for id_ in segment.fragment_ids) for segment in index.segments]
+    return [sum(live.get(id_, 0) for segment in unit for id_ in segment.fragment_ids) for unit in index.units]
 
 
 def _has_partitions(dataset: LanceDataset) -> bool:
@@ -336,7 +343,7 @@ def training_options(
 
 def partitions_of(dataset: LanceDataset, index: ActualIndex) -> int:
     """Count the partitions of a vector index: of its trained segment, and of those appended to it."""
-    id_ = index.largest_segment
+    id_ = index.trained_segment
     count = _partition_counts.get(id_)
     if count is None:
         segments = dataset.stats.index_stats(index.name)["segments"]

@@ -60,5 +60,14 @@ def _memory_of(desired: DesiredIndex, target: Field, rows: int) -> int:
     buffers = min(size + size // 4, _MOST_BUFFERS)
     if desired.is_graph:
         return _BASE + buffers + _GRAPH_FACTOR * min(size, GRAPH_BYTES)
-    sample = min(size, vector_bytes(target, partitions_for(desired, target, rows) * SAMPLE_RATE))
-    return _BASE + max(buffers, _SAMPLE_FACTOR * sample)
+    return max(_BASE + buffers, partition_memory(target, partitions_for(desired, target, rows), rows))
+
+
+def partition_memory(target: Field, partitions: int, rows: int) -> int:
+    """The bytes that the training of the partitions of an index over ``rows`` rows takes."""
+    return _BASE + _SAMPLE_FACTOR * min(vector_bytes(target, rows), vector_bytes(target, partitions * SAMPLE_RATE))
+
+
+def group_memory(target: Field, partitions: int, rows: int) -> int:
+    """The bytes that indexing a group of fragments takes, with the partitions as read and as searched."""
+    return _BASE + min(vector_bytes(target, rows), _MOST_BUFFERS) + 2 * vector_bytes(target, partitions)

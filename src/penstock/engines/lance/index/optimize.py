@@ -5,8 +5,9 @@ it begins, and writes a segment that no version has yet; searches use the old se
 their place. Meanwhile, rows that arrive are appended to the old index, so that no job waits for a training. What was
 appended stays beside the new segment, and has the old partitions.
 
-A publish and the commit of an index don't refuse each other. If the old segments are no longer there when a training
-ends (another process has compacted the table or built the index), its segment is deleted and nothing has changed.
+If the old segments are no longer there when a training ends (another process has compacted the table or built the
+index), its segment is deleted and nothing has changed: :mod:`penstock.engines.lance.index.segment_commit`. A large
+index is trained by several tasks instead: :mod:`penstock.engines.lance.index.distributed`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 
-import lance
-from lance.dataset import Index, LanceDataset, LanceOperation
+from lance.dataset import Index, LanceDataset
 
 from penstock.domain.index import IndexSpec
 from penstock.domain.schema import Field
@@ -34,10 +34,10 @@ from penstock.engines.lance.index.build import (
     training_options,
 )
 from penstock.engines.lance.index.mapping import DesiredIndex
+from penstock.engines.lance.index.segment_commit import delete_unless_used, put_in_place
 from penstock.engines.lance.index.segments import is_outgrown, merged_by_level
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
-from penstock.engines.lance.write.commit import retry_conflicts
 from penstock.engines.values import Table
 from penstock.errors import StorageConflict
 
@@ -131,7 +131,7 @@ def _train(
     with translating_errors(doing, store.options):
         actual = existing_indexes(dataset)[training.name]
         replaced = {str(segment.uuid) for segment in actual.segments}
-        before = seen = int(dataset.version)
+        before, seen = int(dataset.version), 0  # rows may have arrived while this task waited for a worker
         with ThreadPoolExecutor(1, thread_name_prefix="training") as pool:
             built = pool.submit(_build_segment, dataset, training, actual, memory)
             try:
@@ -139,10 +139,13 @@ def _train(
                     with suppress(StorageConflict):  # the next turn tries again
                         if int(store.latest(table.id, doing).version) > seen:
                             seen = index(store, table, specs, kept=replaced, memory=memory)
-                    committed(seen)
-                return _put_in_place(store, table, doing, training.name, built.result(), replaced)
+                    committed(max(before, seen))
+                segment = built.result()
+                files = store.files(table.id)
+                files.sync(files.names(f"_indices/{segment.uuid}"))
+                return put_in_place(store, table, doing, training.desired, [segment], replaced)
             except BaseException:
-                _delete_unless_used(store, table, before, built.result())
+                delete_unless_used(store, table, before, [built.result()])
                 raise
 
 
@@ -159,64 +162,3 @@ def _build_segment(dataset: LanceDataset, training: _Training, actual: ActualInd
         fragment_ids=sorted(covered),
         **training_options(dataset, training.desired, metric, training.target, actual.rows, memory),
     )
-
-
-def _put_in_place(store: TableRoot, table: Table, doing: str, name: str, segment: Index, replaced: set[str]) -> int:
-    """Commit a trained segment in the place of those that it was trained from; returns the table's version."""
-    files = store.files(table.id)
-    files.sync(files.names(f"_indices/{segment.uuid}"))
-    version = retry_conflicts(_replace_once, store, table, doing, name, segment, replaced)
-    if version is None:
-        raise StorageConflict(
-            f"Another process changed the index while {doing}. Nothing was changed; it is trained again later"
-        )
-    return version
-
-
-def _replace_once(
-    store: TableRoot, table: Table, doing: str, name: str, segment: Index, replaced: set[str]
-) -> int | None:
-    """None if another segment covers rows of this one, or it covers none any more."""
-    dataset = store.latest(table.id, doing)
-    with translating_errors(doing, store.options):
-        before, known = int(dataset.version), segment_ids(dataset)
-        actual = existing_indexes(dataset).get(name)
-        newer = [] if actual is None else [each for each in actual.segments if str(each.uuid) not in replaced]
-        covered = set(segment.fragment_ids)
-        lives = any(fragment.fragment_id in covered for fragment in dataset.get_fragments())
-        if actual is None or not lives or any(covered.intersection(each.fragment_ids) for each in newer):
-            return None
-        if len(newer) > 1:
-            # Behind the trained segment, whose partitions are others, they could not be merged any more.
-            dataset.optimize.optimize_indices(num_indices_to_merge=len(newer), index_names=[name])
-        old = [
-            Index(
-                uuid=str(each.uuid),
-                name=name,
-                fields=list(actual.fields),
-                dataset_version=each.dataset_version_at_last_update,
-                fragment_ids=each.fragment_ids,
-                index_version=each.index_version,
-            )
-            for each in actual.segments
-            if str(each.uuid) in replaced
-        ]
-        transaction = lance.Transaction(
-            read_version=int(dataset.version), operation=LanceOperation.CreateIndex([segment], old)
-        )
-        committed = LanceDataset.commit(
-            store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
-        )
-        durable_indexes(store, table.id, committed, before, known | {str(segment.uuid)})
-    return int(committed.version)
-
-
-def _delete_unless_used(store: TableRoot, table: Table, before: int, segment: Index) -> None:
-    """Delete a segment, unless its commit succeeded although the response was lost."""
-    # What can't be checked or deleted now is found later as orphan files.
-    with suppress(Exception):
-        newest = store.latest(table.id, "training an index")
-        versions = (newest.checkout_version(version) for version in range(before + 1, int(newest.version) + 1))
-        if not any(str(segment.uuid) in segment_ids(version) for version in versions):
-            files = store.files(table.id)
-            files.delete(files.names(f"_indices/{segment.uuid}"))

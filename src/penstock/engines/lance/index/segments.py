@@ -14,7 +14,8 @@ One segment may stand before the trained one: that of the rows which were append
 the partitions of the one before. It can't be merged with later ones, and goes with the next training. So the trained
 segment is the larger one of the first two.
 
-All functions take the rows of the segments, oldest first.
+All functions take the rows of the segments, oldest first. Segments that were trained together count as one: those
+of a distributed build, which are never merged (:mod:`penstock.engines.lance.index.distributed`).
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ MAX_APPENDED = 3
 GROWTH = 2
 
 MAX_SEGMENTS = 3 + MAX_APPENDED
-"""Of a vector index, while it is being trained: one from the training before, the trained one, what was appended to
-it and is merged before the training begins, and what is appended meanwhile."""
+"""Of a vector index, while it is being trained by one task: one from the training before, the trained one, what was
+appended to it and is merged before the training begins, and what is appended meanwhile."""
 
 
 def _trained(rows: Sequence[int]) -> int:
