@@ -107,7 +107,7 @@ def is_same(kind: str, value: Any, found: Any, *, as_text: bool) -> bool:
         )
     if found == value and isinstance(found, bool) == isinstance(value, bool):
         return True
-    if kind == "vector" or (kind in ("integers", "doubles") and isinstance(value, list)):
+    if isinstance(found, list) and kind in ("vector", "integers", "doubles"):
         return np.array_equal(np.array(value, np.float32), np.array(found, np.float32))
     if not as_text:
         return False

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
@@ -100,7 +101,9 @@ def _begin_fork_server() -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("")  # Linux chooses a free abstract address
         listener.listen()
-        pid = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lance's, on standard error; it has no threads yet
+            pid = os.fork()
         if not pid:
             os.close(alive_write)
             try:
