@@ -19,8 +19,9 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.growth import LIMIT, Nearest, Source, segments_of
+from benchmarks.growth import LIMIT, Source, segments_of
 from benchmarks.machine import describe_machine
+from benchmarks.nearest import Nearest
 from penstock.domain.index import IndexSpec, Metric
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.index import distributed
@@ -56,7 +57,7 @@ def main() -> None:
 def measure(folder: Path, spec: IndexSpec, args: argparse.Namespace) -> None:
     engine, source = engine_of(Settings(data_dir=folder)), Source(args.dim)
     (folder / "collections").mkdir()
-    nearest = Nearest(source.rows(args.queries, 10**6))
+    nearest = Nearest(source.rows(args.queries, 10**6), LIMIT)
     tables = {groups: new_table(engine, plain(args.dim)) for groups in args.groups}
     each = args.rows // args.fragments
     for number in range(args.fragments):
