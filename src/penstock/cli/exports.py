@@ -13,6 +13,7 @@ from penstock.cli.client_options import cluster_option, json_option, with_client
 from penstock.cli.errors import Failure
 from penstock.cli.groups import Group
 from penstock.cli.server_names import complete_collections
+from penstock.domain.control_characters import escape_controls
 from penstock.domain.sizes import size_text
 
 if TYPE_CHECKING:
@@ -240,4 +241,4 @@ def _print_result(found: Export) -> None:
         f"{size_text(found.size)}"
     )
     if found.reason:
-        click.echo(f"Reason: {found.reason}")
+        click.echo(f"Reason: {escape_controls(found.reason)}")
