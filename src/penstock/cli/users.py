@@ -158,8 +158,8 @@ def revoke_role(catalog: Catalog, name: str, role: str, cluster: str | None, dat
     if not accounts.withdraw(name, old_grant):
         grants = "; ".join(map(str, accounts.user(name).grants)) or "none"
         raise Failure(
-            f"{name} has no role {old_grant}, so nothing was revoked. The roles of {name}: {grants}. Name one of them "
-            "with its --cluster and --database"
+            f"{name} has no role {old_grant}, so nothing was revoked. The roles of {name}: {grants}. Name one of "
+            "them with its --cluster and --database"
         )
     record(catalog, "user.withdraw", accounts.user(name).org_id, f"{name}: {old_grant}")
     click.echo(f"{name} is no longer {old_grant}.")

@@ -75,8 +75,8 @@ def create_backup(settings: Settings, folder: Path, report: Report) -> BackupMan
         if problem is not None:
             raise StorageError(
                 f"The backup is incomplete: {problem} after {_ATTEMPTS} attempts. If the table is intact ('penstock "
-                "doctor'), its versions expired faster than they could be copied: raise old_version_min_age, or back "
-                "up while the servers are stopped"
+                "doctor'), its versions expired faster than they could be copied: raise old_version_retention and "
+                "old_version_share, or back up while the servers are stopped"
             )
         tables = [
             BackedUpTable(id=place.id, store=place.store, version=taken.versions[place.id])
