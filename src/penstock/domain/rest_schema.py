@@ -322,19 +322,15 @@ def _param_text(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _lower(data: Any, what: str) -> dict[str, Any]:
-    return {key.lower(): value for key, value in _object(data, what).items()}
+def _lower(data: Any, what: str, *, fold: bool = True) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise InvalidSchema(f"the {what} should be a JSON object, but got {type(data).__name__}")
+    return {str(key).lower() if fold else str(key): value for key, value in data.items()}
 
 
 def _type_params(data: Any, what: str) -> dict[str, Any]:
     """Type parameters under their names as they are; those that are ``null`` are absent."""
-    return {key: value for key, value in _object(data, what).items() if value is not None}
-
-
-def _object(data: Any, what: str) -> dict[str, Any]:
-    if not isinstance(data, Mapping):
-        raise InvalidSchema(f"the {what} should be a JSON object, but got {type(data).__name__}")
-    return {str(key): value for key, value in data.items()}
+    return {key: value for key, value in _lower(data, what, fold=False).items() if value is not None}
 
 
 def _items(members: Mapping[str, Any], key: str) -> Sequence[Any]:
