@@ -65,6 +65,8 @@ def test_a_read_is_recorded_only_if_it_is_denied(admission: Admission, catalog: 
         call.authorize(Role.READER, "sales")
     with pytest.raises(CollectionNotFound), admission.call("entity.query", authorization=key, address=HERE) as call:
         raise CollectionNotFound("no such collection")
+    with pytest.raises(CollectionNotFound), admission.call("import.errors", authorization=key, address=HERE) as call:
+        raise CollectionNotFound("no such collection")
     assert entries(catalog) == []
     with pytest.raises(PermissionDenied), admission.call("entity.query", authorization=key, address=HERE) as call:
         call.enter(ACME)

@@ -77,6 +77,18 @@ def test_users_and_what_they_may(run: Run) -> None:
     assert run("users", "list").output == "No users.\n"
 
 
+def test_a_role_is_revoked_where_it_was_granted(run: Run) -> None:
+    run("clusters", "create", "in01-local", "--org", "default")
+    of_cluster = ("--role", "admin", "--cluster", "in01-local")
+    run("users", "create", "ann", *of_cluster, input="correct horse\ncorrect horse\n")
+    refused = run("users", "revoke-role", "ann", "--role", "admin")
+    assert refused.exit_code == 1
+    assert "ann has no role admin in every cluster, so nothing was revoked" in refused.output
+    assert "The roles of ann: admin in in01-local." in refused.output
+    assert run("users", "revoke-role", "ann", *of_cluster).output == "ann is no longer admin in in01-local.\n"
+    assert "The roles of ann: none." in run("users", "revoke-role", "ann", *of_cluster).output
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -85,7 +97,10 @@ def test_users_and_what_they_may(run: Run) -> None:
         (("keys", "create", "x", "--role", "reader", "--cluster", "in01-none"), "cluster in01-none does not exist"),
         (("keys", "create", "x", "--role", "reader", "--database", "d"), "--database needs --cluster"),
         (("keys", "create", "x", "--role", "reader", "--expires", "soon"), "soon"),
+        (("keys", "create", "x", "--role", "reader", "--expires", "0s"), "a key must be valid for some time"),
         (("keys", "revoke", "x"), "there is no key x"),
+        (("orgs", "set", "default", "--max-jobs", "9" * 20), "is not a limit"),
+        (("orgs", "set", "default", "--max-daily-bytes", "9" * 400), "is not a limit"),
         (("users", "drop", "x"), "user not found: x"),
         (("clusters", "create", "acme"), "Use the form in01-search"),
         (("clusters", "drop", "in01-none"), "cluster in01-none does not exist"),

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from penstock.cli.output import print_table
+from penstock.cli.errors import Failure
+from penstock.cli.output import print_facts, print_table
 
 ROWS = [("a-long-name-of-a-file", 1200, "the first line\nand a second one"), ("b", None, "日本 é")]
 
@@ -45,3 +46,18 @@ def test_a_wide_character_takes_two_columns(capsys: pytest.CaptureFixture[str]) 
 def test_no_rows_are_told_on_the_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["Name"], [], none="No keys.")
     assert capsys.readouterr() == ("", "No keys.\n")
+
+
+def test_control_characters_of_names_and_values_are_shown_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["id", "\x1b[2Jkey"], [("1", "\x1b]0;title\x07")], none="")
+    print_facts({"Reason": "field 'a'; value: \"\x1b[31m\""})
+    assert capsys.readouterr().out.splitlines() == [
+        r"id \x1b[2Jkey",
+        r"1  \x1b]0;title\x07",
+        "Reason  field 'a'; value: \"\\x1b[31m\"",
+    ]
+
+
+def test_an_error_shows_control_characters_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    Failure("the server says \x1b[2J").show()
+    assert capsys.readouterr().err == "Error: the server says \\x1b[2J\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from penstock.collections import entities
@@ -11,10 +12,11 @@ from penstock.collections.entities import OutputFields
 from penstock.collections.entity_requests import GetRequest, QueryRequest, VectorSearchRequest
 from penstock.collections.search_params import SearchParams
 from penstock.domain.schema import META_FIELD
+from penstock.engines.values import Table
 from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidFilter, InvalidParameter, Unsupported
 from tests.collections.conftest import UseCases
 from tests.support.catalogs import CLUSTER
-from tests.support.tables import vectors
+from tests.support.tables import import_rows, plain_batch, vectors
 
 
 def test_query_get_count(cases: UseCases) -> None:
@@ -48,6 +50,29 @@ def test_an_answer_must_fit_into_memory(cases: UseCases, monkeypatch: pytest.Mon
     with pytest.raises(InvalidParameter, match="400 rows would take"):
         cases.searches.search(docs, all_of_them)
     assert len(cases.searches.search(docs, replace(all_of_them, limit=1)).hits) == 20
+
+
+def test_texts_count_as_long_as_they_are(cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = cases.create()
+    batch = plain_batch(vectors(20))
+    place = batch.schema.get_field_index("word")
+    batch = batch.set_column(place, "word", pa.array(["x" * 60_000] * 20))
+    _, published = import_rows(cases.engine, Table.of(docs), batch)
+    docs = replace(docs, version=published.version)
+    query = QueryRequest(filter="id >= 0", output_fields=["word"])
+    search = VectorSearchRequest(queries=vectors(1), limit=20, output_fields=["word"])
+    results = (cases.entities.query(docs, query, org_id="acme"), cases.searches.search(docs, search, org_id="acme"))
+    for result in results:
+        assert result.held is not None
+        assert result.held.size > 20 * 60_000
+        result.held.release()
+
+    monkeypatch.setattr(entities, "MAX_ANSWER_BYTES", 1 << 20)
+    with pytest.raises(InvalidParameter, match="20 rows would take about 1 MiB, more than the 1 MiB of one result"):
+        cases.entities.query(docs, query)
+    with pytest.raises(InvalidParameter, match="20 rows would take"):
+        cases.searches.search(docs, search)
+    assert len(cases.entities.query(docs, replace(query, limit=10)).table) == 10
 
 
 def test_columns_that_an_answer_needs(cases: UseCases) -> None:

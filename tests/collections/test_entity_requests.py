@@ -39,6 +39,8 @@ def test_limits_of_reading_calls(cases: UseCases) -> None:
     docs = cases.create()
     with pytest.raises(InvalidParameter, match=r"\(offset\+limit\) should be in range \[1, 16384\], but got 16385"):
         cases.entities.query(docs, QueryRequest(limit=MAX_WINDOW, offset=1))
+    with pytest.raises(InvalidParameter, match=r"offset \[-1\] is invalid, it should be 0 or more"):
+        cases.entities.query(docs, QueryRequest(limit=2, offset=-1))
     with pytest.raises(InvalidParameter, match="at most 65536 ids"):
         cases.entities.get(docs, GetRequest(keys=range(MAX_KEYS + 1)))
     for limit, offset, what in ((0, 0, r"topk \[0\]"), (1, -1, r"offset \[-1\]"), (1, MAX_WINDOW, r"offset\+limit")):
@@ -63,8 +65,9 @@ def test_search_parameters_are_merged_and_taken_apart() -> None:
     assert search_params({"round_decimal": 2}).round_decimal == 2
     with pytest.raises(Unsupported, match="over gRPC only"):
         search_params({"search_iter_v2": True})
-    with pytest.raises(InvalidParameter, match="radius should be a number"):
-        search_params({"radius": "near"})
+    for radius in ("near", "nan", "1" * 90 + "x"):
+        with pytest.raises(InvalidParameter, match="radius should be a number"):
+            search_params({"radius": radius})
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_booleans_are_written_as_go_reads_them(value: object, expected: bool | N
 
 
 def test_texts_stay_and_all_else_becomes_json() -> None:
-    assert text_values({"a": "x", "b": 1, "c": True, "d": {"e": None}}) == {
+    assert text_values({"a": "x", "b": 1, "c": True, "d": {"e": None}, "f": None}) == {
         "a": "x",
         "b": "1",
         "c": "true",

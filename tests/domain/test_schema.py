@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -229,6 +230,9 @@ class TestDefaults:
             (Field(name="n", type=DataType.INT8), 128),
             (Field(name="n", type=DataType.INT64), True),
             (Field(name="n", type=DataType.FLOAT), "1"),
+            (Field(name="n", type=DataType.FLOAT), 1e39),
+            (Field(name="n", type=DataType.FLOAT), math.nan),
+            (Field(name="n", type=DataType.DOUBLE), -math.inf),
             (Field(name="n", type=DataType.BOOL), 1),
             (Field(name="n", type=DataType.JSON), "{}"),
         ],
@@ -241,7 +245,9 @@ class TestDefaults:
         [
             (TAG, "x"),
             (Field(name="n", type=DataType.INT8), -128),
+            (Field(name="n", type=DataType.FLOAT), -3.4028235e38),
             (Field(name="n", type=DataType.DOUBLE), 1),
+            (Field(name="n", type=DataType.DOUBLE), 1e300),
             (Field(name="n", type=DataType.BOOL), False),
         ],
     )

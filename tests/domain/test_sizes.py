@@ -47,3 +47,9 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 )
 def test_a_size_is_shown_with_one_decimal(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize("text", ["16EiB", "9" * 400])
+def test_a_size_beyond_64_bits_is_refused(text: str) -> None:
+    with pytest.raises(InvalidParameter, match="is more than any disk holds"):
+        parse_size(text)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import penstock
-from penstock.sdk.errors import ImportCallError
+from penstock.sdk import event_stream, polling
+from penstock.sdk.errors import ApiError, ConnectionFailed, ImportCallError
 from tests.support.servers import running_server
 
 
@@ -75,3 +76,69 @@ def test_a_server_without_events_is_polled() -> None:
     states = ["Pending", "Importing", "Importing", "Completed"]
     with server_without_events(states) as url, penstock.Client(url) as client:
         assert [job.state for job in client.imports.watch("1", poll=0.01)] == ["Pending", "Importing", "Completed"]
+
+
+@contextmanager
+def server_that_answers(status: int, body: bytes, headers: dict[str, str]) -> Iterator[str]:
+    """A server that gives every GET the same answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in {"content-length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            return None
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{http.server_address[1]}"
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+def test_a_server_with_too_many_streams_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "LONGEST_OUTAGE", 0.5)
+    monkeypatch.setattr(event_stream, "_RECONNECT_SECONDS", 0.1)
+    refusal = json.dumps({"code": 1807, "message": "too many event streams"}).encode()
+    with (
+        server_that_answers(200, refusal, {"retry-after": "1"}) as url,
+        penstock.Client(url) as client,
+        pytest.raises(ImportCallError, match="too many event streams"),
+    ):
+        next(client.imports.watch())
+
+
+@pytest.mark.parametrize(
+    ("error", "survives"),
+    [
+        (ConnectionFailed("no connection", url="", method="POST"), True),
+        (ApiError("Bad Gateway", http_status=502, url="", method="POST"), True),
+        (ApiError("job 1 not found", code=2101, http_status=200, url="", method="POST"), False),
+    ],
+)
+def test_a_wait_survives_a_restart_of_the_server_also_behind_a_proxy(error: ImportCallError, survives: bool) -> None:
+    answers: list[str | Exception] = ["Importing", error, "Completed"]
+
+    def get() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def wait() -> str:
+        return polling.poll_until(
+            get, lambda state: state == "Completed", lambda state, _: TimeoutError(state), timeout=60, pause=0.01
+        )
+
+    if survives:
+        assert wait() == "Completed"
+    else:
+        with pytest.raises(ApiError, match="not found"):
+            wait()

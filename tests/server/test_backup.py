@@ -246,11 +246,19 @@ def test_a_restore_that_was_interrupted_can_be_repeated(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("penstock.server.backup.restore._restore_catalog", _full_disk)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(StorageError, match=r"the restore failed: no space.*, and run the same command again"):
             restore_backup(settings_of(tmp_path), backup[0], silent)
     assert (tmp_path / "data" / "collections").exists()
     restore_backup(settings_of(tmp_path), backup[0], silent)
     assert not (tmp_path / "data" / "restore.unfinished").exists()
+
+
+def test_a_full_disk_ends_a_backup_with_a_reason(
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.server.backup.create.save_catalog", _full_disk)
+    with pytest.raises(StorageError, match=r"the backup into .* failed: no space.*, and back up into a new folder"):
+        create_backup(settings_of(stopped), tmp_path / "backup", silent)
 
 
 def _full_disk(*_: object) -> None:

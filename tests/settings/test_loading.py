@@ -105,6 +105,8 @@ def test_secrets_are_never_printed() -> None:
         ({"PENSTOCK_PORT": "70000"}, "less than or equal to 65535"),
         ({"PENSTOCK_LIST_WINDOW": "1y"}, "a time span is a number of seconds, or numbers with ms, s, m, h or d"),
         ({"PENSTOCK_LIST_WINDOW": "0"}, "greater than 0"),
+        ({"PENSTOCK_LIST_WINDOW": "inf"}, "a time span is a number of seconds"),
+        ({"PENSTOCK_LIST_WINDOW": "9" * 400 + "d"}, "finite number"),
         ({"PENSTOCK_MEMORY_BUDGET": "lots"}, "memory_budget: lots"),
         ({"PENSTOCK_LOG_FORMAT": "xml"}, "'console' or 'json'"),
         ({"PENSTOCK_V2_SUCCESS_CODE": "1"}, "0 or 200"),

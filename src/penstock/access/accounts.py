@@ -56,6 +56,8 @@ class AccountService:
             raise InvalidParameter(f"the name of a key must have 1 to {_LONGEST_NAME} printable characters")
         if not grants:
             raise InvalidParameter("a key needs a role: reader, writer or admin")
+        if lifetime is not None and lifetime <= 0:
+            raise InvalidParameter("a key must be valid for some time: leave its lifetime out for an unlimited one")
         self._check(org_id, grants)
         for root in roots:
             parse_root(root)
@@ -179,9 +181,9 @@ class AccountService:
         self._check(user.org_id, [grant])
         self._accounts.grant(user.id, grant)
 
-    def withdraw(self, name: str, grant: Grant, org_id: str | None = None) -> None:
-        """Take a role from a user. Raises AccountNotFound."""
-        self._accounts.withdraw(self.user(name, org_id).id, grant)
+    def withdraw(self, name: str, grant: Grant, org_id: str | None = None) -> bool:
+        """Take a role from a user; return whether the user had it, in this place. Raises AccountNotFound."""
+        return self._accounts.withdraw(self.user(name, org_id).id, grant)
 
     def _check(self, org_id: str, grants: Sequence[Grant]) -> None:
         self._catalog.orgs.get(org_id)

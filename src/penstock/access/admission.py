@@ -28,7 +28,7 @@ from penstock.domain.collections import Cluster
 from penstock.errors import AccessDenied, ClusterNotFound, PenstockError
 
 _READS = re.compile(
-    r"(list|describe|events|deliveries|infer|has|get|query|search|hybrid_search|advanced_search|run_analyzer)(_|[A-Z]|\Z)"
+    r"(list|describe|events|errors|deliveries|infer|has|get|query|search|hybrid_search|advanced_search|run_analyzer)(_|[A-Z]|\Z)"
 )
 _MAX_NAME_LENGTH = 256
 """Longer names, which are no valid ones, are cut in the audit log."""

@@ -16,7 +16,7 @@ import click
 from penstock.cli.check_reports import print_report, write_junit, write_sarif
 from penstock.cli.client_options import connection_options, json_option
 from penstock.cli.column_flags import mapping_flags, mapping_options
-from penstock.cli.errors import FAILED, Failure
+from penstock.cli.errors import FAILED, INTERRUPTED
 from penstock.cli.import_flags import options_of, options_with_pairs, reading_flags
 from penstock.cli.paths import import_groups
 from penstock.cli.schema_files import read_schema_file
@@ -197,7 +197,8 @@ def _check(
                     check = replace(check, schema=_inferred(check))
                 return check.run(), files
         except KeyboardInterrupt:
-            raise Failure("interrupted; nothing was written") from None
+            click.echo("\nInterrupted; nothing was written.", err=True)
+            sys.exit(INTERRUPTED)
         finally:
             runner.close()
 

@@ -18,6 +18,7 @@ import click
 from penstock.cli.errors import Failure
 from penstock.cli.output import duration_text, print_json, print_table
 from penstock.domain.check_report import DuplicateKey, Estimate, Place, Problem, Report
+from penstock.domain.control_characters import escape_controls
 from penstock.domain.sizes import size_text
 from penstock.version import package_version
 
@@ -68,7 +69,7 @@ def print_report(report: Report, targets: Sequence[Target], *, max_errors: int, 
     if report.estimate is not None:
         print_estimate(report.estimate)
     for warning in report.warnings:
-        click.echo(f"Note: {warning.message} ({warning.count:,} rows)", err=True)
+        click.echo(f"Note: {escape_controls(warning.message)} ({warning.count:,} rows)", err=True)
     click.echo(summary_line(report))
 
 

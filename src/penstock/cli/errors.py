@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from penstock.domain.control_characters import escape_controls
 from penstock.errors import PenstockError
 from penstock.sdk.errors import AccessDenied, AnswerTimeout, ConnectionFailed, ImportCallError, NotFound, SdkError
 
@@ -24,6 +25,9 @@ class Failure(click.ClickException):
     """The command failed; its message goes to the standard error after ``Error:``, and the exit code is 1."""
 
     exit_code = FAILED
+
+    def format_message(self) -> str:
+        return escape_controls(super().format_message())
 
 
 def explain(error: Exception) -> str | None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
-from penstock.cli.errors import Failure
+from penstock.cli.errors import INTERRUPTED, UNFINISHED, Failure
 from penstock.cli.groups import Group
 from penstock.cli.server_names import complete_collections
+from penstock.domain.control_characters import escape_controls
 from penstock.domain.sizes import size_text
 
 if TYPE_CHECKING:
@@ -182,7 +183,11 @@ def describe(client: Client, export_id: str, as_json: bool) -> None:
 @json_option
 @with_client
 def wait(client: Client, export_id: str, timeout: float | None, as_json: bool) -> None:
-    """Show the progress of an export until it is finished."""
+    """Show the progress of an export until it is finished.
+
+    The exit code is 0 when it is completed, 1 when it failed or was aborted, 3 on timeout, and 130 after Ctrl-C,
+    which leaves it running.
+    """
     _follow(client, export_id, timeout, as_json=as_json)
 
 
@@ -215,7 +220,7 @@ def retry(
 
 def _follow(client: Client, export_id: str, timeout: float | None, *, as_json: bool) -> None:
     from penstock.cli.output import print_json
-    from penstock.sdk.errors import ExportFailed
+    from penstock.sdk.errors import ExportFailed, ExportUnfinished
     from penstock.sdk.progress import export_bar
 
     try:
@@ -228,6 +233,18 @@ def _follow(client: Client, export_id: str, timeout: float | None, *, as_json: b
             f"\nAfter fixing the cause: penstock exports retry {export_id}" if error.export.state == "Failed" else ""
         )
         raise Failure(f"{error}{hint}") from None
+    except ExportUnfinished as error:
+        if as_json:
+            print_json(error.export.raw)
+        click.echo(f"{error}\nTo follow it: penstock exports wait {export_id}", err=True)
+        sys.exit(UNFINISHED)
+    except KeyboardInterrupt:
+        click.echo(
+            "\nStopped watching. The export continues on the server.\n"
+            f"To follow it again: penstock exports wait {export_id}\nTo abort it: penstock exports abort {export_id}",
+            err=True,
+        )
+        sys.exit(INTERRUPTED)
     if as_json:
         print_json(last.raw)
     else:
@@ -240,4 +257,4 @@ def _print_result(found: Export) -> None:
         f"{size_text(found.size)}"
     )
     if found.reason:
-        click.echo(f"Reason: {found.reason}")
+        click.echo(f"Reason: {escape_controls(found.reason)}")

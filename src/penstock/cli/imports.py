@@ -11,7 +11,7 @@ import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
 from penstock.cli.column_flags import mapping_flags, mapping_options
-from penstock.cli.errors import Failure, explain
+from penstock.cli.errors import INTERRUPTED, Failure, explain
 from penstock.cli.import_flags import option_flags, options_of, options_with_pairs
 from penstock.cli.inference import inference_options
 from penstock.cli.server_names import complete_collections
@@ -167,7 +167,7 @@ def _uploaded(client: Client, groups: list[list[str]]) -> list[list[str]]:
         raise Failure(f"{error}. Nothing was imported.") from None
     except KeyboardInterrupt:
         click.echo("\nInterrupted; nothing was imported. The same command continues where it stopped.", err=True)
-        raise
+        sys.exit(INTERRUPTED)
 
 
 def _ask_about_loaded(client: Client, collection: str, groups: list[list[str]]) -> str:

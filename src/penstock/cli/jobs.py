@@ -13,6 +13,7 @@ from penstock.cli.groups import Group
 from penstock.cli.job_list import list_jobs
 from penstock.cli.output import duration_text, moment
 from penstock.cli.server_names import complete_jobs
+from penstock.domain.control_characters import escape_controls
 from penstock.domain.sizes import size_text
 from penstock.domain.verification import verification_text
 
@@ -219,7 +220,8 @@ def _print_job(job: ImportJob) -> None:
         }
     )
     for warning in job.warnings:
-        click.echo(f"Warning: {warning.message}" + (f" ({warning.count:,} rows)" if warning.count > 1 else ""))
+        text = f"Warning: {warning.message}" + (f" ({warning.count:,} rows)" if warning.count > 1 else "")
+        click.echo(escape_controls(text))
     if job.files:
         click.echo()
         rows = [

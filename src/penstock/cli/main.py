@@ -1,7 +1,7 @@
 """``penstock``: the command line.
 
 Exit codes: 0 done, 1 failed (what was asked couldn't be done, or the job failed or was aborted), 2 wrong usage,
-3 a job still runs after the timeout, 130 interrupted.
+3 a job, an export or an index build still runs after the timeout, 130 interrupted.
 
 The modules of commands are loaded lazily, so that ``penstock --help`` answers at once; the help texts of the command
 list are here.
@@ -9,6 +9,7 @@ list are here.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,7 +18,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from penstock.cli.errors import Failure, explain
+from penstock.cli.errors import INTERRUPTED, Failure, explain
 from penstock.cli.groups import choices_named, refuse_unknown
 from penstock.cli.renamed import refuse_renamed
 from penstock.errors import MissingExtra
@@ -115,6 +116,9 @@ class Commands(click.Group):
             meant = " or ".join(map(repr, choices))
             message = f"No such option {error.option_name!r}. Did you mean {meant}?"
             raise click.UsageError(message, error.ctx) from None
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted.", err=True)
+            sys.exit(INTERRUPTED)
         except Exception as error:
             explanation = explain(error)
             if explanation is None:  # click's own, or a bug in this program, which needs its traceback

@@ -9,6 +9,7 @@ import click
 from penstock.cli.admin import record, with_catalog
 from penstock.cli.client_options import json_option
 from penstock.cli.groups import Group
+from penstock.domain.parameter_values import MAX_INT64
 from penstock.domain.quotas import Quota
 from penstock.domain.sizes import parse_size
 from penstock.errors import InvalidParameter
@@ -37,7 +38,7 @@ class _Limit(click.ParamType["int | None"]):
             number = parse_size(value) if self._size else int(value)
         except (InvalidParameter, ValueError):
             number = 0
-        if number <= 0:
+        if not 0 < number <= MAX_INT64:
             what = "a size such as 2TiB" if self._size else "a number above 0"
             self.fail(f"{value!r} is not a limit. Use {what}, {_NONE} or {_DEFAULT}.", param, ctx)
         return number

@@ -17,6 +17,8 @@ from unicodedata import combining, east_asian_width
 
 import click
 
+from penstock.domain.control_characters import escape_controls
+
 _LEAST_WIDTH = 8
 _SHOWN_ITEMS = 4
 _SHOWN_TEXT = 60
@@ -55,6 +57,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, non
 
 def table_lines(columns: Sequence[str], table_rows: Sequence[Sequence[object]], *, err: bool = False) -> list[str]:
     """The lines of a table, its columns first; see :func:`print_table`."""
+    columns = [escape_controls(column) for column in columns]
     cells = [[_cell(value) for value in row] for row in table_rows]
     rights = [
         all(isinstance(value, int | float | None) for value in column) for column in zip(*table_rows, strict=True)
@@ -127,7 +130,7 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else escape_controls(str(value))
 
 
 def short_value(value: object) -> str:

@@ -16,6 +16,7 @@ from penstock.cli.admin import (
     with_catalog,
 )
 from penstock.cli.client_options import json_option
+from penstock.cli.errors import Failure
 from penstock.cli.groups import Group
 
 if TYPE_CHECKING:
@@ -149,11 +150,16 @@ def grant(catalog: Catalog, name: str, role: str, cluster: str | None, database:
 @role_options
 @with_catalog
 def revoke_role(catalog: Catalog, name: str, role: str, cluster: str | None, database: str | None) -> None:
-    """Revoke a role of a user."""
+    """Revoke a role of a user, in the place for which it was granted."""
     from penstock.access.accounts import AccountService
 
     old_grant = grants_of(role, cluster, database)[0]
     accounts = AccountService(catalog)
-    accounts.withdraw(name, old_grant)
+    if not accounts.withdraw(name, old_grant):
+        grants = "; ".join(map(str, accounts.user(name).grants)) or "none"
+        raise Failure(
+            f"{name} has no role {old_grant}, so nothing was revoked. The roles of {name}: {grants}. Name one of "
+            "them with its --cluster and --database"
+        )
     record(catalog, "user.withdraw", accounts.user(name).org_id, f"{name}: {old_grant}")
     click.echo(f"{name} is no longer {old_grant}.")

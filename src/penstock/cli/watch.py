@@ -15,6 +15,7 @@ from penstock.cli.errors import FAILED, INTERRUPTED, UNFINISHED
 from penstock.cli.live_table import POLL_SECONDS, LiveTable
 from penstock.cli.output import print_json
 from penstock.domain.check_report import Report
+from penstock.domain.control_characters import escape_controls
 from penstock.domain.sizes import size_text
 from penstock.sdk.errors import JobFailed, JobUnfinished
 from penstock.sdk.job_meter import JobMeter
@@ -154,7 +155,7 @@ class _Lines:
         now = time.monotonic()
         reading = self._meter.observe(job)
         if not job.is_finished and job.reason not in (None, self._reason):
-            click.echo(f"{self._prefix}{job.reason}", err=True)
+            click.echo(f"{self._prefix}{escape_controls(str(job.reason))}", err=True)
         self._reason = job.reason
         stage, percent = self._printed
         current = job.state if job.is_finished else job.stage or job.state
@@ -201,7 +202,7 @@ def summary(job: ImportJob, seconds: float) -> str:
         ]
     for warning in job.warnings:
         lines.append(f"Warning: {warning.message}" + (f" ({warning.count:,} rows)" if warning.count > 1 else ""))
-    return "\n".join(lines)
+    return escape_controls("\n".join(lines))
 
 
 def _took(job: ImportJob, watched: float) -> float:

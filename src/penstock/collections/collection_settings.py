@@ -64,8 +64,7 @@ def with_properties(settings: CollectionSettings, properties: Mapping[str, Any])
     """
     check_parameters(COLLECTION_PROPERTIES, properties)
     check_timezone(properties)
-    present = {key: value for key, value in properties.items() if value is not None}
-    return replace(settings, properties={**settings.properties, **_properties(present, None)})
+    return replace(settings, properties={**settings.properties, **_properties(properties, None)})
 
 
 def without_properties(settings: CollectionSettings, keys: Sequence[str]) -> CollectionSettings:

@@ -89,9 +89,11 @@ class EntityService:
         )
         # Iterators begin with a query for one row, of which they read the time only.
         if not request.whole_keys or request.limit is None or request.limit == 1:
-            return self._rows(collection, where, fields, numbers, reservation, request.limit, request.offset)
-        result = self._rows(collection, where, fields, numbers, reservation, request.limit + 1, request.offset)
-        with release_on_error(reservation):
+            return self._rows(collection, where, fields, numbers, reservation, org_id, request.limit, request.offset)
+        result = self._rows(
+            collection, where, fields, numbers, reservation, org_id, request.limit + 1, request.offset
+        )
+        with release_on_error(result.held):
             return replace(result, table=_whole_keys(result.table, collection.schema.primary.name, request.limit))
 
     def get(self, collection: Collection, request: GetRequest, *, org_id: str = "") -> QueryResult:
@@ -103,7 +105,7 @@ class EntityService:
         fields = self.output_fields(collection, request.output_fields)
         numbers = self._partitions.numbers(collection, request.partitions)
         reservation = self.reserve(collection, org_id, fields, len(where.values), lambda: len(where.values))
-        return self._rows(collection, where, fields, numbers, reservation)
+        return self._rows(collection, where, fields, numbers, reservation, org_id)
 
     def _rows(
         self,
@@ -112,6 +114,7 @@ class EntityService:
         fields: OutputFields,
         partitions: Sequence[int] | None,
         reservation: MemoryReservation | None,
+        org_id: str,
         limit: int | None = None,
         offset: int = 0,
     ) -> QueryResult:
@@ -124,7 +127,8 @@ class EntityService:
                 limit=limit,
                 offset=offset,
             )
-        return QueryResult(collection=collection, fields=fields, table=rows, held=reservation)
+        held = self.reserve_read(org_id, reservation, [rows])
+        return QueryResult(collection=collection, fields=fields, table=rows, held=held)
 
     def count(self, collection: Collection, request: QueryRequest) -> int:
         """Count the matching rows, whatever the limit. Raises as :meth:`query`."""
@@ -151,12 +155,28 @@ class EntityService:
         if most is not None:
             rows = min(rows, most)
         if rows * width > MAX_ANSWER_BYTES:
-            raise InvalidParameter(
-                f"{rows} rows would take about {rows * width >> 20} MiB, more than the {MAX_ANSWER_BYTES >> 20} MiB "
-                "of one result. Use limit and offset, or fewer outputFields",
-                rows=rows,
-            )
+            raise _too_much(rows, rows * width)
         return self._room.take(org_id, rows * width)
+
+    def reserve_read(
+        self, org_id: str, reservation: MemoryReservation | None, tables: Sequence[pa.Table]
+    ) -> MemoryReservation | None:
+        """The reservation for rows that are read, in place of the one before that, whose size was an estimate.
+
+        Texts, JSON and dynamic values may be a thousand times as long as estimated.
+
+        Raises:
+            InvalidParameter: they are more than fit into one result.
+            QuotaExceeded: as :meth:`ResultMemory.take`.
+        """
+        size = sum(table.nbytes for table in tables)
+        if reservation is not None and size <= reservation.size:
+            return reservation
+        if reservation is not None:
+            reservation.release()
+        if size > MAX_ANSWER_BYTES:
+            raise _too_much(sum(map(len, tables)), size)
+        return self._room.take(org_id, size)
 
     def output_fields(self, collection: Collection, names: Sequence[str]) -> OutputFields:
         """Resolve ``outputFields`` for this collection. The primary key is always among the columns.
@@ -216,6 +236,14 @@ def _whole_keys(rows: pa.Table, primary: str, limit: int) -> pa.Table:
             key="batch_size",
         )
     return rows.slice(0, end)
+
+
+def _too_much(rows: int, size: int) -> InvalidParameter:
+    return InvalidParameter(
+        f"{rows} rows would take about {size >> 20} MiB, more than the {MAX_ANSWER_BYTES >> 20} MiB "
+        "of one result. Use limit and offset, or fewer outputFields",
+        rows=rows,
+    )
 
 
 def check_loaded(collection: Collection) -> None:

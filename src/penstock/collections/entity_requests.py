@@ -55,8 +55,8 @@ class QueryRequest:
         return True
 
     def check_window(self) -> None:
-        """Raise InvalidParameter if limit plus offset are more than :data:`MAX_WINDOW`."""
-        _check_result_window((self.limit or 0) + self.offset)
+        """Raise InvalidParameter if the offset is negative, or limit plus offset are more than :data:`MAX_WINDOW`."""
+        _check_result_window(self.limit or 0, self.offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +134,7 @@ class HybridSearchRequest:
         """
         if self.limit < 1:
             raise InvalidParameter(f"limit [{self.limit}] is invalid, it should be greater than 0", key="limit")
-        if self.offset < 0:
-            raise InvalidParameter(f"offset [{self.offset}] is invalid, it should be 0 or more", key="offset")
-        _check_result_window(self.limit + self.offset)
+        _check_result_window(self.limit, self.offset)
         if not 1 <= len(self.searches) <= MAX_SEARCHES:
             raise InvalidParameter(
                 f"a hybrid search has 1 to {MAX_SEARCHES} ann search requests, but got {len(self.searches)}",
@@ -155,7 +153,10 @@ class HybridSearchRequest:
         check_number_of_queries(sum(queries))
 
 
-def _check_result_window(window: int) -> None:
+def _check_result_window(limit: int, offset: int) -> None:
+    if offset < 0:
+        raise InvalidParameter(f"offset [{offset}] is invalid, it should be 0 or more", key="offset")
+    window = limit + offset
     if window > MAX_WINDOW:
         raise InvalidParameter(
             f"invalid max query result window, (offset+limit) should be in range [1, {MAX_WINDOW}], but got {window}",

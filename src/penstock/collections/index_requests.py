@@ -55,7 +55,7 @@ def index_spec(request: CreateIndex, schema: CollectionSchema) -> IndexSpec:
         )
     if target is None:
         raise FieldNotFound(f"cannot create index on non-exist field: {name}", field=name)
-    params = dict(request.params)
+    params = {key: value for key, value in request.params.items() if value is not None}
     nested = text_values({key: params.pop(key) for key in ("index_type", "metric_type") if key in params})
     index_type = request.index_type or nested.get("index_type", "")
     building = sorted(params.keys() - set(_DISPLAYED))

@@ -133,7 +133,8 @@ class IndexService:
         """
         _check_alter(collection, properties)
         check_parameters(INDEX_PROPERTIES, properties)
-        self._alter(collection, name, lambda index: replace(index, params={**index.params, **properties}))
+        present = {key: value for key, value in properties.items() if value is not None}
+        self._alter(collection, name, lambda index: replace(index, params={**index.params, **present}))
 
     def drop_properties(self, collection: Collection, name: str, keys: Sequence[str]) -> None:
         """Remove properties of an index; missing ones are no error. Raises as :meth:`alter_properties`."""

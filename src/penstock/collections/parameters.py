@@ -7,6 +7,7 @@ of :mod:`penstock.collections.parameter_tables` or refused.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -144,13 +145,13 @@ def _nearest(table: ParameterTable, key: str) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, str):
-        try:
-            float(value[:80])
-        except ValueError:
-            return False
-        return True
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether the value is a number or the text of one; NaN is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    try:
+        return not math.isnan(float(value))
+    except ValueError:
+        return False
 
 
 def _is_short(value: str) -> bool:

@@ -96,8 +96,9 @@ class SearchIteratorService:
             hit = QueryHits(rows=hit.rows.slice(0, request.limit), scores=scores[: request.limit])
         last_bound = float(hit.scores[-1]) if len(hit.scores) else cursor.last_bound
         rounded = QueryHits(rows=hit.rows, scores=request.params.rounded(hit.scores))
+        held = self._entities.reserve_read(org_id, reservation, [hit.rows])
         return SearchPage(
-            result=SearchResult(fields=fields, hits=[rounded], held=reservation),
+            result=SearchResult(fields=fields, hits=[rounded], held=held),
             cursor=SearchCursor(last_bound=last_bound, id=id),
         )
 

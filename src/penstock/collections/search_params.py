@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,8 +125,9 @@ def _number(params: dict[str, Any], key: str) -> float | None:
     if value is None:
         return None
     try:
-        if not isinstance(value, bool):
-            return float(value)
-    except (TypeError, ValueError, OverflowError):
-        pass
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isnan(number):
+        return number
     raise InvalidParameter(f"{key} should be a number, but got {shorten(repr(value))}", key=key)

@@ -89,7 +89,8 @@ class SearchService:
         with release_on_error(reservation):
             hits = self._hits(collection, replace(engine_request, columns=fields.with_dynamic), grouping)
             hits = [QueryHits(rows=hit.rows, scores=request.params.rounded(hit.scores)) for hit in hits]
-        return SearchResult(fields=fields, hits=hits, held=reservation)
+        held = self._entities.reserve_read(org_id, reservation, [hit.rows for hit in hits])
+        return SearchResult(fields=fields, hits=hits, held=held)
 
     def hybrid_search(
         self, collection: Collection, request: HybridSearchRequest, *, org_id: str = ""
@@ -133,7 +134,8 @@ class SearchService:
             common = first if all(other == first for other in others) else None
             hits = list(self.with_columns(collection, hits, columns, _union(engine_requests), common))
             hits = [QueryHits(rows=hit.rows, scores=rounded(hit.scores, request.round_decimal)) for hit in hits]
-        return SearchResult(fields=fields, hits=hits, held=reservation)
+        held = self._entities.reserve_read(org_id, reservation, [hit.rows for hit in hits])
+        return SearchResult(fields=fields, hits=hits, held=held)
 
     def _candidate_memory(
         self,

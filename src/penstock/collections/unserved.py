@@ -9,7 +9,7 @@ _MAINTENANCE = "this server maintains its files automatically"
 _NEW = "create a new collection and import into it"
 _ROLES = "roles are built in: grant a user admin, writer or reader with /v2/vectordb/users/grant_role"
 _DICTIONARIES = "analyzers take no dictionaries from files; put stop words into analyzer_params"
-_COPY = "copy the data dir while the server is stopped"
+_BACKUP = "back up the server with penstock backup"
 
 _ALTERNATIVES: Sequence[tuple[str, str, Sequence[str]]] = (
     ("entities", _IMPORT, ("insert", "upsert")),
@@ -29,8 +29,8 @@ _ALTERNATIVES: Sequence[tuple[str, str, Sequence[str]]] = (
     ("segments", _MAINTENANCE, ("describe",)),
     ("quotacenter", "set the quotas of orgs with penstock orgs set", ("describe",)),
     ("file_resources", _DICTIONARIES, ("list", "add", "remove")),
-    ("snapshots", _COPY, ("list", "describe", "create", "drop", "restore")),
-    ("jobs/snapshot", _COPY, ("list", "describe", "restore")),
+    ("snapshots", _BACKUP, ("list", "describe", "create", "drop", "restore")),
+    ("jobs/snapshot", _BACKUP, ("list", "describe", "restore")),
     ("jobs/external_collection", _IMPORT, ("list", "describe", "refresh")),
 )
 """Category, alternative, actions."""

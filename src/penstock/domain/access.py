@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from penstock.domain.collections import Cluster
-from penstock.errors import PermissionDenied
+from penstock.domain.names import MAX_NAME_BYTES
+from penstock.errors import PermissionDenied, shorten
 
 
 class Role(StrEnum):
@@ -95,7 +96,7 @@ class Caller:
         if not self.may(role, cluster, database):
             where = f"the cluster {cluster.id}"
             if database is not None:
-                where = f"the database {database} of {where}"
+                where = f"the database {shorten(database, MAX_NAME_BYTES)} of {where}"
             raise PermissionDenied(
                 f"{self.name} needs the role {role} in {where}. Ask an admin of the cluster",
                 caller=self.name,

@@ -39,8 +39,8 @@ def go_boolean(value: object) -> bool | None:
 
 
 def text_values(parameters: Mapping[str, Any] | None) -> dict[str, str]:
-    """Convert free-typed parameters to text."""
-    return {key: value_text(value) for key, value in (parameters or {}).items()}
+    """Convert free-typed parameters to text; those that are ``null`` are absent."""
+    return {key: value_text(value) for key, value in (parameters or {}).items() if value is not None}
 
 
 def value_text(value: Any) -> str:

@@ -146,7 +146,7 @@ def _field(data: Any) -> Field:
     kind = _data_type(type_name, name)
     element_name = _text(members, "elementdatatype", name)
     params = members.get("elementtypeparams")
-    params = {} if params is None else _lower(params, f"elementTypeParams of field {name}", fold=False)
+    params = {} if params is None else _type_params(params, f"elementTypeParams of field {name}")
     numbers = {
         ours: _number(params[theirs], theirs, name) for theirs, ours in _NUMBER_PARAMS.items() if theirs in params
     }
@@ -196,7 +196,7 @@ def _struct(data: Any) -> Field:
         raise MissingParameter("missing required parameters, error: a struct field has no FieldName", field=name)
     subfields = [_struct_part(item, name) for item in _items(members, "fields")]
     params = members.get("typeparams")
-    params = {} if params is None else _lower(params, f"typeParams of struct field {name}", fold=False)
+    params = {} if params is None else _type_params(params, f"typeParams of struct field {name}")
     capacity = _number(params["max_capacity"], "max_capacity", name) if "max_capacity" in params else None
     if capacity is None:
         # Where the struct lacks it, its fields may have it: as arrays they all have one length.
@@ -320,6 +320,11 @@ def _lower(data: Any, what: str, *, fold: bool = True) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise InvalidSchema(f"the {what} should be a JSON object, but got {type(data).__name__}")
     return {str(key).lower() if fold else str(key): value for key, value in data.items()}
+
+
+def _type_params(data: Any, what: str) -> dict[str, Any]:
+    """Type parameters under their names as they are; those that are ``null`` are absent."""
+    return {key: value for key, value in _lower(data, what, fold=False).items() if value is not None}
 
 
 def _items(members: Mapping[str, Any], key: str) -> Sequence[Any]:

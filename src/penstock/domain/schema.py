@@ -6,7 +6,9 @@ independent of database, engine and wire.
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
@@ -441,6 +443,16 @@ def _is_time(field: Field) -> bool:
     return type(field.default) is int and MIN_TIME <= field.default <= MAX_TIME
 
 
+def _is_stored(value: float, kind: DataType) -> bool:
+    """Whether a Float or Double field stores the number: a finite one in its range."""
+    if kind is DataType.FLOAT:
+        try:
+            struct.pack("<f", value)
+        except OverflowError:
+            return False
+    return math.isfinite(value)
+
+
 def _check_default(field: Field) -> None:
     value = field.default
     if field.type is DataType.BOOL:
@@ -449,7 +461,7 @@ def _check_default(field: Field) -> None:
         low, high = INTEGER_RANGES[field.type]
         fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
     elif field.type.is_number:
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and _is_stored(value, field.type)
     elif field.type is DataType.TIMESTAMPTZ:
         fits = _is_time(field)
     elif field.type is DataType.GEOMETRY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from penstock.domain.parameter_values import MAX_INT64
 from penstock.errors import InvalidParameter, shorten
 
 _PREFIXES = "kmgtpe"
@@ -24,7 +25,10 @@ def parse_size(text: str) -> int:
     if match is None:
         raise InvalidParameter(f"{shorten(text)!r} is not a size; write 128MiB or 1GB", value=shorten(text))
     power = _PREFIXES.index(match["prefix"].lower()) + 1 if match["prefix"] else 0
-    return int(float(match["number"]) * (1024 if match["binary"] else 1000) ** power)
+    size = float(match["number"]) * (1024 if match["binary"] else 1000) ** power
+    if size > MAX_INT64:
+        raise InvalidParameter(f"{shorten(text)!r} is more than any disk holds", value=shorten(text))
+    return int(size)
 
 
 def size_text(size: int) -> str:

@@ -14,7 +14,7 @@ from urllib3.util import Retry
 from penstock.sdk.errors import AnswerTimeout, ApiError, ConnectionFailed, InvalidResponse
 from penstock.sdk.http import TIMEOUT, check_api_key, exchange, fetch, full_url, open_stream, send
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "is_busy"]
 
 _T = TypeVar("_T")
 _ATTEMPTS = 4
@@ -184,6 +184,11 @@ def _new_session() -> requests.Session:
 def _is_transient(error: BaseException) -> bool:
     if isinstance(error, ConnectionFailed):
         return not isinstance(error, AnswerTimeout)  # the server is up and slow; a retry adds load
+    return is_busy(error)
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether the server, or a proxy before it, answers that the same call may succeed later."""
     return isinstance(error, ApiError) and (error.http_status in _BUSY_STATUS or error.code == _RATE_LIMITED)
 
 

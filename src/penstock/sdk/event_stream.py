@@ -54,7 +54,7 @@ def streamed_changes(connection: Connection, query: Mapping[str, str], *, of_one
         except ApiError as error:
             if not has_connected and error.http_status in _NO_SUCH_CALL and error.code is None:
                 raise EventsUnsupported from error
-            if error.retry_after is None:
+            if error.retry_after is None or time.monotonic() - last_answer > LONGEST_OUTAGE:
                 raise
         except ConnectionFailed:
             if not has_connected or time.monotonic() - last_answer > LONGEST_OUTAGE:

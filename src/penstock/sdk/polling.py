@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from penstock.sdk.errors import ConnectionFailed
+from penstock.sdk.connection import is_busy
+from penstock.sdk.errors import ApiError, ConnectionFailed
 
 __all__ = ["LONGEST_OUTAGE", "LONGEST_PAUSE", "poll_until"]
 
@@ -33,7 +34,7 @@ def poll_until(
         pause: seconds between two calls; None begins with 0.1 s and grows to 2 s.
 
     Raises:
-        ConnectionFailed: the first call failed, or the server is unreachable for more than a minute.
+        ConnectionFailed, ApiError: the first call failed, or the server can't answer for more than a minute.
         Exception: what ``unfinished`` makes of the last result and the timeout that is over.
     """
     started = last_answer = time.monotonic()
@@ -42,8 +43,10 @@ def poll_until(
     while True:
         try:
             states[:] = [get()]
-        except ConnectionFailed:
-            if not states or time.monotonic() - last_answer > LONGEST_OUTAGE:
+        except (ConnectionFailed, ApiError) as error:
+            # Behind a proxy a server that restarts is one that answers 502 or 503.
+            may_pass = isinstance(error, ConnectionFailed) or is_busy(error)
+            if not may_pass or not states or time.monotonic() - last_answer > LONGEST_OUTAGE:
                 raise
         else:
             last_answer = time.monotonic()

@@ -44,7 +44,7 @@ def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 Bytes = Annotated[ByteSize, BeforeValidator(_size), Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 Roots = Annotated[tuple[str, ...], BeforeValidator(_roots)]

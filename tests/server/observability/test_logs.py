@@ -56,6 +56,17 @@ def test_lines(form: str) -> None:
         assert "reason" not in run.stderr
 
 
+def test_a_console_shows_control_characters_as_escapes() -> None:
+    program = PROGRAM.format(form="console") + (
+        'structlog.get_logger("penstock.http").info("request", path="/\\x1b]0;title\\x07")\n'
+        'logging.getLogger("library").warning("%s", "\\x1b[2J")\n'
+    )
+    run = subprocess.run([sys.executable, "-c", program, "hush"], capture_output=True, text=True, check=True)
+    assert r"path=/\x1b]0;title\x07" in run.stderr
+    assert r"\x1b[2J" in run.stderr
+    assert "\x1b" not in run.stderr
+
+
 def test_lines_that_cannot_be_written_fail_nothing() -> None:
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(

@@ -218,6 +218,8 @@ def test_a_query_iterator_of_the_older_calls(older: Any) -> None:
         ({"search_iter_batch_size": ""}, "batch size is required"),
         ({"search_iter_batch_size": 0}, "batch size is invalid, it should be in range [1, 16384], but got 0"),
         ({"search_iter_last_bound": "far"}, "search_iter_last_bound in search_params of an iterator should be a num"),
+        ({"search_iter_last_bound": "nan"}, "search_iter_last_bound in search_params of an iterator should be a num"),
+        ({"search_iter_last_bound": "1" * 90 + "x"}, "should be a number, but got 1"),
         ({"search_iter_id": "one"}, "invalid token format"),
         ({"search_iter_id": "00000000-0000-0000-0000-000000000000"}, "begin a new iterator"),
         ({"group_by_field": "place"}, "GroupBy is not permitted when using a search iterator"),

@@ -22,7 +22,7 @@ def test_the_table_names_methods_and_calls_that_exist(tmp_path: Path) -> None:
 def test_a_method_that_rest_does_not_serve_either_has_the_alternative_of_its_call(tmp_path: Path) -> None:
     with make_services(tmp_path) as services:
         status = answer(services, "CreateSnapshot")
-    assert status.reason.endswith("; copy the data dir while the server is stopped"), status.reason
+    assert status.reason.endswith("; back up the server with penstock backup"), status.reason
 
 
 def test_a_write_of_single_rows_names_the_import(tmp_path: Path) -> None:

@@ -186,3 +186,32 @@ def test_an_automatic_id_is_named_beside_the_fields(plane: DataPlane) -> None:
     code, text = plane.error("collections/create", collectionName=plane.name(), schema={"fields": [key, V]})
     assert (code, "set schema.autoID, next to fields" in text) == (1100, True)
     plane.call("collections/create", collectionName=plane.name(), schema={"autoID": True, "fields": [key, V]})
+
+
+def test_null_is_as_if_a_parameter_were_absent(plane: DataPlane) -> None:
+    name = plane.name()
+    key = {"fieldName": "id", "dataType": "Int64", "isPrimary": True, "elementTypeParams": {"max_length": None}}
+    vector = {**V, "elementTypeParams": {"dim": 4, "mmap.enabled": None}}
+    plane.call(
+        "collections/create",
+        collectionName=name,
+        schema={"fields": [key, vector]},
+        indexParams=[{"fieldName": "v", "params": {"index_type": None, "nlist": None}}],
+        properties={"timezone": None, "collection.ttl.seconds": None, "mmap.enabled": True},
+    )
+    described = plane.call("collections/describe", collectionName=name)
+    assert described["properties"] == [{"key": "mmap.enabled", "value": "true"}]
+    assert [field.get("params") for field in described["fields"]] == [None, [{"key": "dim", "value": "4"}]]
+
+    plane.call("collections/release", collectionName=name)
+    of_index = {"collectionName": name, "indexName": "v"}
+    plane.call("indexes/alter_properties", **of_index, properties={"mmap.enabled": None, "warmup": "sync"})
+    (index,) = plane.call("indexes/describe", **of_index)
+    assert (index["indexType"], index["mmap.enabled"], index["warmup"]) == ("AUTOINDEX", "", "sync")
+
+    database = plane.name("db")
+    plane.call("databases/create", dbName=database, properties={"timezone": None})
+    plane.call("databases/alter", dbName=database, properties={"timezone": None, "mmap.enabled": False})
+    assert plane.call("databases/describe", dbName=database)["properties"] == [
+        {"key": "mmap.enabled", "value": "false"}
+    ]

@@ -181,11 +181,11 @@ class AccountRepository:
         with self._database.write() as connection:
             _add_grant(connection, account_id, grant)
 
-    def withdraw(self, account_id: str, grant: Grant) -> None:
-        """Remove a grant, if it exists."""
+    def withdraw(self, account_id: str, grant: Grant) -> bool:
+        """Remove a grant; return whether it existed."""
         column = tables.account_grant.c
         with self._database.write() as connection:
-            connection.execute(
+            removed = connection.execute(
                 delete(tables.account_grant).where(
                     column.account_id == account_id,
                     column.role == grant.role.value,
@@ -193,6 +193,7 @@ class AccountRepository:
                     column.database == (grant.database or ""),
                 )
             )
+        return removed.rowcount > 0
 
     def _fetch(self, query: Any, values: Mapping[str, str | int]) -> Account | None:
         with self._database.read() as connection:

@@ -182,9 +182,10 @@ class _Link:
 
     def begin(self, handle: _Handle, message: Submit) -> None:
         with self._lock:
-            if not self.broken:
+            is_broken = self.broken
+            if not is_broken:
                 self._handles[handle.number] = handle
-        if self.broken:
+        if is_broken:
             self._lose([handle])
         else:
             self.send(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,12 @@ def upload(path: Path, store: Any, name: str) -> None:
     """Copy a file of a backup into a store."""
     with path.open("rb") as file:
         obstore.put(store, name, file)
+
+
+@contextmanager
+def disk_errors(what: str, remedy: str) -> Iterator[None]:
+    """Translate errors of the disk in the block, which does ``what``. Raises StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{what} failed: {error}. Correct the cause, such as a full disk, and {remedy}") from error

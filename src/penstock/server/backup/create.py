@@ -16,7 +16,7 @@ from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import TableCache, TableRoot, manifest_name
 from penstock.engines.values import Table
 from penstock.errors import InvalidParameter, StorageError, TableDamaged
-from penstock.server.backup.copying import describe, download, names_below, open_store
+from penstock.server.backup.copying import describe, disk_errors, download, names_below, open_store
 from penstock.server.backup.manifest import (
     MANIFEST,
     BackedUpFile,
@@ -52,7 +52,8 @@ def create_backup(settings: Settings, folder: Path, report: Report) -> BackupMan
         CatalogError, StorageError: something can't be read; the message says what.
     """
     kind: CatalogKind
-    with private_umask(), closing(CatalogDatabase(catalog_url(settings))) as database:
+    failing = disk_errors(f"the backup into {folder}", "back up into a new folder")
+    with failing, private_umask(), closing(CatalogDatabase(catalog_url(settings))) as database:
         kind = "postgresql" if database.is_shared else "sqlite"
         _check_catalog(settings, database)
         _make_folder(folder)
@@ -75,8 +76,8 @@ def create_backup(settings: Settings, folder: Path, report: Report) -> BackupMan
         if problem is not None:
             raise StorageError(
                 f"The backup is incomplete: {problem} after {_ATTEMPTS} attempts. If the table is intact ('penstock "
-                "doctor'), its versions expired faster than they could be copied: raise old_version_min_age, or back "
-                "up while the servers are stopped"
+                "doctor'), its versions expired faster than they could be copied: raise old_version_retention and "
+                "old_version_share, or back up while the servers are stopped"
             )
         tables = [
             BackedUpTable(id=place.id, store=place.store, version=taken.versions[place.id])

@@ -14,6 +14,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from penstock.domain.control_characters import escape_controls
+
 REDACTED = "[redacted]"
 _SHORTEST = 8
 _SECRET_KEYS = frozenset(
@@ -64,6 +66,11 @@ def _drop_nones(logger: WrappedLogger, method: str, event: EventDict) -> EventDi
     return {key: value for key, value in event.items() if value is not None}
 
 
+def _escape_controls(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Escape control characters in console lines, where paths of strangers are shown. A structlog processor."""
+    return {key: escape_controls(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
 @lru_cache(maxsize=1024)
 def _is_secret(key: str) -> bool:
     return re.sub(r"[^a-z]", "", key.lower()) in _SECRET_KEYS
@@ -105,7 +112,7 @@ def configure_logs(form: Literal["console", "json"], level: str) -> None:
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
-    rendering: list[Processor] = [renderer] if form == "json" else [_drop_nones, renderer]
+    rendering: list[Processor] = [renderer] if form == "json" else [_drop_nones, _escape_controls, renderer]
     structlog.configure(
         processors=[*chain, *rendering],
         logger_factory=_Logger,
