@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
-from penstock.readers.base import ReadRequest, plan_at_once
+from penstock.readers.arrow_ipc import ARROW_IPC
+from penstock.readers.base import ReadRequest, SampleRequest, plan_at_once
 from penstock.readers.formats import format_of
+from penstock.readers.origins import rejected_rows, text_of_origin
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.base import Source
 from penstock.sources.opening import open_source
@@ -144,6 +147,52 @@ def test_what_is_not_of_the_format_is_refused(extension: str) -> None:
     for other in (b"id,vector\n1,2\n" * 100, b"PAR1" * 100, content[: len(content) // 2], content[:-9]):
         error = failure(name, other)
         assert error.remedy is not None
+
+
+@pytest.mark.parametrize("encoding", ["dictionary", "views", "runs"])
+def test_rows_that_share_their_values_are_read_together(encoding: str) -> None:
+    """Such columns write pandas (categories) and Polars (views): a slice of them is as large as all of it."""
+    texts = pa.array([f"{row:010}" for row in range(ROWS)])
+    columns: dict[str, Any] = {
+        "dictionary": texts.dictionary_encode(),
+        "views": pa.array([f"{row:020}" for row in range(ROWS)], pa.string_view()),
+        "runs": pc.run_end_encode(texts),
+    }
+    table = table_of(ROWS).set_column(2, "text", columns[encoding])
+    source = BytesSource("a.arrow", COLUMN_FILES["arrow"](table, ROWS))
+    request = ReadRequest(sources=[source], schema=SCHEMA, batch_bytes=1 << 14)
+    [plan] = plan_at_once(ARROW_IPC.reader, request, 1 << 30)
+    sizes = [each.batch.num_rows for each in ARROW_IPC.reader.read(request, plan.spec)]
+    assert sum(sizes) == ROWS
+    assert len(sizes) <= 8
+    sample = ARROW_IPC.reader.sample(SampleRequest(sources=[source], max_rows=100, max_bytes=1 << 12))
+    assert sample.rows > 20
+
+
+def test_long_texts_of_a_dictionary_are_counted_for_each_row() -> None:
+    texts: Any = pa.DictionaryArray.from_arrays(pa.array([0] * ROWS, pa.int32()), pa.array(["a" * 1_000]))
+    source = BytesSource("a.arrow", COLUMN_FILES["arrow"](table_of(ROWS).set_column(2, "text", texts), ROWS))
+    request = ReadRequest(sources=[source], schema=SCHEMA, batch_bytes=1 << 16)
+    [plan] = plan_at_once(ARROW_IPC.reader, request, 1 << 30)
+    sizes = [each.batch.num_rows for each in ARROW_IPC.reader.read(request, plan.spec)]
+    assert sum(sizes) == ROWS
+    assert max(sizes) <= 65
+
+
+@pytest.mark.parametrize("encoding", ["views", "runs"])
+def test_bad_rows_are_found_among_shared_values(encoding: str) -> None:
+    texts = pa.array(["a" * (30 if row in (3, 7) else row) for row in range(10)])
+    column: Any = texts.cast(pa.string_view()) if encoding == "views" else pc.run_end_encode(texts)
+    lists: Any = pa.array([["b"]] * 10, pa.large_list(pa.string_view()))
+    table = table_of(10, more=lists).set_column(2, "text", column)
+    source = BytesSource("a.arrow", COLUMN_FILES["arrow"](table, 10))
+    request = ReadRequest(sources=[source], schema=DYNAMIC, batch_bytes=1 << 20)
+    [plan] = plan_at_once(ARROW_IPC.reader, request, 1 << 30)
+    [batch] = ARROW_IPC.reader.read(request, plan.spec)
+    bad = Conformer(DYNAMIC, [1]).bad_rows(batch)
+    assert bad.rows.tolist() == [3, 7]
+    rejects = rejected_rows(bad, 0, batch.batch)
+    assert [json.loads(text_of_origin(reject.origin) or "")["text"] for reject in rejects] == ["a" * 30] * 2
 
 
 @pytest.mark.parametrize("extension", COLUMN_FILES)

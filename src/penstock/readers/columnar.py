@@ -21,6 +21,7 @@ from penstock.errors import DataError, PenstockError, shorten
 from penstock.readers.base import ReadRequest, RejectedRow, RowBatch, Sample, SampleRequest
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.readers.origins import rejected_rows
+from penstock.readers.shared_values import decoded_bytes, takeable
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 from penstock.rules.bad_rows import BadRows, Rows, make_good_rows, take_rows
 
@@ -204,9 +205,9 @@ def _good_rows(dynamic: DynamicColumns, batch: pa.RecordBatch, first_row: int) -
 
 
 def cut_batch(batch: pa.RecordBatch, limit: int) -> Iterator[pa.RecordBatch]:
-    """Halve a batch until each slice has at most ``limit`` bytes (or one row)."""
-    if batch.num_rows < 2 or batch.nbytes <= limit:
-        yield batch
+    """Halve a batch until each slice decodes to at most ``limit`` bytes (or has one row); rows of it can be taken."""
+    if batch.num_rows < 2 or decoded_bytes(batch) <= limit:
+        yield takeable(batch)
         return
     half = batch.num_rows // 2
     yield from cut_batch(batch.slice(0, half), limit)
@@ -329,7 +330,7 @@ class ColumnarReader:
                 for batch in _batches(file, number, names, read, rows):
                     batches.append(batch)
                     rows += batch.num_rows
-                    size += batch.nbytes
+                    size += decoded_bytes(batch)
                     if rows > request.max_rows or size > request.max_bytes:
                         is_complete = False
                         break
