@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
 from penstock.domain.jobs import JobWarning
@@ -23,6 +22,7 @@ from penstock.sources.base import Source
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
 from penstock.validation import Conformer
+from tests.readers.test_shared_values import runs_of
 from tests.support.column_files import COLUMN_FILES, table_of
 from tests.support.in_memory import BytesSource
 from tests.support.s3 import S3Server
@@ -156,7 +156,7 @@ def test_rows_that_share_their_values_are_read_together(encoding: str) -> None:
     columns: dict[str, Any] = {
         "dictionary": texts.dictionary_encode(),
         "views": pa.array([f"{row:020}" for row in range(ROWS)], pa.string_view()),
-        "runs": pc.run_end_encode(texts),
+        "runs": runs_of(texts),
     }
     table = table_of(ROWS).set_column(2, "text", columns[encoding])
     source = BytesSource("a.arrow", COLUMN_FILES["arrow"](table, ROWS))
@@ -182,7 +182,7 @@ def test_long_texts_of_a_dictionary_are_counted_for_each_row() -> None:
 @pytest.mark.parametrize("encoding", ["views", "runs"])
 def test_bad_rows_are_found_among_shared_values(encoding: str) -> None:
     texts = pa.array(["a" * (30 if row in (3, 7) else row) for row in range(10)])
-    column: Any = texts.cast(pa.string_view()) if encoding == "views" else pc.run_end_encode(texts)
+    column: Any = texts.cast(pa.string_view()) if encoding == "views" else runs_of(texts)
     lists: Any = pa.array([["b"]] * 10, pa.large_list(pa.string_view()))
     table = table_of(10, more=lists).set_column(2, "text", column)
     source = BytesSource("a.arrow", COLUMN_FILES["arrow"](table, 10))

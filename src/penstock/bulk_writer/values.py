@@ -113,7 +113,7 @@ def _float(field: Field, value: Any) -> Cell:
     try:
         number = float(value)
     except OverflowError:  # an integer beyond all floats
-        raise float_error(field, value) from None
+        raise float_error(field, int(value)) from None
     if not abs(number) <= _limit(field):  # also false for NaN
         raise float_error(field, number)
     return number, SCALAR_BYTES[field.type]
