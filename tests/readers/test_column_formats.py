@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import polars
 import pyarrow as pa
 import pytest
 
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
+from penstock.inference.infer import infer_schema
 from penstock.readers.arrow_ipc import ARROW_IPC
 from penstock.readers.base import ReadRequest, SampleRequest, plan_at_once
 from penstock.readers.formats import format_of
@@ -177,6 +180,30 @@ def test_long_texts_of_a_dictionary_are_counted_for_each_row() -> None:
     sizes = [each.batch.num_rows for each in ARROW_IPC.reader.read(request, plan.spec)]
     assert sum(sizes) == ROWS
     assert max(sizes) <= 65
+
+
+def test_all_that_polars_writes_is_read() -> None:
+    """Its texts are views, and so are the values of its categories."""
+    rows = 10
+    frame = polars.DataFrame(
+        {
+            "id": range(rows),
+            "vector": polars.Series([[row, 0.5] for row in range(rows)], dtype=polars.Array(polars.Float32, 2)),
+            "text": [f"é{row}" for row in range(rows)],
+            "category": polars.Series(["x", "y"] * 5, dtype=polars.Categorical),
+            "tags": [["a", "b"]] * rows,
+            "object": [{"key": "a"}] * rows,
+        }
+    )
+    sink = io.BytesIO()
+    frame.write_ipc(sink)
+    source = BytesSource("a.arrow", sink.getvalue())
+    found = read(source, DYNAMIC).rows[1]
+    assert (found["vector"], found["text"]) == ([1.0, 0.5], "é1")
+    assert json.loads(found[META_FIELD]) == {"category": "y", "tags": ["a", "b"], "object": {"key": "a"}}
+    schema = infer_schema({source.name: ARROW_IPC.reader.sample(SampleRequest(sources=[source]))}).schema
+    assert schema["category"].type is DataType.VARCHAR
+    assert read(source, schema).rows[1]["category"] == "y"
 
 
 @pytest.mark.parametrize("encoding", ["views", "runs"])

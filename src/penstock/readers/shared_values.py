@@ -36,6 +36,12 @@ def takeable(batch: pa.RecordBatch) -> pa.RecordBatch:
     return _with_columns(batch, [_takeable(column) for column in batch.columns])
 
 
+def with_takeable_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Decode the values of dictionaries as :func:`takeable`, once for all slices that the batch is cut into."""
+    columns = [_with_takeable_values(column) if pt.is_dictionary(column.type) else column for column in batch.columns]
+    return _with_columns(batch, columns)
+
+
 def _with_columns(batch: pa.RecordBatch, columns: list[Array]) -> pa.RecordBatch:
     if all(new is old for new, old in zip(columns, batch.columns, strict=True)):
         return batch
@@ -44,12 +50,26 @@ def _with_columns(batch: pa.RecordBatch, columns: list[Array]) -> pa.RecordBatch
 
 
 def _without_dictionary(array: Array) -> Array:
-    return array.dictionary_decode() if pt.is_dictionary(array.type) else array
+    return decoded_dictionary(array) if pt.is_dictionary(array.type) else array
+
+
+def decoded_dictionary(array: Array) -> Array:
+    """Decode a dictionary, which Arrow does not if its values are views."""
+    return _with_takeable_values(array).dictionary_decode()
+
+
+def _with_takeable_values(array: Array) -> Array:
+    values = _takeable(array.dictionary)
+    if values.type == array.type.value_type:
+        return array
+    return pa.DictionaryArray.from_arrays(array.indices, values, ordered=array.type.ordered)
 
 
 def _takeable(array: Array) -> Array:
     if pt.is_run_end_encoded(array.type):
         return _takeable(pc.call_function("run_end_decode", [array]))
+    if pt.is_dictionary(array.type):
+        return _with_takeable_values(array)
     kind = _without_views(array.type)
     return array if kind == array.type else array.cast(kind)
 
