@@ -57,6 +57,19 @@ def test_a_name_is_taken_once_and_free_after_a_drop(catalog: Catalog) -> None:
     assert catalog.collections.by_id(second.id) == second
 
 
+def test_a_dropped_collection_gets_no_partitions_and_indexes(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    index = IndexSpec(name="vector", field_name="vector", metric=Metric.L2)
+    catalog.collections.drop(docs.id)
+    for is_forgotten in (False, True):
+        if is_forgotten:
+            catalog.collections.forget(docs.id)
+        with pytest.raises(CollectionNotFound, match="was dropped"):
+            catalog.collections.create_partition(docs.id, "new")
+        with pytest.raises(CollectionNotFound, match="was dropped"):
+            catalog.collections.add_index(docs.id, index)
+
+
 def test_databases_are_unique_and_dropped_only_when_empty(catalog: Catalog) -> None:
     catalog.databases.create(CLUSTER, "sales", {"timezone": "UTC"})
     with pytest.raises(DatabaseExists):
