@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,8 @@ import numpy as np
 import pytest
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.readers.base import plan_at_once
-from penstock.readers.hdf5 import HDF5
 from tests.readers.test_column_formats import DYNAMIC, failure, read_bytes, values
 from tests.support.column_files import hdf5_file
-from tests.support.reading import request_for
 
 VECTORS = np.arange(20, dtype=np.float32).reshape(10, 2)
 KEYS = np.arange(10)
@@ -173,35 +169,6 @@ def test_large_chunks_are_refused(tmp_path: Path) -> None:
         file.create_dataset("vector", (10, 2), "f4", chunks=(10**7, 2), maxshape=(None, 2), compression="gzip")
     error = failure("a.h5", (tmp_path / "a.h5").read_bytes())
     assert error.remedy == "Write it with smaller chunks"
-
-
-def test_large_tiles_of_one_column_do_not_have_those_of_others_read_at_once(tmp_path: Path) -> None:
-    rows, dimension = 200_000, 64
-    schema = CollectionSchema(
-        fields=(
-            Field(name="id", type=DataType.INT64, primary=True),
-            Field(name="vector", type=DataType.FLOAT_VECTOR, dim=dimension),
-        )
-    )
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.create_dataset("id", data=np.arange(rows), chunks=(rows,), compression="gzip")
-        file.create_dataset("vector", (rows, dimension), "f4", chunks=(1_000, dimension))
-        file["vector"][rows - 1] = 1.0
-    request = request_for([tmp_path / "a.h5"], schema)
-    [plan] = plan_at_once(HDF5.reader, request, 1 << 30)
-    keys: list[Any] = []
-    last: Any = None
-    tracemalloc.start()
-    try:
-        for each in HDF5.reader.read(request, plan.spec):
-            keys += each.batch.column("id").to_pylist()
-            last = each.batch.column("vector")[-1].as_py()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert keys == list(range(rows))
-    assert last == [1.0] * dimension
-    assert peak < rows * dimension * 4 * 3 // 4
 
 
 def test_without_the_extra_the_error_says_how_to_install_it() -> None:

@@ -76,23 +76,11 @@ class _Hdf5File:
     def batches(self, number: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         start = number * self.unit
         rows = self.chunks[number].max_rows
-        step = self._rows_at_once([self.columns[name] for name in columns])
+        step = _TEXT_ROWS if any(self.columns[name].varies for name in columns) else rows
         for first in range(start, start + rows, step):
             last = min(start + rows, first + step)
             arrays = [self._array(name, first, last) for name in columns]
             yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
-
-    @staticmethod
-    def _rows_at_once(columns: Sequence[_Column]) -> int:
-        """Rows that are read at once: whole tiles, but for those of more rows than the others' bytes allow.
-
-        HDF5 keeps such a tile decompressed while it is read part by part.
-        """
-        if any(column.varies for column in columns):
-            return _TEXT_ROWS
-        most = max(1, _UNIT_BYTES // sum(column.row_bytes for column in columns))
-        whole = max((column.tile_rows for column in columns if column.tile_rows <= most), default=1)
-        return -(-most // whole) * whole
 
     def _array(self, name: str, first: int, last: int) -> pa.Array[Any]:
         column = self.columns[name]

@@ -57,6 +57,17 @@ def test_a_name_is_taken_once_and_free_after_a_drop(catalog: Catalog) -> None:
     assert catalog.collections.by_id(second.id) == second
 
 
+def test_databases_are_unique_and_dropped_only_when_empty(catalog: Catalog) -> None:
+    catalog.databases.create(CLUSTER, "sales", {"timezone": "UTC"})
+    with pytest.raises(DatabaseExists):
+        catalog.databases.create(CLUSTER, "sales", {})
+    stored_collection(catalog)
+    with pytest.raises(DatabaseNotEmpty, match="must drop all collections"):
+        catalog.databases.drop(CLUSTER, "default")
+    catalog.databases.drop(CLUSTER, "sales")
+    assert [each.name for each in catalog.databases.list(CLUSTER)] == ["default"]
+
+
 def test_a_dropped_collection_gets_no_partitions_and_indexes(catalog: Catalog) -> None:
     docs = stored_collection(catalog)
     index = IndexSpec(name="vector", field_name="vector", metric=Metric.L2)
@@ -68,17 +79,6 @@ def test_a_dropped_collection_gets_no_partitions_and_indexes(catalog: Catalog) -
             catalog.collections.create_partition(docs.id, "new")
         with pytest.raises(CollectionNotFound, match="was dropped"):
             catalog.collections.add_index(docs.id, index)
-
-
-def test_databases_are_unique_and_dropped_only_when_empty(catalog: Catalog) -> None:
-    catalog.databases.create(CLUSTER, "sales", {"timezone": "UTC"})
-    with pytest.raises(DatabaseExists):
-        catalog.databases.create(CLUSTER, "sales", {})
-    stored_collection(catalog)
-    with pytest.raises(DatabaseNotEmpty, match="must drop all collections"):
-        catalog.databases.drop(CLUSTER, "default")
-    catalog.databases.drop(CLUSTER, "sales")
-    assert [each.name for each in catalog.databases.list(CLUSTER)] == ["default"]
 
 
 def test_what_was_dropped_in_a_database_is_still_known_when_that_is_dropped_too(catalog: Catalog) -> None:
