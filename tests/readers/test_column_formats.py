@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import polars
 import pyarrow as pa
 import pytest
 
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
-from penstock.readers.base import ReadRequest, plan_at_once
+from penstock.inference.infer import infer_schema
+from penstock.readers.arrow_ipc import ARROW_IPC
+from penstock.readers.base import ReadRequest, SampleRequest, plan_at_once
 from penstock.readers.formats import format_of
+from penstock.readers.origins import rejected_rows, text_of_origin
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.base import Source
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
 from penstock.validation import Conformer
+from tests.readers.test_shared_values import runs_of
 from tests.support.column_files import COLUMN_FILES, table_of
 from tests.support.in_memory import BytesSource
 from tests.support.s3 import S3Server
@@ -144,6 +150,76 @@ def test_what_is_not_of_the_format_is_refused(extension: str) -> None:
     for other in (b"id,vector\n1,2\n" * 100, b"PAR1" * 100, content[: len(content) // 2], content[:-9]):
         error = failure(name, other)
         assert error.remedy is not None
+
+
+@pytest.mark.parametrize("encoding", ["dictionary", "views", "runs"])
+def test_rows_that_share_their_values_are_read_together(encoding: str) -> None:
+    """Such columns write pandas (categories) and Polars (views): a slice of them is as large as all of it."""
+    texts = pa.array([f"{row:010}" for row in range(ROWS)])
+    columns: dict[str, Any] = {
+        "dictionary": texts.dictionary_encode(),
+        "views": pa.array([f"{row:020}" for row in range(ROWS)], pa.string_view()),
+        "runs": runs_of(texts),
+    }
+    table = table_of(ROWS).set_column(2, "text", columns[encoding])
+    source = BytesSource("a.arrow", COLUMN_FILES["arrow"](table, ROWS))
+    request = ReadRequest(sources=[source], schema=SCHEMA, batch_bytes=1 << 14)
+    [plan] = plan_at_once(ARROW_IPC.reader, request, 1 << 30)
+    sizes = [each.batch.num_rows for each in ARROW_IPC.reader.read(request, plan.spec)]
+    assert sum(sizes) == ROWS
+    assert len(sizes) <= 8
+    sample = ARROW_IPC.reader.sample(SampleRequest(sources=[source], max_rows=100, max_bytes=1 << 12))
+    assert sample.rows > 20
+
+
+def test_long_texts_of_a_dictionary_are_counted_for_each_row() -> None:
+    texts: Any = pa.DictionaryArray.from_arrays(pa.array([0] * ROWS, pa.int32()), pa.array(["a" * 1_000]))
+    source = BytesSource("a.arrow", COLUMN_FILES["arrow"](table_of(ROWS).set_column(2, "text", texts), ROWS))
+    request = ReadRequest(sources=[source], schema=SCHEMA, batch_bytes=1 << 16)
+    [plan] = plan_at_once(ARROW_IPC.reader, request, 1 << 30)
+    sizes = [each.batch.num_rows for each in ARROW_IPC.reader.read(request, plan.spec)]
+    assert sum(sizes) == ROWS
+    assert max(sizes) <= 65
+
+
+def test_all_that_polars_writes_is_read() -> None:
+    """Its texts are views, and so are the values of its categories."""
+    rows = 10
+    frame = polars.DataFrame(
+        {
+            "id": range(rows),
+            "vector": polars.Series([[row, 0.5] for row in range(rows)], dtype=polars.Array(polars.Float32, 2)),
+            "text": [f"é{row}" for row in range(rows)],
+            "category": polars.Series(["x", "y"] * 5, dtype=polars.Categorical),
+            "tags": [["a", "b"]] * rows,
+            "object": [{"key": "a"}] * rows,
+        }
+    )
+    sink = io.BytesIO()
+    frame.write_ipc(sink)
+    source = BytesSource("a.arrow", sink.getvalue())
+    found = read(source, DYNAMIC).rows[1]
+    assert (found["vector"], found["text"]) == ([1.0, 0.5], "é1")
+    assert json.loads(found[META_FIELD]) == {"category": "y", "tags": ["a", "b"], "object": {"key": "a"}}
+    schema = infer_schema({source.name: ARROW_IPC.reader.sample(SampleRequest(sources=[source]))}).schema
+    assert schema["category"].type is DataType.VARCHAR
+    assert read(source, schema).rows[1]["category"] == "y"
+
+
+@pytest.mark.parametrize("encoding", ["views", "runs"])
+def test_bad_rows_are_found_among_shared_values(encoding: str) -> None:
+    texts = pa.array(["a" * (30 if row in (3, 7) else row) for row in range(10)])
+    column: Any = texts.cast(pa.string_view()) if encoding == "views" else runs_of(texts)
+    lists: Any = pa.array([["b"]] * 10, pa.large_list(pa.string_view()))
+    table = table_of(10, more=lists).set_column(2, "text", column)
+    source = BytesSource("a.arrow", COLUMN_FILES["arrow"](table, 10))
+    request = ReadRequest(sources=[source], schema=DYNAMIC, batch_bytes=1 << 20)
+    [plan] = plan_at_once(ARROW_IPC.reader, request, 1 << 30)
+    [batch] = ARROW_IPC.reader.read(request, plan.spec)
+    bad = Conformer(DYNAMIC, [1]).bad_rows(batch)
+    assert bad.rows.tolist() == [3, 7]
+    rejects = rejected_rows(bad, 0, batch.batch)
+    assert [json.loads(text_of_origin(reject.origin) or "")["text"] for reject in rejects] == ["a" * 30] * 2
 
 
 @pytest.mark.parametrize("extension", COLUMN_FILES)

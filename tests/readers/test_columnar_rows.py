@@ -46,6 +46,15 @@ def test_rejected_rows_do_not_keep_their_batch_in_memory() -> None:
     assert origin.rows.batch.get_total_buffer_size() < BATCH.get_total_buffer_size() / 10
 
 
+def test_rejected_rows_do_not_keep_the_dictionary_that_they_share_with_others() -> None:
+    texts = pa.array([f"{row}" * 1_000 for row in range(500)]).dictionary_encode()
+    (origin,) = origins_of(pa.record_batch({"text": texts}), np.array([7]))
+    assert origin.rows is not None
+    assert origin.rows.batch.get_total_buffer_size() < 10_000
+    assert len(origin.rows.to_bytes(1)) < 10_000
+    assert json.loads(text_of_origin(origin) or "") == {"text": "7" * 1_000}
+
+
 def test_a_row_that_is_too_long_is_not_kept() -> None:
     batch = pa.RecordBatch.from_pydict({"text": ["a" * (MAX_ROW_BYTES + 1), "b"]})
     long, short = origins_of(batch, np.array([0, 1]))

@@ -19,7 +19,7 @@ import pytest
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
-from penstock.readers.base import ReadRequest, plan_at_once
+from penstock.readers.base import ReadRequest, SampleRequest, plan_at_once
 from penstock.readers.numpy import NUMPY
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.roots import ImportRoots
@@ -155,10 +155,12 @@ def test_nuls_within_texts_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_set_without_rows(tmp_path: Path) -> None:
-    request = request_for(saved(tmp_path, arrays(0)), SCHEMA)
+    request = request_for(saved(tmp_path, arrays(0) | {"text": np.array([], "U5")}), SCHEMA)
     [plan] = plan_at_once(NUMPY.reader, request, 1000)
     assert plan.max_rows == 0
     assert list(NUMPY.reader.read(request, plan.spec)) == []
+    sample = NUMPY.reader.sample(SampleRequest(sources=request.sources))
+    assert (sample.rows, sample.is_complete, sample.arrow["text"].type) == (0, True, pa.string())
 
 
 def refused(request: ReadRequest) -> DataError:

@@ -183,6 +183,13 @@ def test_a_server_without_ranges_is_read_from_the_beginning(web: WebServer) -> N
         content(found)
 
 
+def test_a_part_of_a_file_of_unknown_size_is_not_taken_for_the_file(web: WebServer) -> None:
+    web.files["/a.csv"] = b"id,text\n1,a\n"
+    web.knows_sizes = False
+    with pytest.raises(FileUnreadable, match="does not report its size"):
+        ImportRoots([f"{web.url}/"], LOOPBACK).locate("a.csv")
+
+
 def test_an_empty_file(web: WebServer) -> None:
     web.files["/empty.json"] = b""
     [found] = ImportRoots([f"{web.url}/"], LOOPBACK).locate("empty.json")

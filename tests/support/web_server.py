@@ -36,6 +36,7 @@ class WebServer:
     came; ``surplus`` bytes are sent behind every part that was asked for. ``drips`` makes the server send a byte now
     and then, of heads that are never whole (``head``) or of bodies (``body``), until it is cleared. ``tag`` is the
     header that tells versions apart, "" for none; a server with another one than ``ETag`` knows no ``If-Match``.
+    ``knows_sizes`` off leaves the file's size out of answers with a part of it, as HTTP allows.
     """
 
     url: str
@@ -50,6 +51,7 @@ class WebServer:
     surplus: int = 0
     drips: str = ""
     tag: str = "ETag"
+    knows_sizes: bool = True
 
 
 def basic(user: str, password: str) -> str:
@@ -93,7 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not part:
             self._answer(416, {"Content-Range": f"bytes */{len(content)}"})
             return
-        where = f"bytes {start}-{int(start) + len(part) - 1}/{len(content)}"
+        size = len(content) if cast("_Server", self.server).web.knows_sizes else "*"
+        where = f"bytes {start}-{int(start) + len(part) - 1}/{size}"
         self._answer(206, {**versions, "Content-Range": where}, part + surplus)
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:

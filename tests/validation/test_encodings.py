@@ -40,6 +40,7 @@ SCALARS: dict[DataType, tuple[st.SearchStrategy[Any], list[Any]]] = {
             pa.large_binary(),
             pa.binary_view(),
             pa.dictionary(pa.int16(), pa.string()),
+            pa.dictionary(pa.int16(), pa.string_view()),
         ],
     ),
 }
@@ -65,7 +66,8 @@ def encode(values: list[Any], kind: Any) -> Any:
     if pa.types.is_float16(kind):
         values = [None if value is None else np.float16(value) for value in values]
     if pa.types.is_dictionary(kind):
-        return pa.array(values, pa.string()).dictionary_encode()
+        encoded = pa.array(values, pa.string()).dictionary_encode()
+        return pa.DictionaryArray.from_arrays(encoded.indices, encoded.dictionary.cast(kind.value_type))
     if pa.types.is_decimal(kind):
         return pa.array(values, pa.int64()).cast(kind)
     return pa.array(values, kind)

@@ -53,6 +53,8 @@ _FLOAT32_LIMIT = float(np.finfo(np.float32).max) * (1 + 2.0**-26)
 """Less than half an ulp above the largest float32, which such numbers are rounded to: 3.4028235e38 as printed."""
 _FLOAT64_LIMIT = float(np.finfo(np.float64).max)
 MIDNIGHT = "T00:00:00"
+_MIN_JSON_INTEGER, _MAX_JSON_INTEGER = -(2**63), 2**64 - 1
+"""Of the integers that the JSON library takes, as keys and as values."""
 _JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -108,7 +110,10 @@ def _integer(field: Field, value: Any) -> Cell:
 def _float(field: Field, value: Any) -> Cell:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         _wrong_type(field, value)
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        raise float_error(field, int(value)) from None
     if not abs(number) <= _limit(field):  # also false for NaN
         raise float_error(field, number)
     return number, SCALAR_BYTES[field.type]
@@ -192,17 +197,21 @@ def _wide_integers_as_text(value: Any) -> Any:
     """Replace integers of more than 64 bits, which the JSON library refuses, by their text. An import rounds them,
     and reports it."""
     if isinstance(value, Mapping):
-        return {key: _wide_integers_as_text(member) for key, member in value.items()}
+        return {_wide_key_as_text(key): _wide_integers_as_text(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [_wide_integers_as_text(element) for element in value]
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+    if isinstance(value, int) and not _MIN_JSON_INTEGER <= value <= _MAX_JSON_INTEGER:
         return orjson.Fragment(str(value))
     return value
 
 
+def _wide_key_as_text(key: Any) -> Any:
+    return str(key) if isinstance(key, int) and not _MIN_JSON_INTEGER <= key <= _MAX_JSON_INTEGER else key
+
+
 def _refuse_not_json(value: Any, field: Field, depth: int) -> None:
     """Reject values nested more than ``depth`` deep, and those that the JSON library would write as another value:
-    NaN as null, a masked element as the value under the mask."""
+    NaN as null (a key, too), a masked element as the value under the mask."""
     if depth < 0:
         raise JSON_DEPTH.error(field)
     _refuse_masked(field, value)
@@ -210,7 +219,9 @@ def _refuse_not_json(value: Any, field: Field, depth: int) -> None:
         if not np.isfinite(value):
             raise float_error(field, float(value))
     elif isinstance(value, Mapping):
-        for member in value.values():
+        for key, member in value.items():
+            if isinstance(key, float) and not np.isfinite(key):
+                raise float_error(field, key)
             _refuse_not_json(member, field, depth - 1)
     elif isinstance(value, list | tuple):
         for element in value:

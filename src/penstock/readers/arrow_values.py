@@ -16,6 +16,7 @@ import pyarrow.types as pt
 
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError, shorten
+from penstock.readers.shared_values import decoded_dictionary
 from penstock.rules.rule import Array
 from penstock.rules.violations import each, violation
 
@@ -101,7 +102,7 @@ def plain(array: Array, column: pa.Field[Any] | None = None, *, flat: bool = Fal
     if isinstance(kind, pa.BaseExtensionType):
         return plain(_value_of(array, flat=flat), flat=flat)
     if pt.is_dictionary(kind):
-        return plain(array.dictionary_decode(), flat=flat)
+        return plain(decoded_dictionary(array), flat=flat)
     if pt.is_run_end_encoded(kind):
         return plain(pc.call_function("run_end_decode", [array]), flat=flat)
     name = (column.metadata or {}).get(EXTENSION_NAME) if column is not None else None

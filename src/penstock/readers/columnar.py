@@ -21,6 +21,7 @@ from penstock.errors import DataError, PenstockError, shorten
 from penstock.readers.base import ReadRequest, RejectedRow, RowBatch, Sample, SampleRequest
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.readers.origins import rejected_rows
+from penstock.readers.shared_values import decoded_bytes, takeable, with_takeable_dictionaries
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 from penstock.rules.bad_rows import BadRows, Rows, make_good_rows, take_rows
 
@@ -204,13 +205,17 @@ def _good_rows(dynamic: DynamicColumns, batch: pa.RecordBatch, first_row: int) -
 
 
 def cut_batch(batch: pa.RecordBatch, limit: int) -> Iterator[pa.RecordBatch]:
-    """Halve a batch until each slice has at most ``limit`` bytes (or one row)."""
-    if batch.num_rows < 2 or batch.nbytes <= limit:
+    """Halve a batch until each slice decodes to at most ``limit`` bytes (or has one row); rows of it can be taken."""
+    return map(takeable, _halved(with_takeable_dictionaries(batch), limit))
+
+
+def _halved(batch: pa.RecordBatch, limit: int) -> Iterator[pa.RecordBatch]:
+    if batch.num_rows < 2 or decoded_bytes(batch) <= limit:
         yield batch
         return
     half = batch.num_rows // 2
-    yield from cut_batch(batch.slice(0, half), limit)
-    yield from cut_batch(batch.slice(half), limit)
+    yield from _halved(batch.slice(0, half), limit)
+    yield from _halved(batch.slice(half), limit)
 
 
 def pack(sizes: Sequence[int], split_bytes: int) -> Iterator[tuple[int, int]]:
@@ -329,7 +334,7 @@ class ColumnarReader:
                 for batch in _batches(file, number, names, read, rows):
                     batches.append(batch)
                     rows += batch.num_rows
-                    size += batch.nbytes
+                    size += decoded_bytes(batch)
                     if rows > request.max_rows or size > request.max_bytes:
                         is_complete = False
                         break

@@ -21,6 +21,7 @@ import pyarrow.types as pt
 from penstock.errors import DataError
 from penstock.readers.arrow_json import json_texts
 from penstock.readers.arrow_values import is_list, is_string, plain
+from penstock.readers.shared_values import decoded_bytes
 from penstock.rules.rule import Array
 
 MAX_ROW_BYTES = 1 << 20
@@ -51,10 +52,10 @@ class ColumnarRows:
 
     def sizes(self) -> Sequence[int]:
         """The bytes of each row; of rows that are small together all have the mean."""
-        size, count = self.batch.nbytes, len(self.batch)
+        size, count = decoded_bytes(self.batch), len(self.batch)
         if size <= MAX_ROW_BYTES:  # counting the bytes of a row takes 10 us
             return [-(-size // max(count, 1))] * count
-        return [self.batch.slice(place, 1).nbytes for place in range(count)]
+        return [decoded_bytes(self.batch.slice(place, 1)) for place in range(count)]
 
     def column_texts(self, name: str) -> Sequence[str | None]:
         """The values of a column as JSON texts; None for null, and where there is no such column."""

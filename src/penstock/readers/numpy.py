@@ -377,7 +377,7 @@ def _texts(values: npt.NDArray[Any], column: _Column, first_row: int) -> pa.Arra
 def _has_inner_nul(values: npt.NDArray[Any]) -> bool:
     """Whether any text has a NUL that another character follows."""
     unit = np.dtype(np.uint8) if values.dtype.kind == "S" else np.dtype(np.uint32)
-    characters = np.ascontiguousarray(values).view(unit).reshape(len(values), -1)
+    characters = np.ascontiguousarray(values).view(unit).reshape(len(values), values.itemsize // unit.itemsize)
     return bool(((characters[:, :-1] == 0) & (characters[:, 1:] != 0)).any())
 
 

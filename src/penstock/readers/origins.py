@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from penstock.readers.base import Origin, RejectedRow
 from penstock.readers.columnar_rows import MAX_ROW_BYTES, ColumnarRows
+from penstock.readers.shared_values import without_shared_values
 from penstock.rules.bad_rows import BadRows, Rows
 
 
@@ -25,7 +26,8 @@ def origins_of(batch: pa.RecordBatch, rows: Rows) -> Sequence[Origin]:
     """Rows of a columnar format."""
     if not len(rows):
         return []
-    taken = ColumnarRows(batch.take(rows))  # a slice would keep the whole batch in memory
+    # A slice would keep the whole batch in memory, as would what its rows share.
+    taken = ColumnarRows(without_shared_values(batch.take(rows)))
     return [
         Origin(rows=taken, place=place) if size <= MAX_ROW_BYTES else Origin()
         for place, size in enumerate(taken.sizes())

@@ -48,8 +48,9 @@ def find_web(url: str, name: str, settings: Settings) -> list[Location]:
         with _get(url, name, settings, {"Range": "bytes=0-0"}, empty_is_fine=True) as response:
             headers = response.headers
             total = _TOTAL.match(headers.get("Content-Range", ""))
-            size = total[1] if total else headers.get("Content-Length", "")
             whole = response.status_code == requests.codes.ok
+            # Of a part, Content-Length is the length of the part.
+            size = total[1] if total else headers.get("Content-Length", "") if whole else ""
             if response.status_code == requests.codes.requested_range_not_satisfiable:
                 size, whole = "0", False
     except FileMissing:

@@ -78,6 +78,19 @@ def test_databases_are_unique_and_dropped_only_when_empty(catalog: Catalog) -> N
     assert [each.name for each in catalog.databases.list(CLUSTER)] == ["default"]
 
 
+def test_a_dropped_collection_gets_no_partitions_and_indexes(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    index = IndexSpec(name="vector", field_name="vector", metric=Metric.L2)
+    catalog.collections.drop(docs.id)
+    for is_forgotten in (False, True):
+        if is_forgotten:
+            catalog.collections.forget(docs.id)
+        with pytest.raises(CollectionNotFound, match="was dropped"):
+            catalog.collections.create_partition(docs.id, "new")
+        with pytest.raises(CollectionNotFound, match="was dropped"):
+            catalog.collections.add_index(docs.id, index)
+
+
 def test_what_was_dropped_in_a_database_is_still_known_when_that_is_dropped_too(catalog: Catalog) -> None:
     """Its files are to be removed yet, from the store that is its cluster's."""
     catalog.databases.create(CLUSTER, "sales", {})

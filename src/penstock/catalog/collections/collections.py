@@ -249,11 +249,8 @@ class CollectionRepository:
             CollectionNotFound: it was dropped.
         """
         with self._database.write() as connection:
-            _lock(connection, collection_id)
-            row = connection.execute(_BY_ID, {"id": collection_id}).one_or_none()
-            if row is None:
-                raise CollectionNotFound(f"collection {collection_id} was dropped", collection=collection_id)
-            collection = _collection(row)
+            _lock_live(connection, collection_id)
+            collection = _collection(connection.execute(_BY_ID, {"id": collection_id}).one())
             changed = change(collection)
             if (changed.schema, changed.settings) == (collection.schema, collection.settings):
                 return collection
@@ -319,9 +316,13 @@ class CollectionRepository:
         raise PartitionNotFound(f"partition not found[partition={name}]", partition=name)
 
     def create_partition(self, collection_id: str, name: str) -> Partition:
-        """Return the partition of this name, and create it if it is missing."""
+        """Return the partition of this name, and create it if it is missing.
+
+        Raises:
+            CollectionNotFound: the collection was dropped.
+        """
         with self._database.write() as connection:
-            _lock(connection, collection_id)
+            _lock_live(connection, collection_id)
             where = (tables.partition.c.collection_id == collection_id, tables.partition.c.name == name)
             if connection.execute(select(tables.partition.c.number).where(*where)).one_or_none() is None:
                 column = tables.collection.c.next_partition
@@ -366,9 +367,10 @@ class CollectionRepository:
 
         Raises:
             IndexExists: the name or the field already has a different index.
+            CollectionNotFound: the collection was dropped.
         """
         with self._database.write() as connection:
-            _lock(connection, collection_id)
+            _lock_live(connection, collection_id)
             for index in _indexes(connection, collection_id):
                 if replace(index, params=spec.params) == spec:
                     return
@@ -418,11 +420,22 @@ def new_collection_id() -> str:
     return uuid.uuid4().hex
 
 
-def _lock(connection: Connection, collection_id: str) -> None:
-    """Lock the collection's row: one transaction at a time changes its partitions and indexes."""
-    connection.execute(
-        select(tables.collection.c.id).where(tables.collection.c.id == collection_id).with_for_update()
-    )
+def _lock(connection: Connection, collection_id: str) -> bool:
+    """Lock the collection's row: one transaction at a time changes its partitions and indexes.
+
+    Returns whether it is there and not dropped.
+    """
+    column = tables.collection.c
+    row = connection.execute(
+        select(column.dropped_at).where(column.id == collection_id).with_for_update()
+    ).one_or_none()
+    return row is not None and row.dropped_at is None
+
+
+def _lock_live(connection: Connection, collection_id: str) -> None:
+    """As :func:`_lock`. Raises CollectionNotFound: the collection was dropped."""
+    if not _lock(connection, collection_id):
+        raise CollectionNotFound(f"collection {collection_id} was dropped", collection=collection_id)
 
 
 def _indexes(connection: Connection, collection_id: str) -> Sequence[IndexSpec]:
