@@ -309,8 +309,10 @@ class JobRun:
             )
         if options.duplicates is Duplicates.ERROR:
             engine, table = self._engines.for_collection(collection), Table.of(collection)
+            # Of the run, not of the catalog: it may not have saved the only split yet.
+            staged = [staged_of(split.staged) for split in splits if split.rows]
             duplicate = self._leased.retry(
-                lambda: engine.find_duplicate(table, self._leased.staged()),
+                lambda: engine.find_duplicate(table, staged),
                 "commit",
                 "comparing the rows' keys",
             )
