@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -187,3 +188,18 @@ def test_other_urls_are_refused_without_repeating_their_secrets(url: str) -> Non
 def test_names_may_hold_what_a_database_cannot(catalog: Catalog) -> None:
     with pytest.raises(DatabaseNotFound):
         catalog.databases.get(CLUSTER, "a\0b")
+
+
+def test_a_wal_that_could_not_be_purged_is_purged_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path / 'catalog.db'}", b"A" * 43 + b"=")
+    database, wal = catalog.database, tmp_path / "catalog.db-wal"
+    catalog.clusters.ensure("in01-a", "local")
+    database.mark_secrets_deleted()
+    with monkeypatch.context() as patched:
+        patched.setattr(database.engine, "raw_connection", lambda: sqlite3.connect("/no/such/folder/file"))
+        with pytest.raises(sqlite3.OperationalError):
+            database.purge_wal()
+    assert wal.stat().st_size > 0
+    database.purge_wal()
+    assert wal.stat().st_size == 0
+    catalog.close()

@@ -166,14 +166,17 @@ class CatalogDatabase:
         if self.is_shared or not self._wal_has_secrets.is_set():
             return
         self._wal_has_secrets.clear()
-        with self._translated_errors(), self._writer:
-            connection = self.engine.raw_connection()
-            try:
-                busy = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            finally:
-                connection.close()
-        if busy:  # a reader uses an older snapshot; the next purge tries again
-            self._wal_has_secrets.set()
+        busy = True
+        try:
+            with self._translated_errors(), self._writer:
+                connection = self.engine.raw_connection()
+                try:
+                    busy = bool(connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+                finally:
+                    connection.close()
+        finally:
+            if busy:  # it failed, or a reader uses an older snapshot; the next purge tries again
+                self._wal_has_secrets.set()
 
     def notify(self, connection: Connection) -> None:
         """Notify the listeners in other processes when this transaction commits."""

@@ -176,7 +176,9 @@ class UploadRepository:
                 return []
         with self._database.write() as connection:
             some = _UNNEEDED.limit(_BATCH).with_for_update(skip_locked=True)
-            ids = connection.execute(some, now).scalars().all()
+            locked = connection.execute(some, now).scalars().all()
+            # Again, now that no job can begin to read them: one may have before its row was locked.
+            ids = connection.execute(_UNNEEDED.where(_upload.id.in_(locked)), now).scalars().all()
             _delete(connection, ids)
         return ids
 
