@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from penstock.access.accounts import AccountService
@@ -38,7 +40,8 @@ def test_a_key_from_its_making_to_its_end(catalog: Catalog) -> None:
 
 
 def test_a_key_expires(catalog: Catalog) -> None:
-    made = AccountService(catalog).create_key(DEFAULT_ORG, "brief", [WRITER], lifetime=0)
+    made = AccountService(catalog).create_key(DEFAULT_ORG, "brief", [WRITER], lifetime=0.001)
+    time.sleep(0.01)
     with pytest.raises(Unauthenticated):
         Authenticator(catalog.accounts).identify(made.secret, HERE)
     assert not catalog.accounts.any_valid()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,11 @@ def test_a_role_in_one_database_holds_there_only(callers: Callers) -> None:
 
 def test_keys_end_by_time_and_by_hand(callers: Callers) -> None:
     accounts = AccountService(callers.catalog)
-    brief = accounts.create_key("org-acme", "brief", [Grant(role=Role.READER, cluster_id=ACME)], lifetime=0).secret
-    revoked = accounts.create_key("org-acme", "revoked", [Grant(role=Role.READER, cluster_id=ACME)]).secret
+    grants = [Grant(role=Role.READER, cluster_id=ACME)]
+    brief = accounts.create_key("org-acme", "brief", grants, lifetime=0.001).secret
+    revoked = accounts.create_key("org-acme", "revoked", grants).secret
     accounts.revoke_key("revoked")
+    time.sleep(0.01)
     for key in (brief, revoked):
         assert callers.post(key, f"{V2}/list")[:2] == (401, 1800)
         assert callers.get(key, f"{V1}/list", clusterId=ACME)[1] == 80002
