@@ -211,6 +211,16 @@ def test_a_failed_job_goes_on_once_the_file_is_right(run: Run, collection: str, 
     assert run("jobs", "retry", job_id).exit_code == 1
 
 
+def test_bad_rows_are_not_offered_to_be_left_out_where_none_is_bad(
+    run: Run, collection: str, make_file: MakeFile
+) -> None:
+    paths = [str(make_file("one.jsonl")), str(make_file("two.jsonl"))]
+    done = run("import", *paths, "--collection", collection, "--option", "duplicates=error")
+    assert done.exit_code == 1
+    assert "the key is that of row 0" in done.stdout
+    assert "skip_row" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("path", "code", "told"),
     [

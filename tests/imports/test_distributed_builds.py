@@ -8,38 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lance
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from penstock.collections.index_requests import CreateIndex
-from penstock.collections.indexes import IndexState
-from penstock.domain.collections import Collection
-from penstock.domain.index import Metric
-from penstock.domain.jobs import JobState
-from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.lance.index import distributed
-from penstock.engines.values import SearchRequest, Table
 from penstock.errors import StorageError
 from penstock.imports.distributed_builds import hosts_of
 from penstock.runners.base import Runner, TaskContext, TaskHandle
 from penstock.runners.local import LocalRunner
 from penstock.runners.ray import RayRunner
 from tests.runners.tasks import kill_self
+from tests.support.growing_collections import GrowingCollection
 from tests.support.ray_cluster import ray_cluster
 from tests.support.worlds import World, a_world, job_settings
 
 DIM, ROWS = 128, 35_000
 """Of each import: 17 MB, so that two are enough for an index."""
-SCHEMA = CollectionSchema(
-    fields=(
-        Field(name="id", type=DataType.INT64, primary=True),
-        Field(name="vector", type=DataType.FLOAT_VECTOR, dim=DIM),
-    )
-)
 
 
 class Hosts:
@@ -138,69 +121,20 @@ def world(tmp_path: Path, hosts: Hosts) -> Iterator[World]:
         yield made
 
 
-class Large:
-    """A collection of clustered rows with an index."""
+class LargeCollection(GrowingCollection):
+    """A collection of which two imports are enough for an index by several hosts."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
-        self.docs: Collection = world.collection(schema=SCHEMA)
-        request = CreateIndex(field_name="vector", index_type="AUTOINDEX", metric="L2", params={})
-        world.indexes.create(self.docs, request)
-        self.rows: npt.NDArray[np.float32] = np.empty((0, DIM), np.float32)
+        super().__init__(world, dim=DIM, rows=ROWS)
 
-    def imported(self) -> None:
-        rng = np.random.default_rng(len(self.rows))
-        centres = np.random.default_rng(0).normal(size=(100, DIM)) * 2
-        new = (centres[rng.integers(0, 100, ROWS)] + rng.normal(size=(ROWS, DIM))).astype(np.float32)
-        ids = range(len(self.rows), len(self.rows) + ROWS)
-        column = pa.FixedSizeListArray.from_arrays(pa.array(new.reshape(-1)), DIM)
-        name = f"{len(self.rows)}.parquet"
-        pq.write_table(pa.table({"id": ids, "vector": column}), self.world.files / name)
-        assert self.world.imported([name]).state is JobState.COMPLETED
-        self.rows = np.concatenate([self.rows, new])
-
-    @property
-    def table(self) -> Table:
-        return Table.of(self.world.fresh(self.docs))
-
-    @property
-    def home(self) -> Path:
-        return self.world.folder / "collections" / f"{self.docs.id}.lance"
-
-    @property
-    def partitions(self) -> list[int]:
-        """Of each segment."""
-        segments = lance.dataset(str(self.home)).stats.index_stats("vector.index")["segments"]
-        return [int(segment["num_partitions"]) for segment in segments]
-
-    def until_trained(self) -> None:
-        specs = self.world.indexes.list(self.docs)
-        self.world.until(lambda: not self.world.engine.due(self.table, specs).optimization and not self.is_training)
-
-    @property
-    def is_training(self) -> bool:
-        return self.world.scheduler.maintenance._optimizing.is_alive()
-
-    def expect_all_found(self, *, orphans: bool = False) -> None:
-        """By the catalog's version of the table, as a server searches.
-
-        ``orphans``: there are trained partitions, or segments, that no version has.
-        """
-        status = self.world.indexes.status(self.world.fresh(self.docs), "vector")
-        assert (status.rows, status.pending_rows, status.state) == (len(self.rows), 0, IndexState.FINISHED)
-        places = np.random.default_rng(1).choice(len(self.rows), 20)
-        request = SearchRequest(field_name="vector", queries=self.rows[places], metric=Metric.L2, limit=10)
-        shares = []
-        for place, hits in zip(places, self.world.engine.search(self.table, request), strict=True):
-            nearest = np.argsort(((self.rows - self.rows[place]) ** 2).sum(axis=1))[:10]
-            shares.append(len(set(nearest.tolist()) & set(hits.rows["id"].to_pylist())) / 10)
-        assert np.mean(shares) >= 0.95
-        assert (self.world.engine.orphans(self.table, [], -60.0) is not None) == orphans
+    def has_orphans(self) -> bool:
+        """Whether there are trained partitions, or segments, that no version has."""
+        return self.world.engine.orphans(self.table, [], -60.0) is not None
 
 
 def test_hosts_index_a_group_of_rows_each_and_train_it_anew_together(world: World, hosts: Hosts) -> None:
     """The first build is waited for; the training, at twice the rows, is not. Both survive lost workers."""
-    large = Large(world)
+    large = LargeCollection(world)
     large.imported()
     hosts.lost = {"train_partitions", "build_group"}
     large.imported()
@@ -208,20 +142,22 @@ def test_hosts_index_a_group_of_rows_each_and_train_it_anew_together(world: Worl
     assert hosts.submitted.count("build_group") == 3
     assert large.partitions == [2 * ROWS // 4096] * 2
     large.expect_all_found()
+    assert not large.has_orphans()
 
     hosts.submitted.clear()
     hosts.lost = {"build_group"}
     for _ in range(2):
         large.imported()
-    large.until_trained()
+    large.until_optimized()
     assert hosts.submitted.count("build_group") == 3
     assert large.partitions == [4 * ROWS // 4096] * 2
     large.expect_all_found()
+    assert not large.has_orphans()
 
 
 def test_no_job_waits_for_a_training_by_several_hosts(world: World, hosts: Hosts, tmp_path: Path) -> None:
     """Its rows are added to the old index, by a task beside those of the groups, and the old partitions."""
-    large = Large(world)
+    large = LargeCollection(world)
     for _ in range(3):
         large.imported()
     hosts.held, hosts.released = {"build_group"}, tmp_path / "released"
@@ -229,27 +165,30 @@ def test_no_job_waits_for_a_training_by_several_hosts(world: World, hosts: Hosts
     large.world.until(lambda: not hosts.held)
     large.imported()
     assert large.is_training
-    large.expect_all_found(orphans=True)
+    large.expect_all_found()
+    assert large.has_orphans()
     hosts.released.touch()
-    large.until_trained()
+    large.until_optimized()
     assert large.partitions == [2 * ROWS // 4096, *[4 * ROWS // 4096] * 2]
     large.expect_all_found()
+    assert not large.has_orphans()
 
 
 def test_a_build_whose_commit_is_lost_is_tried_again(world: World, hosts: Hosts) -> None:
     """It may have succeeded, so its files are left to the cleanup of orphan files."""
-    large = Large(world)
+    large = LargeCollection(world)
     large.imported()
     hosts.lost = {"commit_groups"}
     large.imported()
     world.until(lambda: hosts.submitted.count("commit_groups") == 2)
     world.until(lambda: world.engine.built_rows(large.table, world.indexes.get(large.docs, "vector")) == 2 * ROWS)
-    large.expect_all_found(orphans=True)
+    large.expect_all_found()
+    assert large.has_orphans()
 
 
 def test_a_build_that_fails_leaves_nothing(world: World, hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     """A group fails for good; another one, which had ended, is deleted."""
-    large = Large(world)
+    large = LargeCollection(world)
     large.imported()
     hosts.failing = {"build_group"}
     large.imported()
@@ -257,15 +196,17 @@ def test_a_build_that_fails_leaves_nothing(world: World, hosts: Hosts, monkeypat
     world.until(lambda: world.engine.built_rows(large.table, world.indexes.get(large.docs, "vector")) == 2 * ROWS)
     assert hosts.submitted.count("train_partitions") == 2
     large.expect_all_found()
+    assert not large.has_orphans()
 
 
 def test_one_host_builds_by_one_task(tmp_path: Path, hosts: Hosts) -> None:
     hosts.slots_per_task = 2
     with a_world(tmp_path, hosts) as world:
-        large = Large(world)
+        large = LargeCollection(world)
         large.imported()
         large.imported()
         assert hosts.submitted.count("build_indexes") == 1
         assert "build_group" not in hosts.submitted
         assert large.partitions == [2 * ROWS // 4096]
         large.expect_all_found()
+    assert not large.has_orphans()

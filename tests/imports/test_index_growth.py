@@ -8,31 +8,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import lance
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from penstock.collections.index_requests import CreateIndex
-from penstock.collections.indexes import IndexState
-from penstock.domain.collections import Collection
-from penstock.domain.index import Metric
-from penstock.domain.jobs import JobState
-from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.lance.index import build, mapping, optimize
 from penstock.engines.lance.index.segments import MAX_SEGMENTS
-from penstock.engines.values import SearchRequest, Table
+from tests.support.growing_collections import GrowingCollection
 from tests.support.worlds import World, a_world, job_settings
 
 DIM, ROWS = 64, 2_000
-SCHEMA = CollectionSchema(
-    fields=(
-        Field(name="id", type=DataType.INT64, primary=True),
-        Field(name="vector", type=DataType.FLOAT_VECTOR, dim=DIM),
-    )
-)
 
 
 class _Handle:
@@ -97,67 +80,16 @@ def world(tmp_path: Path, small_indexes: None) -> Iterator[World]:
     runner.close()
 
 
-class Growing:
-    """A collection that grows by imports of clustered rows."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.docs: Collection = world.collection(schema=SCHEMA)
-        request = CreateIndex(field_name="vector", index_type="AUTOINDEX", metric="L2", params={})
-        world.indexes.create(self.docs, request)
-        self.rows: npt.NDArray[np.float32] = np.empty((0, DIM), np.float32)
-
-    def imported(self) -> None:
-        rng = np.random.default_rng(len(self.rows))
-        centres = np.random.default_rng(0).normal(size=(100, DIM)) * 2
-        new = (centres[rng.integers(0, 100, ROWS)] + rng.normal(size=(ROWS, DIM))).astype(np.float32)
-        ids = range(len(self.rows), len(self.rows) + ROWS)
-        column = pa.FixedSizeListArray.from_arrays(pa.array(new.reshape(-1)), DIM)
-        name = f"{len(self.rows)}.parquet"
-        pq.write_table(pa.table({"id": ids, "vector": column}), self.world.files / name)
-        assert self.world.imported([name]).state is JobState.COMPLETED
-        self.rows = np.concatenate([self.rows, new])
-
-    @property
-    def table(self) -> Table:
-        return Table.of(self.world.fresh(self.docs))
-
-    @property
-    def segments(self) -> int:
-        [index] = lance.dataset(str(self.home)).describe_indices()
-        return len(index.segments)
-
-    @property
-    def home(self) -> Path:
-        return self.world.folder / "collections" / f"{self.docs.id}.lance"
-
-    @property
-    def is_training(self) -> bool:
-        return self.world.scheduler.maintenance._optimizing.is_alive()
-
-    def until_quiet(self) -> None:
-        specs = self.world.indexes.list(self.docs)
-        self.world.until(lambda: not self.world.engine.due(self.table, specs).optimization and not self.is_training)
-
-    def expect_all_found(self) -> None:
-        """By the catalog's version of the table, as a server searches."""
-        status = self.world.indexes.status(self.world.fresh(self.docs), "vector")
-        assert (status.rows, status.pending_rows, status.state) == (len(self.rows), 0, IndexState.FINISHED)
-        places = np.random.default_rng(1).choice(len(self.rows), 30)
-        request = SearchRequest(field_name="vector", queries=self.rows[places], metric=Metric.L2, limit=10)
-        shares = []
-        for place, hits in zip(places, self.world.engine.search(self.table, request), strict=True):
-            nearest = np.argsort(((self.rows - self.rows[place]) ** 2).sum(axis=1))[:10]
-            shares.append(len(set(nearest.tolist()) & set(hits.rows["id"].to_pylist())) / 10)
-        assert np.mean(shares) >= 0.95
+def growing_in(world: World) -> GrowingCollection:
+    return GrowingCollection(world, dim=DIM, rows=ROWS)
 
 
 def test_many_imports_leave_few_segments_and_little_garbage(world: World) -> None:
-    growing = Growing(world)
+    growing = growing_in(world)
     for _ in range(12):
         growing.imported()
         assert growing.segments <= MAX_SEGMENTS
-    growing.until_quiet()
+    growing.until_optimized()
     assert growing.segments <= MAX_SEGMENTS
     growing.expect_all_found()
 
@@ -174,7 +106,7 @@ def test_many_imports_leave_few_segments_and_little_garbage(world: World) -> Non
 
 
 def test_no_job_waits_for_a_training(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    growing = Growing(world)
+    growing = growing_in(world)
     growing.imported()
     begun, ends = threading.Event(), threading.Event()
     built = optimize._build_segment
@@ -195,7 +127,7 @@ def test_no_job_waits_for_a_training(world: World, monkeypatch: pytest.MonkeyPat
     assert world.engine.built_rows(growing.table, world.indexes.get(growing.docs, "vector")) == len(growing.rows)
     growing.expect_all_found()
     ends.set()
-    growing.until_quiet()
+    growing.until_optimized()
     growing.expect_all_found()
     assert growing.segments <= 2
 
@@ -215,10 +147,10 @@ def test_a_training_that_fails_is_tried_again_after_growing_pauses(
 
     monkeypatch.setattr(optimize, "_build_segment", fail_twice)
     with a_world(tmp_path, runner, job_settings(maintenance_retry_pause=0.01)) as world:
-        growing = Growing(world)
+        growing = growing_in(world)
         growing.imported()
         growing.imported()
-        growing.until_quiet()
+        growing.until_optimized()
         assert attempts == 3
         assert growing.segments == 1
         growing.expect_all_found()
@@ -227,7 +159,7 @@ def test_a_training_that_fails_is_tried_again_after_growing_pauses(
 
 def test_a_training_that_fails_is_left_for_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may take minutes, and what let it fail may stay so; the old index serves, and grows."""
-    growing = Growing(world)
+    growing = growing_in(world)
     attempts = 0
 
     def fail(*args: Any) -> Any:

@@ -41,6 +41,18 @@ def test_watch_yields_the_states_of_jobs_also_after_a_restart_of_the_server(tmp_
 
 
 @contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{http.server_address[1]}"
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+@contextmanager
 def server_without_events(states: list[str]) -> Iterator[str]:
     """A server that has ``describe`` only, as Milvus has."""
 
@@ -62,14 +74,8 @@ def server_without_events(states: list[str]) -> Iterator[str]:
         def log_message(self, format: str, *arguments: object) -> None:
             return None
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{http.server_address[1]}"
-        finally:
-            http.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield url
 
 
 def test_a_server_without_events_is_polled() -> None:
@@ -93,14 +99,8 @@ def server_that_answers(status: int, body: bytes, headers: dict[str, str]) -> It
         def log_message(self, format: str, *arguments: object) -> None:
             return None
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{http.server_address[1]}"
-        finally:
-            http.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield url
 
 
 def test_a_server_with_too_many_streams_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

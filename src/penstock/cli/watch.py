@@ -235,7 +235,8 @@ def _failure(job: ImportJob) -> list[str]:
         lines.append(f"  and {len(failed) - _FILES_SHOWN:,} more files; see: penstock jobs describe {job.id}")
     if can_retry(job):
         lines.append(f"After fixing the cause, resume it: penstock jobs retry {job.id}")
-        if _BAD_ROW.search(job.reason or ""):
+        # Rows with the same key are no bad rows: none is left out.
+        if _BAD_ROW.search(job.reason or "") and "option duplicates=" not in (job.reason or ""):
             lines.append("Or import again with --on-error skip_row: bad rows are left out, and kept for a correction")
     elif _lost_collection(job):
         lines.append(

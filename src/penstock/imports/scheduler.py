@@ -40,9 +40,6 @@ _RENEWALS = 6
 _POLL = 1.0
 """Seconds between polls without a wake-up: another process may have created a job."""
 
-_ORPHAN_SECONDS = 10.0
-"""Seconds until the cleanup lists all collections again, to find those that are due for a scan for orphan files."""
-
 _MAX_JOBS = 16
 """Running jobs of all clusters together, unless one cluster may have more. Beyond that an org may have one:
 long jobs of other orgs never block it, since workers are shared by time (:mod:`penstock.runners.fair_share`)."""
@@ -253,8 +250,7 @@ class Scheduler:
         ]
         retention = Retention(self._context)
         steps.append(lambda: delete_unneeded_uploads(self._context.catalog, self._context.uploads))
-        orphans, scans = OrphanCleanup(self._context), Throttle(_ORPHAN_SECONDS)
-        steps += [lambda: orphans() if scans.is_ready() else None, lambda: retention(self._stop)]
+        steps += [OrphanCleanup(self._context), lambda: retention(self._stop)]
         while not self._stop.is_set():
             self._cleanup_requested.wait(_POLL * 60)
             self._cleanup_requested.clear()
