@@ -65,7 +65,7 @@ STEPS = {
     ),
     "committed": Step(phase="in the commit", place=f"{_CLAIMS}.record_publication"),
     "index": Step(phase="indexing", place="penstock.imports.maintenance:MaintenanceWorker.build"),
-    "build": Step(phase="indexing", place="penstock.imports.tasks:build_indexes", process="worker"),
+    "build": Step(phase="indexing", place="penstock.imports.maintenance_tasks:build_indexes", process="worker"),
     "extend": Step(
         phase="indexing", place="lance.dataset:DatasetOptimizer.optimize_indices", process="worker", calls=(1, 2)
     ),

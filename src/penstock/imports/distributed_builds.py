@@ -22,10 +22,10 @@ from penstock.domain.index import IndexSpec
 from penstock.engines.base import MaintainableEngine
 from penstock.engines.values import BuiltGroup, DistributedBuild, Table
 from penstock.errors import TaskCancelled
+from penstock.imports.maintenance_tasks import IndexTask, build_indexes
 from penstock.imports.memory_budget import reserve
 from penstock.imports.retry import retry_transient
 from penstock.imports.settings import JobSettings
-from penstock.imports.tasks import IndexTask, build_indexes
 from penstock.runners.base import Runner, TaskContext, TaskHandle
 
 log = structlog.get_logger(__name__)

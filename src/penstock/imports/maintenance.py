@@ -24,10 +24,7 @@ from penstock.engines.values import MaintenanceNeeds, Table
 from penstock.errors import CatalogError, PenstockError, StorageConflict, TaskCancelled
 from penstock.imports.distributed_builds import BuildRun, hosts_of
 from penstock.imports.events import Observer
-from penstock.imports.memory_budget import reserve
-from penstock.imports.retry import backoff
-from penstock.imports.settings import JobSettings
-from penstock.imports.tasks import (
+from penstock.imports.maintenance_tasks import (
     PROGRESS_SCALE,
     IndexTask,
     MaintenanceResult,
@@ -36,6 +33,9 @@ from penstock.imports.tasks import (
     maintain_table,
     optimize_indexes,
 )
+from penstock.imports.memory_budget import reserve
+from penstock.imports.retry import backoff
+from penstock.imports.settings import JobSettings
 from penstock.imports.throttle import Throttle
 from penstock.runners.base import Runner, TaskContext, TaskHandle
 from penstock.runners.fair_share import FairShareRunner
