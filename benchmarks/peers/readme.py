@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.peers.machines import Machine, Report, compare_figures
@@ -79,13 +79,19 @@ def _figure_rows(machines: Sequence[Machine], reports: Sequence[Report]) -> Iter
         yield _REPORTED, report.label, "", *("" if figure is None else f"{figure:g}" for figure in figures)
 
 
+def _range_of(disks: Iterable[str]) -> list[str]:
+    """The slowest and the fastest disk of one machine's sections."""
+    by_rate = sorted(disks, key=lambda disk: int(disk.partition(" at ")[2].partition(" MiB/s")[0].replace(",", "")))
+    return by_rate if len(by_rate) <= 2 else [f"from {by_rate[0]} to {by_rate[-1]}"]
+
+
 def _part(machines: Sequence[Machine], reports: Sequence[Report], folder: Path) -> str:
     parts = [_EXPLANATION]
     for machine in machines:
         sections = machine.results.sections.values()
         dates = sorted({section.date.split(" ")[0] for section in sections})
         kinds = sorted({section.machine for section in sections})
-        disks = sorted({section.disk for section in sections} - {"not measured"})
+        disks = _range_of({section.disk for section in sections} - {"not measured"})
         tables = sorted({section.tables for section in sections})
         report = folder / machine.label / "peers.md"
         parts.append(
