@@ -24,6 +24,9 @@ from tests.support.worlds import World, a_world, job_settings
 DIM, ROWS = 128, 35_000
 """Of each import: 17 MB, so that two are enough for an index."""
 
+PARTITIONS, PARTITIONS_OF_FOUR = 68, 257
+"""Of an index that is trained on two imports, and on four."""
+
 
 class Hosts:
     """Another runner, as one of hosts with a processor each; keeps what was submitted, and may lose it."""
@@ -140,7 +143,7 @@ def test_hosts_index_a_group_of_rows_each_and_train_it_anew_together(world: Worl
     large.imported()
     assert hosts.submitted.count("train_partitions") == 2
     assert hosts.submitted.count("build_group") == 3
-    assert large.partitions == [2 * ROWS // 4096] * 2
+    assert large.partitions == [PARTITIONS] * 2
     large.expect_all_found()
     assert not large.has_orphans()
 
@@ -150,7 +153,7 @@ def test_hosts_index_a_group_of_rows_each_and_train_it_anew_together(world: Worl
         large.imported()
     large.until_optimized()
     assert hosts.submitted.count("build_group") == 3
-    assert large.partitions == [4 * ROWS // 4096] * 2
+    assert large.partitions == [PARTITIONS_OF_FOUR] * 2
     large.expect_all_found()
     assert not large.has_orphans()
 
@@ -169,7 +172,7 @@ def test_no_job_waits_for_a_training_by_several_hosts(world: World, hosts: Hosts
     assert large.has_orphans()
     hosts.released.touch()
     large.until_optimized()
-    assert large.partitions == [2 * ROWS // 4096, *[4 * ROWS // 4096] * 2]
+    assert large.partitions == [PARTITIONS, *[PARTITIONS_OF_FOUR] * 2]
     large.expect_all_found()
     assert not large.has_orphans()
 
@@ -207,6 +210,6 @@ def test_one_host_builds_by_one_task(tmp_path: Path, hosts: Hosts) -> None:
         large.imported()
         assert hosts.submitted.count("build_indexes") == 1
         assert "build_group" not in hosts.submitted
-        assert large.partitions == [2 * ROWS // 4096]
+        assert large.partitions == [PARTITIONS]
         large.expect_all_found()
     assert not large.has_orphans()

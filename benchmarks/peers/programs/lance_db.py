@@ -42,7 +42,9 @@ def main() -> None:
         return add(database.create_table("data", schema=schema), order.data)
 
     def make_searchable() -> Mapping[str, Any]:
-        indexed = index(IvfPq(distance_type=metric))
+        # By default there is a single code for all values of a vector if their number isn't a multiple of 8.
+        codes = None if order.dim % 8 == 0 else max(n for n in range(1, order.dim // 5 + 1) if order.dim % n == 0)
+        indexed = index(IvfPq(distance_type=metric, num_sub_vectors=codes))
         search_of(database.open_table("data"))(np.ones(order.dim, np.float32), 100)
         return indexed
 

@@ -329,7 +329,7 @@ def optimize_and_die(root: str, table: Table, place: str) -> None:
 
 @pytest.mark.parametrize("place", ["put_in_place", "durable_indexes"])
 def test_a_process_that_is_killed_leaves_a_whole_index(growing: Growing, place: str) -> None:
-    """Before the commit there are orphan files and the training is due again; after it there is nothing to do."""
+    """Before the commit there are orphan files and the training is due again; after it the probes are measured."""
     for _ in range(2):
         growing.imported()
         growing.indexed()
@@ -338,11 +338,13 @@ def test_a_process_that_is_killed_leaves_a_whole_index(growing: Growing, place: 
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    assert growing.is_due == (place == "put_in_place")
+    assert growing.is_due
+    assert len(growing.segments()) == (2 if place == "put_in_place" else 1)
     growing.expect_all_found()
     orphans = growing.engine.orphans(growing.table, [], -60.0)
-    assert (orphans is not None) == growing.is_due
+    assert (orphans is not None) == (place == "put_in_place")
     growing.optimized()
+    assert not growing.is_due
     assert len(growing.segments()) == 1
     growing.expect_all_found()
 
@@ -358,3 +360,18 @@ def test_an_index_is_trained_anew_in_an_object_store(lance_on_s3: LanceEngine, t
     assert growing.engine.built_rows(growing.table, VECTOR) == len(growing.rows)
     request = SearchRequest(field_name="vector", queries=growing.rows[[3, 1_500]], metric=Metric.L2, limit=1)
     assert [ids(hits) for hits in growing.engine.search(growing.table, request)] == [[3], [1_500]]
+
+
+def test_an_import_of_more_rows_than_all_before_is_trained_for(growing: Growing) -> None:
+    """Its rows are appended to the index, and are more than the partitions are made for."""
+    growing.imported()
+    growing.indexed()
+    growing.imported(4 * ROWS)
+    growing.indexed()
+    assert growing.is_due
+    growing.optimized()
+    assert len(growing.segments()) == 1
+    stats = lance.dataset(str(growing.home)).stats.index_stats("vector.index")["segments"]
+    assert [segment["num_partitions"] for segment in stats] == [5 * ROWS // 128]
+    assert not growing.is_due
+    growing.expect_all_found()

@@ -12,7 +12,7 @@ from penstock.domain.schema import CollectionSchema, Field
 from penstock.domain.store_location import overlap
 from penstock.domain.write_modes import APPEND, WriteOptions
 from penstock.engines.base import MaintainableEngine
-from penstock.engines.lance.index import build, distributed, optimize
+from penstock.engines.lance.index import build, distributed, optimize, probes
 from penstock.engines.lance.layout import descriptions, encoding, preflight
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
 from penstock.engines.lance.maintenance import (
@@ -254,7 +254,8 @@ class LanceEngine:
         memory: int | None = None,
         kept: Collection[str] = (),
     ) -> int:
-        return build.index(self._tables, table, specs, progress, kept, memory)
+        build.index(self._tables, table, specs, progress, kept, memory)
+        return probes.record_probes(self._tables, table, specs)
 
     def plan_distributed(self, table: Table, spec: IndexSpec, hosts: int) -> DistributedBuild | None:
         return distributed.plan(self._tables, table, spec, hosts)
@@ -278,7 +279,10 @@ class LanceEngine:
         committed: Callable[[int], None] = lambda version: None,
         memory: int | None = None,
     ) -> int:
-        return optimize.optimize(self._tables, table, specs, committed, memory)
+        optimize.optimize(self._tables, table, specs, committed, memory)
+        version = probes.record_probes(self._tables, table, specs)
+        committed(version)
+        return version
 
     def compact(self, table: Table) -> int:
         return compaction.compact(self._tables, table)

@@ -26,13 +26,14 @@ from penstock.engines.lance.index.mapping import (
     LEAST_SCALAR_ROWS,
     DesiredIndex,
     desired_index,
+    partitions_by_size,
     partitions_for,
     sample_rate,
     vector_bytes,
 )
 from penstock.engines.lance.index.present_rows import present_rows
 from penstock.engines.lance.index.progress import Progress, Steps
-from penstock.engines.lance.index.segments import appended, merged_by_extension
+from penstock.engines.lance.index.segments import GROWTH, appended, is_outgrown, merged_by_extension
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.names import stored_name
 from penstock.engines.lance.layout.tables import TableRoot
@@ -48,7 +49,7 @@ _partition_counts: dict[str, int] = {}
 """Partitions by segment, which never changes: Lance reads the whole index to report them."""
 _MAX_CACHED_COUNTS = 10_000
 
-_LANCE_METRICS = {Metric.L2: "l2", Metric.IP: "dot", Metric.COSINE: "cosine", Metric.HAMMING: "hamming"}
+LANCE_METRICS = {Metric.L2: "l2", Metric.IP: "dot", Metric.COSINE: "cosine", Metric.HAMMING: "hamming"}
 _METRICS = {"L2": Metric.L2, "DOT": Metric.IP, "COSINE": Metric.COSINE, "HAMMING": Metric.HAMMING}
 
 
@@ -232,6 +233,18 @@ def is_to_be_built(
     return _action(dataset, desired, target, actual, rows) is _IndexAction.BUILD
 
 
+def needs_training(dataset: LanceDataset, desired: DesiredIndex, target: Field, actual: ActualIndex) -> bool:
+    """Whether a vector index is to be trained anew: it has outgrown its partitions."""
+    rows = segment_rows(dataset, actual)
+    if is_outgrown(rows):
+        return True
+    # One import may have appended more rows than the index was trained on.
+    if len(rows) < 2 or desired.is_graph or desired.partitions is not None:
+        return False
+    usual = partitions_by_size(present_rows(dataset, target, actual.rows))
+    return usual >= GROWTH * (partitions_of(dataset, actual) + 1)
+
+
 def _max_unindexed(target: Field | None) -> int:
     """How many rows may be outside of an index."""
     if target is None or not target.type.is_vector:
@@ -333,7 +346,7 @@ def training_options(
     """Arguments with which a vector index over ``rows`` rows is trained, in place of the one that is there."""
     partitions = partitions_for(desired, target, present_rows(dataset, target, rows))
     return {
-        "metric": _LANCE_METRICS[metric],
+        "metric": LANCE_METRICS[metric],
         "num_partitions": partitions,
         "sample_rate": sample_rate(target, partitions, memory),
         "replace": True,

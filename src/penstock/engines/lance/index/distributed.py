@@ -31,14 +31,14 @@ from penstock.engines.lance.index.build import (
     existing_indexes,
     index_name,
     is_to_be_built,
-    segment_rows,
+    needs_training,
     training_options,
 )
 from penstock.engines.lance.index.mapping import DesiredIndex, partitions_for, vector_bytes
 from penstock.engines.lance.index.memory import group_memory, partition_memory
 from penstock.engines.lance.index.present_rows import present_rows
+from penstock.engines.lance.index.probes import record_probes
 from penstock.engines.lance.index.segment_commit import delete_unless_used, put_in_place
-from penstock.engines.lance.index.segments import is_outgrown
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.values import BuiltGroup, DistributedBuild, Table
@@ -103,7 +103,7 @@ def _planned(
     }
     is_training = actual is not None and not is_to_be_built(dataset, desired, target, actual, rows)
     if actual is not None and is_training:
-        if not is_outgrown(segment_rows(dataset, actual)):
+        if not needs_training(dataset, desired, target, actual):
             return None
         covered = {id_ for segment in actual.segments for id_ in segment.fragment_ids}
         live = {id_: count for id_, count in live.items() if id_ in covered}
@@ -196,13 +196,13 @@ def commit(store: TableRoot, table: Table, build: DistributedBuild, groups: Sequ
     doing = f"committing the index on {planned.target.name} of the table {table.id}"
     segments = [cast(Index, group.note) for group in groups]
     try:
-        version = put_in_place(store, table, doing, planned.desired, segments, build.replaced)
+        put_in_place(store, table, doing, planned.desired, segments, build.replaced)
     except BaseException:
         discard(store, table, build, groups)
         raise
     discard(store, table, build, [])
     store.forget(table.id)  # the next read opens the version that has the index
-    return version
+    return record_probes(store, table, [], [(planned.desired, planned.target)])
 
 
 def discard(store: TableRoot, table: Table, build: DistributedBuild, groups: Sequence[BuiltGroup]) -> None:

@@ -38,7 +38,16 @@ LEAST_VECTOR_BYTES = 32 << 20
 
 LEAST_SCALAR_ROWS = 10_000
 
-PARTITION_ROWS = 4096
+PARTITION_ROWS, _LARGE_PARTITION_ROWS = 1024, 4096
+_SMALL_PARTITIONS = 1024
+"""Partitions of 1,024 rows up to so many, and then as many until there are 4,096 rows in each. Small ones are searched
+more precisely: of 200,000 x 768 with 24 intrinsic dimensions, a recall of .98 took 9.5 ms of processor time with 48
+partitions and 6.4 ms with 256. Of larger tables they would cost more to train than searches gain."""
+
+_HIERARCHICAL, _LEAST_HIERARCHICAL = 257, 96
+"""Lance trains more than 256 partitions hierarchically: the index above took 9.8 s of processor time with 257 of them,
+36.8 s with 256, and 9.3 s with 96."""
+
 _LEAST_PARTITION_ROWS = 64
 """Training needs a sample of each partition; a larger ``nlist`` is reduced until there are enough rows."""
 
@@ -118,8 +127,15 @@ def partitions_for(wanted: DesiredIndex, field: Field, rows: int) -> int:
     if wanted.is_graph:
         return max(1, vector_bytes(field, rows) // GRAPH_BYTES)
     if wanted.partitions is None:
-        return max(1, min(rows // PARTITION_ROWS, MAX_PARTITIONS))
+        count = partitions_by_size(rows)
+        return max(count, _HIERARCHICAL) if count >= _LEAST_HIERARCHICAL else count
     return max(1, min(wanted.partitions, rows // _LEAST_PARTITION_ROWS))
+
+
+def partitions_by_size(rows: int) -> int:
+    """How many partitions of the usual size so many rows have."""
+    count = max(min(rows // PARTITION_ROWS, _SMALL_PARTITIONS), rows // _LARGE_PARTITION_ROWS)
+    return max(1, min(count, MAX_PARTITIONS))
 
 
 def sample_rate(field: Field, partitions: int, memory: int | None) -> int:

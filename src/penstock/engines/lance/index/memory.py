@@ -19,10 +19,10 @@ from penstock.engines.lance.index.build import (
     existing_indexes,
     index_name,
     is_to_be_built,
+    needs_training,
     segment_rows,
 )
 from penstock.engines.lance.index.mapping import GRAPH_BYTES, SAMPLE_RATE, DesiredIndex, partitions_for, vector_bytes
-from penstock.engines.lance.index.segments import is_outgrown
 from penstock.engines.values import Table
 
 _BASE, _MOST_BUFFERS = 128 << 20, 768 << 20
@@ -51,8 +51,9 @@ def _rows_read(
     """All rows where an index is trained; else at most those that its trained segment, the largest, doesn't have."""
     if actual is None or is_to_be_built(dataset, desired, target, actual, rows):
         return rows
-    segments = segment_rows(dataset, actual)
-    return rows if is_outgrown(segments) else max(0, rows - max(segments, default=0))
+    if needs_training(dataset, desired, target, actual):
+        return rows
+    return max(0, rows - max(segment_rows(dataset, actual), default=0))
 
 
 def _memory_of(desired: DesiredIndex, target: Field, rows: int) -> int:

@@ -29,13 +29,13 @@ from penstock.engines.lance.index.build import (
     index,
     index_name,
     mergeable_rows,
+    needs_training,
     segment_ids,
-    segment_rows,
     training_options,
 )
 from penstock.engines.lance.index.mapping import DesiredIndex
 from penstock.engines.lance.index.segment_commit import delete_unless_used, put_in_place
-from penstock.engines.lance.index.segments import is_outgrown, merged_by_level
+from penstock.engines.lance.index.segments import merged_by_level
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.values import Table
@@ -100,7 +100,7 @@ def _trainings(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec]) 
         actual = existing.get(index_name(desired.column))
         if target is None or not desired.is_vector or actual is None or not actual.matches(desired):
             continue
-        if is_outgrown(segment_rows(dataset, actual)):
+        if needs_training(dataset, desired, target, actual):
             trainings.append(_Training(actual.name, desired, target))
     return trainings
 

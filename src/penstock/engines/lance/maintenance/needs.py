@@ -8,6 +8,7 @@ from penstock.domain.index import IndexSpec
 from penstock.engines.lance.index.build import index_is_due
 from penstock.engines.lance.index.memory import build_memory
 from penstock.engines.lance.index.optimize import optimization_is_due
+from penstock.engines.lance.index.probes import probes_are_due
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.maintenance.compaction import compaction_is_due
@@ -19,7 +20,7 @@ def due(store: TableRoot, table: Table, specs: Sequence[IndexSpec]) -> Maintenan
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
         index = index_is_due(dataset, table, specs)
-        optimization = optimization_is_due(dataset, table, specs)
+        optimization = optimization_is_due(dataset, table, specs) or probes_are_due(dataset, table, specs)
         return MaintenanceNeeds(
             version=int(dataset.version),
             index=index,

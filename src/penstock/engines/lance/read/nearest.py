@@ -24,8 +24,9 @@ from lance.dataset import LanceDataset
 from penstock.domain.deadline import check_deadline
 from penstock.domain.index import Metric
 from penstock.domain.schema import Field
-from penstock.engines.lance.index.build import partitions_of, vector_index
+from penstock.engines.lance.index.build import LANCE_METRICS, partitions_of, vector_index
 from penstock.engines.lance.index.mapping import vector_bytes
+from penstock.engines.lance.index.probes import default_probes
 from penstock.engines.lance.layout.encoding import stored_type
 from penstock.engines.lance.layout.resident_vectors import TableVectors
 from penstock.engines.lance.layout.vector_block import VectorBlock
@@ -42,8 +43,6 @@ from penstock.engines.lance.read.brute_force import (
 from penstock.engines.lance.read.resident_search import METRICS, nearest_resident
 from penstock.engines.lance.read.search_params import choose_search_params
 from penstock.engines.values import SearchRequest
-
-_LANCE_METRICS = {Metric.L2: "l2", Metric.IP: "dot", Metric.COSINE: "cosine", Metric.HAMMING: "hamming"}
 
 EXACT_BYTES = 16 << 20
 """Bytes of matching vectors up to which brute force wins: 5,000 of 768 dimensions took 5 to 12 ms, and the index
@@ -211,7 +210,9 @@ def _plan_search(scan: Scan, field: Field, request: SearchRequest) -> _SearchPla
         return _EXACT
     if index.is_graph and scan.bounds != _OPEN:
         return _EXACT  # a graph walk ends before it has met all rows within the bounds
-    clause, refine = choose_search_params(index, partitions_of(dataset, index), scan.k, share, request.params)
+    partitions = partitions_of(dataset, index)
+    probes = default_probes(dataset, index, partitions)
+    clause, refine = choose_search_params(index, partitions, probes, scan.k, share, request.params)
     if refine is not None and scan.bounds[0] is not None:
         return _EXACT  # Lance compares bounds with distances of codes, which for COSINE are twice the real ones
     least = min(scan.k, matching_rows) if matching_rows is not None and scan.bounds == _OPEN else 0
@@ -241,7 +242,7 @@ def _run(
     clause = {
         "column": scan.vector,
         "k": scan.k * (plan.refine or 1),
-        "metric": _LANCE_METRICS[metric],
+        "metric": LANCE_METRICS[metric],
         "distance_range": scan.bounds if plan.refine is None and scan.bounds != _OPEN else None,
         **plan.clause,
     }

@@ -2,7 +2,7 @@
 
 | Milvus search parameter | for | does |
 |---|---|---|
-| ``nprobe`` | IVF indexes | partitions to probe; by default a third of them, from 8 to 64 |
+| ``nprobe`` | IVF indexes | partitions to probe; by default as many as the measured recall needs |
 | ``level`` (1 to 10) | every index | this many times the default effort |
 | ``ef`` | graphs | candidates to keep while walking; by default twice the requested rows, at least 64 |
 | ``search_list`` | DISKANN | as ``ef``, where the index is a graph |
@@ -20,8 +20,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.engines.lance.index.build import ActualIndex
+from penstock.engines.lance.index.probes import NEIGHBOURS
 
-_LEAST_PROBES, _MOST_PROBES = 8, 64
+_MORE_ROWS = 0.2
+"""Exponent of how many more partitions are probed for more rows than the probes were measured with. A recall of .98 of
+200,000 x 768 (24 intrinsic dimensions, 257 partitions) took 64 probes for 10 rows, 105 for 100 and 150 for 1,000."""
+
 _LEAST_EF = 64
 _REFINE = {"IVFSQ": 2, "IVFHNSWSQ": 2, "IVFRQ": 10, "IVFPQ": 10}
 """Of quantised indexes this many times the requested rows are compared by their real vectors: at 100,000 x 768,
@@ -32,17 +36,18 @@ _HIGHEST_LEVEL = 10
 
 
 def choose_search_params(
-    index: ActualIndex, partitions: int, wanted: int, share: float, params: Mapping[str, Any]
+    index: ActualIndex, partitions: int, default: int, wanted: int, share: float, params: Mapping[str, Any]
 ) -> tuple[dict[str, Any], int | None]:
     """The index part of a ``nearest`` clause, for ``wanted`` rows where ``share`` of all rows matches the filter.
 
+    ``default`` is the number of partitions to probe for a few rows, unless ``params`` say it.
     With it how many times as many candidates are to be compared by their real vectors; None if the index has these.
     """
     level = min(_number(params, "level") or 1, _HIGHEST_LEVEL)
     wider = 1 / math.sqrt(share)
     probes = _number(params, "nprobe")
     if probes is None or index.is_graph:
-        probes = level * min(max(partitions // 3, _LEAST_PROBES), _MOST_PROBES)
+        probes = math.ceil(level * default * max(1.0, wanted / NEIGHBOURS) ** _MORE_ROWS)
     clause: dict[str, Any] = {"use_index": True, "minimum_nprobes": min(math.ceil(probes * wider), partitions)}
     refine = _refine(index, wanted, params)
     if index.is_graph:
