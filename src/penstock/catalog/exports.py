@@ -5,11 +5,12 @@ Every write of a worker is conditional on the fencing epoch of its lease, as for
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, null, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, delete, exists, func, insert, null, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.access.audit import note
@@ -25,7 +26,8 @@ from penstock.domain.exports import (
     ExportSnapshot,
     ExportState,
 )
-from penstock.errors import JobNotFound, JobStateConflict, LeaseLost, LimitExceeded
+from penstock.domain.ids import millis_of, new_id
+from penstock.errors import CollectionNotFound, JobNotFound, JobStateConflict, LeaseLost, LimitExceeded
 
 _NAMES = [field.name for field in fields(ExportJob)]
 _COLUMNS = [tables.export.c[name] for name in _NAMES]
@@ -47,42 +49,68 @@ class ExportRepository:
         """Store a Pending export.
 
         Raises:
+            CollectionNotFound: the collection was dropped.
             LimitExceeded: the collection has ``most`` unfinished exports.
             JobStateConflict: an unfinished export writes into the same target.
         """
-        column = tables.export.c
+        try:
+            self._insert(export, secret, most, audit)
+        except IntegrityError:
+            # Another process has just begun an export into the target, which is found now, or has drawn the same id.
+            export_id = new_id()
+            export = replace(export, id=export_id, created_at=from_millis(millis_of(export_id)))
+            self._insert(export, secret, most, None if audit is None else replace(audit, job_id=export_id))
+        return self.get(export.cluster_id, export.id)
+
+    def _insert(self, export: ExportJob, secret: dict[str, str], most: int, audit: AuditEntry | None) -> None:
         values = {
             name: getattr(export, name) for name in _NAMES if name not in ("request", "snapshot", "roots", *_TIMES)
         }
-        try:
-            with self._database.write() as connection:
-                live = connection.execute(
-                    select(func.count()).where(
-                        column.collection_id == export.collection_id, column.finished_at.is_(None)
-                    )
-                ).scalar_one()
-                if live >= most:
-                    raise LimitExceeded(
-                        f"collection {export.collection} has {live} unfinished exports; the limit is {most}. "
-                        "Wait until one has ended, or abort one",
-                        limit="exports",
-                        value=most,
-                    )
-                connection.execute(
-                    insert(tables.export).values(
-                        **values,
-                        request=export.request.to_json(),
-                        roots=[list(roots) for roots in export.roots],
-                        created_at=to_millis(export.created_at),
-                    )
+        with self._database.write() as connection:
+            self._enforce_limits(connection, export, most)
+            connection.execute(
+                insert(tables.export).values(
+                    **values,
+                    request=export.request.to_json(),
+                    roots=[list(roots) for roots in export.roots],
+                    created_at=to_millis(export.created_at),
                 )
-                self._keep_secret(connection, export.id, secret)
-                if audit is not None:
-                    note(connection, audit)
-                self._database.notify(connection)
-        except IntegrityError as error:
-            raise self._target_taken(export) from error
-        return self.get(export.cluster_id, export.id)
+            )
+            self._keep_secret(connection, export.id, secret)
+            if audit is not None:
+                note(connection, audit)
+            self._database.notify(connection)
+
+    def _enforce_limits(self, connection: Connection, export: ExportJob, most: int) -> None:
+        """Check that the collection may have one more unfinished export, and no other writes into its target.
+
+        Concurrent ones of the collection wait for its lock until this export is counted.
+        """
+        collection, column = tables.collection.c, tables.export.c
+        locked = connection.execute(
+            select(collection.dropped_at)
+            .where(collection.id == export.collection_id)
+            .with_for_update(key_share=True)
+        ).one_or_none()
+        if locked is None or locked.dropped_at is not None:
+            raise CollectionNotFound(f"collection {export.collection} dropped", collection=export.collection)
+        live = connection.execute(
+            select(func.count()).where(column.collection_id == export.collection_id, column.finished_at.is_(None))
+        ).scalar_one()
+        if live >= most:
+            raise LimitExceeded(
+                f"collection {export.collection} has {live} unfinished exports; the limit is {most}. "
+                "Wait until one has ended, or abort one",
+                limit="exports",
+                value=most,
+            )
+        into_target = exists().where(column.location == export.location, column.finished_at.is_(None))
+        if connection.execute(select(into_target)).scalar_one():
+            raise JobStateConflict(
+                f"another export is writing into {export.request.target!r}. Wait until it has ended, or choose "
+                "another folder",
+                job_id=export.id,
+            )
 
     def get(self, cluster_id: str, export_id: int) -> ExportJob:
         """Look up an export. Raises JobNotFound, also for one of another cluster."""
@@ -278,18 +306,22 @@ class ExportRepository:
         self._change(export, values | {"finished_at": now_millis()}, audit, keep_secret=has_files)
         return self.get(export.cluster_id, export.id)
 
-    def retry(self, export: ExportJob, secret: dict[str, str], audit: AuditEntry | None = None) -> ExportJob:
+    def retry(
+        self, export: ExportJob, secret: dict[str, str], most: int, audit: AuditEntry | None = None
+    ) -> ExportJob:
         """Take a Failed export back to where it was.
 
         Raises:
+            CollectionNotFound, LimitExceeded: as :meth:`insert`.
             JobStateConflict: it has changed meanwhile, or another export writes into its target.
         """
         then = ExportState.PENDING if export.snapshot is None else ExportState.EXPORTING
         values = {"state": then.value, "finished_at": null(), "reason": None}
+        check = partial(self._enforce_limits, export=export, most=most)
         try:
-            self._change(export, values, audit, secret=secret)
-        except IntegrityError as error:
-            raise self._target_taken(export) from error
+            self._change(export, values, audit, secret=secret, check=check)
+        except IntegrityError:  # as in insert
+            self._change(export, values, audit, secret=secret, check=check)
         return self.get(export.cluster_id, export.id)
 
     def _change(
@@ -300,8 +332,11 @@ class ExportRepository:
         *,
         secret: dict[str, str] | None = None,
         keep_secret: bool = False,
+        check: Callable[[Connection], None] | None = None,
     ) -> None:
         with self._database.write() as connection:
+            if check is not None:
+                check(connection)
             changed = connection.execute(
                 _of_epoch(export, export.state).values(**values, epoch=tables.export.c.epoch + 1)
             ).rowcount
@@ -347,13 +382,6 @@ class ExportRepository:
 
     def _forget_secret(self, connection: Connection, ids: Iterable[int]) -> None:
         connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id.in_(list(ids))))
-
-    def _target_taken(self, export: ExportJob) -> JobStateConflict:
-        return JobStateConflict(
-            f"another export is writing into {export.request.target!r}. Wait until it has ended, or choose another "
-            "folder",
-            job_id=export.id,
-        )
 
 
 def _of_epoch(export: ExportJob, state: ExportState | None = None) -> Any:
