@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _LIST_FROM = 16
 """From this many names on, one listing is cheaper than a request for each."""
+_DELETE_BATCH = 1_000
+"""The most objects that one request of S3 deletes."""
 
 _CLIENT_OPTIONS = {
     "allow_http",
@@ -236,19 +238,28 @@ class ObjectFiles:
         self.write(name, content)
 
     def delete(self, names: Iterable[str]) -> None:
-        for name in names:
+        from obstore.exceptions import BaseError
+
+        names = list(names)
+        for start in range(0, len(names), _DELETE_BATCH):
+            batch = names[start : start + _DELETE_BATCH]
             try:
+                self._obstore.delete(self._store, batch)
+            except (BaseError, OSError):
+                # Google and Azure refuse names that don't exist, and some stores with S3's protocol all batches.
+                # Where everything is denied or fails, the first of these requests raises the error.
+                self._delete_singly(batch)
+
+    def _delete_singly(self, names: Iterable[str]) -> None:
+        for name in names:
+            with suppress(FileNotFoundError):
                 self._obstore.delete(self._store, name)
-            except FileNotFoundError:
-                continue
 
     def sync(self, names: Iterable[str], *, missing_ok: bool = False) -> None:
         return None
 
     def remove_all(self) -> None:
-        names = self.names("")
-        if names:
-            self._obstore.delete(self._store, names)
+        self.delete(self.names(""))
 
 
 def object_store(uri: str, options: Mapping[str, str]) -> ObjectStore:
