@@ -88,9 +88,7 @@ class ExportRepository:
         """
         collection, column = tables.collection.c, tables.export.c
         locked = connection.execute(
-            select(collection.dropped_at)
-            .where(collection.id == export.collection_id)
-            .with_for_update(key_share=True)
+            select(collection.dropped_at).where(collection.id == export.collection_id).with_for_update(key_share=True)
         ).one_or_none()
         if locked is None or locked.dropped_at is not None:
             raise CollectionNotFound(f"collection {export.collection} dropped", collection=export.collection)
