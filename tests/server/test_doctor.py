@@ -148,6 +148,8 @@ def test_an_unreadable_manifest(folder: Path) -> None:
 def test_an_unreadable_manifest_of_an_older_version(folder: Path) -> None:
     *_, oldest = sorted((table(folder) / "_versions").glob("*.manifest"))  # their names count down
     oldest.write_bytes(b"nonsense")
+    for path in (table(folder) / "data").iterdir():
+        os.utime(path, (0, 0))
     found = bad(folder)
     assert found.keys() == {"orphans"}
     assert "default.docs: " in found["orphans"].found
