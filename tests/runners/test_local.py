@@ -104,6 +104,29 @@ def test_a_worker_that_died_with_nothing_to_do_costs_no_task() -> None:
     local.close()
 
 
+def test_a_dead_worker_is_replaced_once_by_what_comes_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    local = LocalRunner(1)
+    worker = psutil.Process(local.submit(pid_of, None).future.result(LIMIT))
+    worker.kill()
+    pool = local._workers[0]._pool
+    assert pool is not None
+    while not pool._broken:
+        time.sleep(0.01)
+    replace = local._workers[0].replace
+
+    def replace_later() -> None:
+        time.sleep(0.3)  # the others find it dead meanwhile
+        replace()
+
+    monkeypatch.setattr(local._workers[0], "replace", replace_later)
+    local.warm()
+    assert local.submit(double, 3).future.result(LIMIT) == 6
+    local.warm()
+    assert local.submit(double, 4).future.result(LIMIT) == 8
+    assert local.restarts == 1
+    local.close()
+
+
 def test_a_worker_that_cannot_be_replaced_at_once_is_replaced_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may be out of files or processes at that moment: its task fails, and no task waits for ever."""
     local = LocalRunner(1)
