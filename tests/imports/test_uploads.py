@@ -31,7 +31,7 @@ def test_a_file_that_was_lost_is_uploaded_again(tmp_path: Path) -> None:
             )
             if not made.is_complete:
                 writer = service.open(ANONYMOUS, cluster, "default", made.id, offset=offset, length=None)
-                writer.append(CONTENT[offset:])
+                writer.write(CONTENT[offset:])
                 service.finish(writer)
                 service.close(writer)
             return made.path, made.is_complete, offset

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,9 +20,12 @@ from click.testing import CliRunner, Result
 
 import penstock
 from penstock.cli.main import cli
+from penstock.domain.jobs import JobState
 from penstock.errors import InvalidParameter, StorageError
 from penstock.server.backup import BackupManifest, create_backup, read_manifest, restore_backup
 from penstock.settings import Settings, load_settings
+from tests.support.catalogs import input_file, new_job, new_split, opened_catalog, stored_collection
+from tests.support.faulty_store import Faults, faulty_store
 from tests.support.postgres import PostgresServer
 from tests.support.s3 import S3Server
 from tests.support.servers import RunningServer, running_server
@@ -253,16 +258,48 @@ def test_a_restore_that_was_interrupted_can_be_repeated(
     assert not (tmp_path / "data" / "restore.unfinished").exists()
 
 
+@pytest.mark.parametrize("error", [OSError("no space"), sqlite3.OperationalError("no space")])
 def test_a_full_disk_ends_a_backup_with_a_reason(
-    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr("penstock.server.backup.create.save_catalog", _full_disk)
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("penstock.server.backup.create.save_catalog", fail)
     with pytest.raises(StorageError, match=r"the backup into .* failed: no space.*, and back up into a new folder"):
         create_backup(settings_of(stopped), tmp_path / "backup", silent)
 
 
 def _full_disk(*_: object) -> None:
     raise OSError("no space")
+
+
+def test_a_store_that_fails_ends_a_backup_with_a_reason(tmp_path: Path, s3: S3Server) -> None:
+    (tmp_path / "data").mkdir()
+    with opened_catalog(tmp_path / "data") as catalog:
+        stored_collection(catalog)
+    with faulty_store(s3.endpoint, Faults(unknown="GET "), seed=1) as proxy:
+        env = {
+            "PENSTOCK_STORAGE_ENDPOINT": proxy.url,
+            "PENSTOCK_STORAGE_REGION": "us-east-1",
+            "PENSTOCK_STORAGE_ACCESS_KEY": "the-key-of-it",
+            "PENSTOCK_STORAGE_SECRET_KEY": "the-secret-of-it",
+        }
+        settings = settings_of(tmp_path, env, storage_url=f"s3://{s3.make_bucket()}/tables")
+        with pytest.raises(StorageError, match="the backup into") as caught:
+            create_backup(settings, tmp_path / "backup", silent)
+    assert "of-it" not in str(caught.value)
+
+
+def test_a_backup_during_a_dry_run(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with opened_catalog(tmp_path / "data") as catalog:
+        catalog.jobs.insert(replace(new_job(stored_collection(catalog)), options={"dry_run": "true"}))
+        claimed = catalog.claims.claim("worker", 60_000)
+        assert claimed is not None
+        job = catalog.claims.save_plan(catalog.claims.move(claimed, JobState.PLANNING), [input_file()], [new_split()])
+        catalog.claims.save_split(job, 0, rows=[7], warnings=(), report={"rows": 7})
+        assert create_backup(settings_of(tmp_path), tmp_path / "backup", silent).tables == []
 
 
 def test_manifests_of_other_versions_are_refused(backup: tuple[Path, BackupManifest], tmp_path: Path) -> None:

@@ -161,7 +161,8 @@ def _staged_files(connection: Connection) -> Mapping[str, Sequence[str]]:
     )
     names: dict[str, list[str]] = {}
     for row in rows:
-        names.setdefault(row.collection_id, []).extend(row.staged["note"].get("files", {}))
+        if row.staged is not None:  # the splits of a dry run have staged nothing
+            names.setdefault(row.collection_id, []).extend(row.staged["note"].get("files", {}))
     return names
 
 
