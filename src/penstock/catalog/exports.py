@@ -67,10 +67,10 @@ class ExportRepository:
             name: getattr(export, name) for name in _NAMES if name not in ("request", "snapshot", "roots", *_TIMES)
         }
         with self._database.write() as connection:
-            self._enforce_limits(connection, export, most)
+            names = self._enforce_limits(connection, export, most)
             connection.execute(
                 insert(tables.export).values(
-                    **values,
+                    **{**values, **names},
                     request=export.request.to_json(),
                     roots=[list(roots) for roots in export.roots],
                     created_at=to_millis(export.created_at),
@@ -81,16 +81,20 @@ class ExportRepository:
                 note(connection, audit)
             self._database.notify(connection)
 
-    def _enforce_limits(self, connection: Connection, export: ExportJob, most: int) -> None:
+    def _enforce_limits(self, connection: Connection, export: ExportJob, most: int) -> dict[str, Any]:
         """Check that the collection may have one more unfinished export, and no other writes into its target.
 
-        Concurrent ones of the collection wait for its lock until this export is counted.
+        Concurrent ones of the collection wait for its lock until this export is counted. Returns the collection's
+        present name and database.
         """
-        collection, column = tables.collection.c, tables.export.c
+        collection, database, column = tables.collection.c, tables.database.c, tables.export.c
         locked = connection.execute(
-            select(collection.dropped_at).where(collection.id == export.collection_id).with_for_update(key_share=True)
+            select(collection.name, collection.database_id, database.name.label("database"))
+            .join(tables.database, database.id == collection.database_id)
+            .where(collection.id == export.collection_id, collection.dropped_at.is_(None))
+            .with_for_update(key_share=True, of=tables.collection)
         ).one_or_none()
-        if locked is None or locked.dropped_at is not None:
+        if locked is None:
             raise CollectionNotFound(f"collection {export.collection} dropped", collection=export.collection)
         live = connection.execute(
             select(func.count()).where(column.collection_id == export.collection_id, column.finished_at.is_(None))
@@ -109,6 +113,7 @@ class ExportRepository:
                 "another folder",
                 job_id=export.id,
             )
+        return {"collection": locked.name, "database_id": locked.database_id, "database": locked.database}
 
     def get(self, cluster_id: str, export_id: int) -> ExportJob:
         """Look up an export. Raises JobNotFound, also for one of another cluster."""
@@ -330,7 +335,7 @@ class ExportRepository:
         *,
         secret: dict[str, str] | None = None,
         keep_secret: bool = False,
-        check: Callable[[Connection], None] | None = None,
+        check: Callable[[Connection], object] | None = None,
     ) -> None:
         with self._database.write() as connection:
             if check is not None:
