@@ -75,3 +75,8 @@ def test_paths_that_only_the_server_knows() -> None:
         ["docs/a.parquet"],
         ["/set/id.npy", "/set/v.npy"],
     ]
+
+
+def test_a_home_of_nobody_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileMissing, match="no file ~nobody-has-this-name"):
+        import_groups(["~nobody-has-this-name/a.parquet"], tmp_path)

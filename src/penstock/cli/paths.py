@@ -41,7 +41,7 @@ def _expand(path: str, base: Path, hint: str) -> Sequence[str]:
     if "://" in path:
         return [path]
     # Not resolved: the server decides about links inside an import root.
-    full = os.path.abspath(base / Path(path).expanduser())
+    full = os.path.abspath(base / os.path.expanduser(path))
     if os.path.isdir(full):
         return [full.rstrip("/") + "/"]
     if os.path.exists(full):
