@@ -11,8 +11,6 @@ import click
 
 from penstock.cli.standard_input import stdin_text
 
-from penstock.cli.standard_input import stdin_text
-
 _FILE = re.compile(r"@(?P<path>.+?)(?:\[(?P<row>\d+)\])?\Z", re.DOTALL)
 _FORMS = "write a list as '[0.1, 0.2]', {\"index\": value} for sparse ones, or @FILE.npy"
 
