@@ -45,8 +45,7 @@ def test_of_calls_that_come_at_once_one_export_writes_into_a_target(servers: lis
         export = replace(new_export(collections[number]), location="file:///out")
         try:
             servers[number % 3].exports.insert(export, {}, 5)
-        except JobStateConflict as error:
-            assert "another export is writing into" in error.message
+        except JobStateConflict:
             return False
         return True
 

@@ -126,6 +126,16 @@ def test_a_lost_connection_is_transient_and_the_next_call_has_a_fresh_one(
     catalog.close()
 
 
+def test_connections_to_what_became_a_standby_are_given_up(migrated_url: str) -> None:
+    catalog = open_catalog(migrated_url, b"A" * 43 + b"=")
+    with catalog.database.read() as connection:  # as of a server that is in recovery since a failover
+        connection.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+    with pytest.raises(CatalogUnavailable, match="read-only transaction"):
+        catalog.clusters.ensure(CLUSTER, "local")
+    assert catalog.clusters.ensure(CLUSTER, "local").id == CLUSTER
+    catalog.close()
+
+
 def test_a_server_that_is_away_is_named_without_its_password() -> None:
     with pytest.raises(CatalogUnavailable) as caught:
         open_catalog("postgresql://somebody:s3cr3t@127.0.0.1:1/penstock", b"")

@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any
 
 import orjson
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from penstock.errors import InvalidParameter
@@ -35,6 +35,8 @@ _POSTGRESQL_CONNECT = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+_READ_ONLY = "25006"
+"""PostgreSQL's error for a write to a standby."""
 _POSTGRESQL_LIMITS = {
     "statement_timeout": "30s",
     "lock_timeout": "15s",
@@ -148,5 +150,11 @@ def _postgresql(url: URL, connections: int) -> Engine:
         for name, value in _POSTGRESQL_LIMITS.items():
             connection.execute(f"SET {name} = '{value}'")
         connection.autocommit = False
+
+    @event.listens_for(engine, "handle_error")
+    def leave_standby(context: ExceptionContext) -> None:
+        # After a failover, connections to what was the primary are open still, and answer to a ping.
+        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True
 
     return engine
