@@ -160,6 +160,16 @@ def test_streams_that_the_caller_has_closed_do_not_matter(tmp_path: Path, closed
     assert done.stdout == ("" if ">&-" in closed.replace("2>&-", "") else "7\n")
 
 
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with recording_server() as server:
+        server.answer(
+            "/v2/vectordb/jobs/import/errors/download", Answer(b"{}", headers={"Content-Type": "text/plain"})
+        )
+        out = str(tmp_path / "none" / "errors.jsonl")
+        done = CliRunner().invoke(cli, ["jobs", "errors", "7", "--out", out, "--url", server.url])
+    assert (done.exit_code, done.stderr) == (1, f"Error: {out}: No such file or directory\n")
+
+
 def test_ctrl_c_at_a_question_ends_with_130() -> None:
     with recording_server() as server:
         server.answer("/v2/vectordb/collections/has", {"code": 0, "data": {"has": True}})
