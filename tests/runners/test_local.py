@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -145,6 +146,23 @@ def test_a_worker_that_cannot_be_replaced_at_once_is_replaced_later(monkeypatch:
     with pytest.raises(WorkerLost, match=r"cannot be started: .*Too many open files"):
         local.submit(double, 2).future.result(LIMIT)
     assert local.submit(double, 3).future.result(LIMIT) == 6
+    local.close()
+
+
+def test_a_worker_whose_thread_could_not_start_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, refused = threading.Thread.start, list[int]()
+
+    def start_but_once(thread: threading.Thread) -> None:
+        if type(thread).__name__ == "_ExecutorManagerThread" and not refused:
+            refused.append(1)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_but_once)
+    local = LocalRunner(1)
+    with pytest.raises(WorkerLost, match="cannot be started: can't start new thread"):
+        local.submit(double, 1).future.result(LIMIT)
+    assert local.submit(double, 2).future.result(LIMIT) == 4
     local.close()
 
 

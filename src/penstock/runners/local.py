@@ -276,8 +276,12 @@ class _Worker:
                 return self._running_pool().submit(function, *arguments)
         except (OSError, EOFError) as error:  # EOFError: the fork server has ended, and is started anew next time
             return _failed(WorkerLost(f"a worker process cannot be started: {error}"))
-        except RuntimeError:  # the runner has just been closed
-            return _failed(TaskCancelled("the server is stopping"))
+        except RuntimeError as error:
+            if self._closed:
+                return _failed(TaskCancelled("the server is stopping"))
+            # The system is out of threads. The pool has a process, but no thread that would ever give it a task.
+            self._kill_pool()
+            return _failed(WorkerLost(f"a worker process cannot be started: {error}"))
 
     def replace(self) -> None:
         """Give up the dead process; the next task starts another one, or fails if the system refuses it."""
@@ -286,6 +290,12 @@ class _Worker:
         # From Python 3.12 on a broken pool holds a lock while it runs the callbacks of its tasks, which lead here,
         # and takes it again when it is garbage-collected: keep a reference until the callbacks are over.
         self._broken, self._pool = self._pool, None
+
+    def _kill_pool(self) -> None:
+        processes = None if self._pool is None else self._pool._processes
+        for process in list((processes or {}).values()):
+            process.kill()
+        self.replace()
 
     def look(self, silence: float) -> None:
         """Kill the process after ``silence`` seconds without a heartbeat, or if its task didn't stop in time.
