@@ -17,7 +17,17 @@ import pytest
 from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.local import LocalRunner
 from penstock.runners.memory import tune_malloc_reuse
-from tests.runners.tasks import Build, Fill, double, fill, kill_self, pid_of, report_until_told, wait_for_file
+from tests.runners.tasks import (
+    Build,
+    Fill,
+    append_line,
+    double,
+    fill,
+    kill_self,
+    pid_of,
+    report_until_told,
+    wait_for_file,
+)
 from tests.support.cgroups import command_in, memory_group
 
 LIMIT = 60
@@ -163,6 +173,26 @@ def test_a_worker_whose_thread_could_not_start_is_started_later(monkeypatch: pyt
     with pytest.raises(WorkerLost, match="cannot be started: can't start new thread"):
         local.submit(double, 1).future.result(LIMIT)
     assert local.submit(double, 2).future.result(LIMIT) == 4
+    local.close()
+
+
+def test_a_task_that_failed_as_no_process_could_start_does_not_run_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adjust, refused = ProcessPoolExecutor._adjust_process_count, list[int]()
+
+    def adjust_but_once(pool: ProcessPoolExecutor) -> None:
+        if not refused:
+            refused.append(1)
+            raise OSError(24, "Too many open files")
+        adjust(pool)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "_adjust_process_count", adjust_but_once)
+    local = LocalRunner(1)
+    with pytest.raises(WorkerLost, match="Too many open files"):
+        local.submit(append_line, tmp_path / "lost").future.result(LIMIT)
+    local.submit(append_line, tmp_path / "next").future.result(LIMIT)
+    assert [path.name for path in tmp_path.iterdir()] == ["next"]
     local.close()
 
 

@@ -274,12 +274,11 @@ class _Worker:
             except BrokenProcessPool:  # it died while idle
                 self.replace()
                 return self._running_pool().submit(function, *arguments)
-        except (OSError, EOFError) as error:  # EOFError: the fork server has ended, and is started anew next time
-            return _failed(WorkerLost(f"a worker process cannot be started: {error}"))
-        except RuntimeError as error:
+        except (OSError, EOFError, RuntimeError) as error:
             if self._closed:
                 return _failed(TaskCancelled("the server is stopping"))
-            # The system is out of threads. The pool has a process, but no thread that would ever give it a task.
+            # The system is out of files, processes or threads (RuntimeError), or the fork server has ended (EOFError)
+            # and is started anew next time. The pool would run this task with the next one, or never any.
             self._kill_pool()
             return _failed(WorkerLost(f"a worker process cannot be started: {error}"))
 
