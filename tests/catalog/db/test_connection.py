@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -210,6 +212,24 @@ def test_a_wal_that_could_not_be_purged_is_purged_later(tmp_path: Path, monkeypa
         with pytest.raises(sqlite3.OperationalError):
             database.purge_wal()
     assert wal.stat().st_size > 0
+    database.purge_wal()
+    assert wal.stat().st_size == 0
+    catalog.close()
+
+
+def test_a_purge_of_the_wal_does_not_wait_for_a_reader_that_takes_long(tmp_path: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path / 'catalog.db'}", b"A" * 43 + b"=")
+    database, wal = catalog.database, tmp_path / "catalog.db-wal"
+    with closing(sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM cluster").fetchone()
+        catalog.clusters.ensure("in01-a", "local")
+        database.mark_secrets_deleted()
+        purge = threading.Thread(target=database.purge_wal)
+        purge.start()
+        purge.join(10)
+        assert not purge.is_alive(), "writes wait meanwhile"
+        assert wal.stat().st_size > 0
     database.purge_wal()
     assert wal.stat().st_size == 0
     catalog.close()

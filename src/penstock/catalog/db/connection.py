@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from penstock.catalog.db.commit_hooks import AFTER_COMMIT, AT_COMMIT, READ, undone_together, write_deferred
-from penstock.catalog.db.dialects import make_engine, parse_catalog_url, without_secrets
+from penstock.catalog.db.dialects import BUSY_SECONDS, make_engine, parse_catalog_url, without_secrets
 from penstock.catalog.db.errors import translate
 from penstock.catalog.db.group_commit import GroupCommit
 from penstock.catalog.db.read_cache import ReadCache
@@ -33,6 +33,9 @@ SQLITE_SCHEMA = _MIGRATIONS / "sqlite.sql"
 """What the migrations make of an empty SQLite database; written by ``make migration``."""
 
 Result = TypeVar("Result")
+
+_PURGE_MILLIS = 500
+"""How long the purge of the WAL waits for readers."""
 
 _MIGRATING = 0x70656E73
 """PostgreSQL advisory lock: one migration at a time."""
@@ -171,7 +174,13 @@ class CatalogDatabase:
             with self._translated_errors(), self._writer:
                 connection = self.engine.raw_connection()
                 try:
-                    busy = bool(connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+                    cursor = connection.cursor()
+                    # Writes wait meanwhile, and some readers take long: a backup, the checks of penstock doctor.
+                    cursor.execute(f"PRAGMA busy_timeout={_PURGE_MILLIS}")
+                    try:
+                        busy = bool(cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+                    finally:
+                        cursor.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
                 finally:
                     connection.close()
         finally:

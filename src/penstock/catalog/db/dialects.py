@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from penstock.errors import InvalidParameter
 from penstock.extras import require_extra
 
-_BUSY_SECONDS = 30
+BUSY_SECONDS = 30
 _POOL_SECONDS = 10
 _SPARE_CONNECTIONS = 4
 _SQLITE_CONNECTIONS = 64
@@ -97,7 +97,7 @@ def _sqlite(url: URL) -> Engine:
         pool_size=_SQLITE_CONNECTIONS,
         max_overflow=_SQLITE_CONNECTIONS,
         pool_use_lifo=True,
-        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         # orjson for speed: a list of jobs parses two JSON columns of each.
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
