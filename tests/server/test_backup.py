@@ -10,7 +10,7 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,10 +19,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 import penstock
+from penstock.catalog.db.connection import CatalogDatabase
 from penstock.cli.main import cli
 from penstock.domain.jobs import JobState
 from penstock.errors import InvalidParameter, StorageError
 from penstock.server.backup import BackupManifest, create_backup, read_manifest, restore_backup
+from penstock.server.backup.create import table_root
+from penstock.server.backup.snapshot import save_catalog, take_snapshot
+from penstock.server.storage_settings import catalog_url
 from penstock.settings import Settings, load_settings
 from tests.support.catalogs import input_file, new_job, new_split, opened_catalog, stored_collection
 from tests.support.faulty_store import Faults, faulty_store
@@ -289,6 +293,24 @@ def test_a_store_that_fails_ends_a_backup_with_a_reason(tmp_path: Path, s3: S3Se
         with pytest.raises(StorageError, match="the backup into") as caught:
             create_backup(settings, tmp_path / "backup", silent)
     assert "of-it" not in str(caught.value)
+
+
+def test_the_catalog_of_a_backup_is_that_of_its_moment(tmp_path: Path) -> None:
+    for name in ("data", "copy"):
+        (tmp_path / name).mkdir()
+    settings = settings_of(tmp_path)
+    with opened_catalog(tmp_path / "data") as catalog:
+        docs = stored_collection(catalog)
+        with (
+            closing(CatalogDatabase(catalog_url(settings))) as database,
+            take_snapshot(database, lambda store: table_root(settings, store)) as taken,
+        ):
+            catalog.collections.raise_version(docs.id, 7)  # a commit after the versions of the tables were listed
+            save_catalog(database, taken, tmp_path / "copy" / "catalog.db")
+    with opened_catalog(tmp_path / "copy") as copy:
+        found = copy.collections.by_id(docs.id)
+        assert found is not None
+        assert found.version == docs.version
 
 
 def test_a_backup_during_a_dry_run(tmp_path: Path) -> None:
