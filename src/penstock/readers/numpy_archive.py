@@ -193,7 +193,7 @@ class _Decompressed(io.RawIOBase):
         self._name = array.name
         self._stream = array.stored.open_arrow()
         self._stream.seek(array.start)
-        self._file: IO[bytes] = zipfile.ZipExtFile(cast(Any, self._stream), "r", array.member)
+        self._file = cast(IO[bytes], zipfile.ZipExtFile(cast(Any, self._stream), "r", array.member))
         self._copy: IO[bytes] | None = None
 
     def readable(self) -> bool:
