@@ -80,6 +80,37 @@ def test_a_retry_does_not_write_into_the_target_of_another(catalog: Catalog) -> 
         catalog.exports.retry(export, {}, 5)
 
 
+def test_a_target_is_taken_until_the_files_of_an_aborted_export_are_deleted(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    aborted = catalog.exports.insert(new_export(docs), {}, 5)
+    catalog.exports.abort(aborted, "aborted", has_files=True)
+    next_one = replace(new_export(docs), location=aborted.location)
+    with pytest.raises(JobStateConflict, match="or its files there are being deleted"):
+        catalog.exports.insert(next_one, {}, 5)
+    claimed = catalog.exports.claim_deletion("worker", 60_000)
+    assert claimed is not None
+    catalog.exports.deleted_files(claimed)
+    assert catalog.exports.insert(next_one, {}, 5).state is ExportState.PENDING
+
+
+@pytest.mark.parametrize("state", [ExportState.COMPLETED, ExportState.FAILED, None])
+def test_what_a_later_export_has_written_is_neither_deleted_nor_overwritten_by_a_failed_one(
+    catalog: Catalog, state: ExportState | None
+) -> None:
+    docs = stored_collection(catalog)
+    export = failed(catalog, catalog.exports.insert(new_export(docs), {}, 5))
+    later = catalog.exports.insert(replace(new_export(docs), location=export.location), {}, 5)
+    if state is not None:
+        claimed = catalog.exports.claim("worker", 60_000)
+        assert claimed is not None
+        catalog.exports.end(claimed, state)
+    with pytest.raises(JobStateConflict):
+        catalog.exports.retry(export, {}, 5)
+    assert not catalog.exports.abort(export, "aborted", has_files=True).has_files
+    if state is ExportState.FAILED:
+        assert catalog.exports.retry(catalog.exports.get(CLUSTER, later.id), {}, 5).state is ExportState.PENDING
+
+
 def test_a_dropped_collection_is_not_exported(catalog: Catalog) -> None:
     docs = stored_collection(catalog)
     export = failed(catalog, catalog.exports.insert(new_export(docs), {}, 5))

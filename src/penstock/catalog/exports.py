@@ -10,13 +10,14 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, null, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, delete, func, insert, null, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.access.audit import note
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, from_millis, now_millis, to_millis
 from penstock.catalog.db.encryption import Encryptor
+from penstock.catalog.export_targets import admit_new, admit_retry, may_delete
 from penstock.domain.audit import AuditEntry
 from penstock.domain.exports import (
     ExportFile,
@@ -27,7 +28,7 @@ from penstock.domain.exports import (
     ExportState,
 )
 from penstock.domain.ids import millis_of, new_id
-from penstock.errors import CollectionNotFound, JobNotFound, JobStateConflict, LeaseLost, LimitExceeded
+from penstock.errors import JobNotFound, JobStateConflict, LeaseLost
 
 _NAMES = [field.name for field in fields(ExportJob)]
 _COLUMNS = [tables.export.c[name] for name in _NAMES]
@@ -51,12 +52,11 @@ class ExportRepository:
         Raises:
             CollectionNotFound: the collection was dropped.
             LimitExceeded: the collection has ``most`` unfinished exports.
-            JobStateConflict: an unfinished export writes into the same target.
+            JobStateConflict: another export has the same target.
         """
         try:
             self._insert(export, secret, most, audit)
-        except IntegrityError:
-            # Another process has just begun an export into the target, which is found now, or has drawn the same id.
+        except IntegrityError:  # another process has drawn the same id
             export_id = new_id()
             export = replace(export, id=export_id, created_at=from_millis(millis_of(export_id)))
             self._insert(export, secret, most, None if audit is None else replace(audit, job_id=export_id))
@@ -67,7 +67,7 @@ class ExportRepository:
             name: getattr(export, name) for name in _NAMES if name not in ("request", "snapshot", "roots", *_TIMES)
         }
         with self._database.write() as connection:
-            names = self._enforce_limits(connection, export, most)
+            names = admit_new(connection, export, most)
             connection.execute(
                 insert(tables.export).values(
                     **{**values, **names},
@@ -80,40 +80,6 @@ class ExportRepository:
             if audit is not None:
                 note(connection, audit)
             self._database.notify(connection)
-
-    def _enforce_limits(self, connection: Connection, export: ExportJob, most: int) -> dict[str, Any]:
-        """Check that the collection may have one more unfinished export, and no other writes into its target.
-
-        Concurrent ones of the collection wait for its lock until this export is counted. Returns the collection's
-        present name and database.
-        """
-        collection, database, column = tables.collection.c, tables.database.c, tables.export.c
-        locked = connection.execute(
-            select(collection.name, collection.database_id, database.name.label("database"))
-            .join(tables.database, database.id == collection.database_id)
-            .where(collection.id == export.collection_id, collection.dropped_at.is_(None))
-            .with_for_update(key_share=True, of=tables.collection)
-        ).one_or_none()
-        if locked is None:
-            raise CollectionNotFound(f"collection {export.collection} dropped", collection=export.collection)
-        live = connection.execute(
-            select(func.count()).where(column.collection_id == export.collection_id, column.finished_at.is_(None))
-        ).scalar_one()
-        if live >= most:
-            raise LimitExceeded(
-                f"collection {export.collection} has {live} unfinished exports; the limit is {most}. "
-                "Wait until one has ended, or abort one",
-                limit="exports",
-                value=most,
-            )
-        into_target = exists().where(column.location == export.location, column.finished_at.is_(None))
-        if connection.execute(select(into_target)).scalar_one():
-            raise JobStateConflict(
-                f"another export is writing into {export.request.target!r}. Wait until it has ended, or choose "
-                "another folder",
-                job_id=export.id,
-            )
-        return {"collection": locked.name, "database_id": locked.database_id, "database": locked.database}
 
     def get(self, cluster_id: str, export_id: int) -> ExportJob:
         """Look up an export. Raises JobNotFound, also for one of another cluster."""
@@ -302,11 +268,23 @@ class ExportRepository:
     def abort(self, export: ExportJob, reason: str, *, has_files: bool, audit: AuditEntry | None = None) -> ExportJob:
         """Abort an export; its worker is fenced off, and its files are deleted by who holds the lease next.
 
+        Files in a target that a later export has used are not deleted: they are that one's.
+
         Raises:
             JobStateConflict: it has changed meanwhile.
         """
         values = {"has_files": has_files, "reason": reason, "state": ExportState.ABORTED.value}
-        self._change(export, values | {"finished_at": now_millis()}, audit, keep_secret=has_files)
+
+        def spare(connection: Connection) -> dict[str, Any]:
+            return {} if may_delete(connection, export) else {"has_files": False}
+
+        self._change(
+            export,
+            values | {"finished_at": now_millis()},
+            audit,
+            keep_secret=has_files,
+            prepare=spare if has_files else None,
+        )
         return self.get(export.cluster_id, export.id)
 
     def retry(
@@ -316,15 +294,12 @@ class ExportRepository:
 
         Raises:
             CollectionNotFound, LimitExceeded: as :meth:`insert`.
-            JobStateConflict: it has changed meanwhile, or another export writes into its target.
+            JobStateConflict: it has changed meanwhile, or another export uses its target, or has since.
         """
         then = ExportState.PENDING if export.snapshot is None else ExportState.EXPORTING
         values = {"state": then.value, "finished_at": null(), "reason": None}
-        check = partial(self._enforce_limits, export=export, most=most)
-        try:
-            self._change(export, values, audit, secret=secret, check=check)
-        except IntegrityError:  # as in insert
-            self._change(export, values, audit, secret=secret, check=check)
+        prepare = partial(admit_retry, export=export, most=most)
+        self._change(export, values, audit, secret=secret, prepare=prepare)
         return self.get(export.cluster_id, export.id)
 
     def _change(
@@ -335,11 +310,12 @@ class ExportRepository:
         *,
         secret: dict[str, str] | None = None,
         keep_secret: bool = False,
-        check: Callable[[Connection], object] | None = None,
+        prepare: Callable[[Connection], dict[str, Any]] | None = None,
     ) -> None:
+        """Change columns of an export that is as it was read; ``prepare`` checks it, and returns further ones."""
         with self._database.write() as connection:
-            if check is not None:
-                check(connection)
+            if prepare is not None:
+                values = {**values, **prepare(connection)}
             changed = connection.execute(
                 _of_epoch(export, export.state).values(**values, epoch=tables.export.c.epoch + 1)
             ).rowcount
