@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from penstock.catalog import Catalog, open_catalog
+from penstock.catalog.db import dialects
 from penstock.catalog.db.connection import (
     SQLITE_SCHEMA,
     CatalogDatabase,
@@ -135,6 +136,29 @@ def test_connections_to_what_became_a_standby_are_given_up(migrated_url: str) ->
     with pytest.raises(CatalogUnavailable, match="read-only transaction"):
         catalog.clusters.ensure(CLUSTER, "local")
     assert catalog.clusters.ensure(CLUSTER, "local").id == CLUSTER
+    catalog.close()
+
+
+def test_a_long_history_may_take_longer_than_other_statements(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(dialects._POSTGRESQL_LIMITS, "statement_timeout", "300ms")
+    catalog = open_catalog(migrated_url, b"A" * 43 + b"=")
+    catalog.clusters.ensure(CLUSTER, "local")
+    docs = stored_collection(catalog)
+    with catalog.database.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END'"
+        )
+        connection.exec_driver_sql(
+            "CREATE TRIGGER slow AFTER UPDATE OR DELETE ON job FOR EACH STATEMENT EXECUTE FUNCTION slow()"
+        )
+    catalog.collections.rename(docs, catalog.databases.get(CLUSTER, "default"), "texts")
+    catalog.collections.drop(docs.id)
+    catalog.collections.forget(docs.id)
+    catalog.clusters.drop(CLUSTER)
+    assert CLUSTER not in catalog.clusters.ids()
     catalog.close()
 
 

@@ -130,6 +130,11 @@ class CatalogDatabase:
                 # The write is committed: to report it as failed would have it done again.
                 log.exception("catalog.callback_failed")
 
+    def allow_long_statements(self, connection: Connection) -> None:
+        """Lift PostgreSQL's limit of a statement's time for this transaction, which writes to a whole history."""
+        if self.is_shared:
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+
     def after_commit(self, connection: Connection, callback: Callable[[], None]) -> None:
         """Call a function once the write transaction of ``connection`` is committed, and not if it is rolled back.
 
@@ -260,8 +265,8 @@ class CatalogDatabase:
     def run_migration(self, run: Callable[[], object], config: Config) -> None:
         """Run an Alembic command on a connection of this database, in one transaction."""
         with self.write() as connection:
+            self.allow_long_statements(connection)
             if self.is_shared:
-                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
             config.attributes["connection"] = connection
