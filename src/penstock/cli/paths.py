@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from penstock.domain.input_groups import grouped_paths
-from penstock.errors import FileMissing
+from penstock.errors import FileMissing, FileUnreadable
 
 _SERVER_PATHS = ". If only the server can access it, add --server-paths"
 
@@ -27,14 +27,24 @@ def import_groups(paths: Iterable[str], folder: Path | None = None, *, hint: str
 
     Raises:
         FileMissing: a path isn't there, or a pattern matches nothing.
+        FileUnreadable: its name is not UTF-8, and can't be sent.
     """
     base = Path.cwd() if folder is None else folder
-    return grouped_paths(full_path for path in paths for full_path in _expand(path, base, hint))
+    return grouped_paths(_as_text(full_path) for path in paths for full_path in _expand(path, base, hint))
 
 
 def server_groups(paths: Iterable[str]) -> list[list[str]]:
     """Group paths that only the server can resolve: they are sent as they are."""
     return grouped_paths(paths)
+
+
+def _as_text(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        name = os.fsencode(path).decode(errors="backslashreplace")
+        raise FileUnreadable(f"the name of the file {name} is not UTF-8. Rename it", path=name) from None
+    return path
 
 
 def _expand(path: str, base: Path, hint: str) -> Sequence[str]:
