@@ -255,7 +255,7 @@ def test_a_restore_that_was_interrupted_can_be_repeated(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("penstock.server.backup.restore._restore_catalog", _full_disk)
-        with pytest.raises(StorageError, match=r"the restore failed: no space.*, and run the same command again"):
+        with pytest.raises(StorageError, match=r"restoring the backup failed: no space.*, and run the same command"):
             restore_backup(settings_of(tmp_path), backup[0], silent)
     assert (tmp_path / "data" / "collections").exists()
     restore_backup(settings_of(tmp_path), backup[0], silent)
@@ -270,7 +270,7 @@ def test_a_full_disk_ends_a_backup_with_a_reason(
         raise error
 
     monkeypatch.setattr("penstock.server.backup.create.save_catalog", fail)
-    with pytest.raises(StorageError, match=r"the backup into .* failed: no space.*, and back up into a new folder"):
+    with pytest.raises(StorageError, match=r"backing up into .* failed: no space.*, and back up into a new folder"):
         create_backup(settings_of(stopped), tmp_path / "backup", silent)
 
 
@@ -290,7 +290,7 @@ def test_a_store_that_fails_ends_a_backup_with_a_reason(tmp_path: Path, s3: S3Se
             "PENSTOCK_STORAGE_SECRET_KEY": "the-secret-of-it",
         }
         settings = settings_of(tmp_path, env, storage_url=f"s3://{s3.make_bucket()}/tables")
-        with pytest.raises(StorageError, match="the backup into") as caught:
+        with pytest.raises(StorageError, match="backing up into") as caught:
             create_backup(settings, tmp_path / "backup", silent)
     assert "of-it" not in str(caught.value)
 
@@ -314,7 +314,7 @@ def test_the_catalog_of_a_backup_is_that_of_its_moment(tmp_path: Path) -> None:
 
 
 def test_a_backup_during_a_dry_run(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "collections").mkdir(parents=True)
     with opened_catalog(tmp_path / "data") as catalog:
         catalog.jobs.insert(replace(new_job(stored_collection(catalog)), options={"dry_run": "true"}))
         claimed = catalog.claims.claim("worker", 60_000)

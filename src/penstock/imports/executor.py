@@ -26,6 +26,7 @@ from penstock.errors import (
     DataError,
     LeaseLost,
     MemoryExceeded,
+    PenstockError,
     TaskCancelled,
     Transient,
 )
@@ -380,8 +381,9 @@ class JobRun:
         while left := self._verified.missing(expected):
             try:
                 self._verify_files(left, expected)
-            except Transient as error:
-                if isinstance(error, CatalogError) or len(self._verified.missing(left)) == len(left):
+            except PenstockError as error:
+                may_pass = isinstance(error, Transient) and not isinstance(error, CatalogError)
+                if not may_pass or len(self._verified.missing(left)) == len(left):
                     raise
                 # What was verified stays so: an attempt that went on doesn't count.
                 self._leased.retrying("planning", error)

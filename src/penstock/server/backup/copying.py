@@ -84,15 +84,16 @@ def upload(path: Path, store: Any, name: str) -> None:
 
 
 @contextmanager
-def io_errors(what: str, remedy: str, options: Mapping[str, str]) -> Iterator[None]:
-    """Translate errors of disks and stores in the block, which does ``what``. Raises StorageError.
+def io_errors(doing: str, remedy: str, options: Mapping[str, str]) -> Iterator[None]:
+    """Translate errors of disks and stores raised while ``doing`` (“restoring the backup”). Raises StorageError.
 
     ``options`` are those of the stores: their secrets are in no message.
     """
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        raise StorageError(f"{what} failed: {error}. Correct the cause, such as a full disk, and {remedy}") from error
+        message = f"{doing} failed: {error}. Correct the cause, such as a full disk, and {remedy}"
+        raise StorageError(message) from error
     except BaseError as error:
         # The text of the client may hold the request with its signature.
-        raise translate(error, what, options) from None
+        raise translate(error, doing, options) from None

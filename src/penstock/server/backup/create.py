@@ -52,7 +52,7 @@ def create_backup(settings: Settings, folder: Path, report: Report) -> BackupMan
         CatalogError, StorageError: something can't be read; the message says what.
     """
     kind: CatalogKind
-    failing = io_errors(f"the backup into {folder}", "back up into a new folder", table_store(settings))
+    failing = io_errors(f"backing up into {folder}", "back up into a new folder", table_store(settings))
     with failing, private_umask(), closing(CatalogDatabase(catalog_url(settings))) as database:
         kind = "postgresql" if database.is_shared else "sqlite"
         _check_catalog(settings, database)

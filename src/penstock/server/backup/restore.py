@@ -46,7 +46,7 @@ def restore_backup(settings: Settings, folder: Path, report: Callable[[str], Non
             f"the backup's catalog is of {manifest.catalog}, that of the settings of {kind}. Set --catalog-url to an "
             f"empty database of {manifest.catalog}" + ("" if kind == "sqlite" else ", or omit it")
         )
-    failing = io_errors("the restore", "run the same command again", table_store(settings))
+    failing = io_errors("restoring the backup", "run the same command again", table_store(settings))
     with failing, private_umask(), lock_data_dir(settings.data_dir), lock_catalog(url):
         _refuse_occupied(settings, manifest)
         for name, expected in manifest.files.items():
