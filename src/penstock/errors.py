@@ -513,7 +513,7 @@ class CatalogFull(CatalogError):
 
 
 class CatalogUnavailable(CatalogError, Transient):
-    """The catalog can't be reached or is too busy. Nothing was written."""
+    """The catalog can't be reached or is too busy. Nothing was written, unless it was lost during the commit."""
 
     code = "catalog_unavailable"
 

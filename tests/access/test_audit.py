@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -42,6 +43,26 @@ def test_the_numbers_are_stored_when_the_time_is_over(catalog: Catalog) -> None:
         time.sleep(0.02)
     assert {replace(each, times=1) for each in kept(catalog)} == {REFUSAL}
     assert len(kept(catalog)) < 100
+    audit.close()
+
+
+def test_refusals_are_counted_and_stored_after_a_time_without_threads(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    audit = AuditLog(catalog.audit, window=0.2)
+    with monkeypatch.context() as patched:
+        patched.setattr("threading.Thread.start", no_thread)
+        for _ in range(10):
+            audit.refused(REFUSAL)
+    audit.refused(REFUSAL)
+    until = time.monotonic() + 30
+    while sum(each.times for each in kept(catalog)) < 11:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert kept(catalog) == [REFUSAL, replace(REFUSAL, times=10)]
     audit.close()
 
 

@@ -81,6 +81,7 @@ def test_a_schema_is_inferred_and_all_is_printed_as_json(folder: Path) -> None:
         (("good.jsonl", "--for", "milvus-9"), "no rules for the target 'milvus-9'"),
         (("good.jsonl", "--schema", "schema.json", "--collection", "docs"), "not both"),
         (("good.jsonl", "--schema", "schema.json", "--option", "x"), "not KEY=VALUE"),
+        (("good.jsonl", "--sarif", "none/out.sarif"), "none/out.sarif can't be written: there is no folder none"),
     ],
 )
 def test_wrong_usage(folder: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner
 
+from penstock.cli.main import cli
 from tests.cli.conftest import Run
+from tests.sdk.recording_server import recording_server
 from tests.support.servers import RunningServer
 
 SCHEMA = {
@@ -68,6 +71,16 @@ def test_who_queries_a_released_collection_is_told_the_call_that_loads_it(run: R
     assert "Load state    not loaded\n" in run("collections", "describe", "cli_released").stdout
     assert run("collections", "load", "cli_released").exit_code == 0
     assert run("query", "cli_released").exit_code == 0
+
+
+def test_a_collection_that_is_dropped_while_they_are_listed_is_left_out() -> None:
+    with recording_server() as server:
+        server.answer("/v2/vectordb/collections/list", {"code": 0, "data": ["a", "b"]})
+        dropped = {"code": 100, "message": "collection not found[collection=a]"}
+        server.answer("/v2/vectordb/collections/get_stats", dropped, {"code": 0, "data": {"rowCount": 3}})
+        done = CliRunner().invoke(cli, ["collections", "list", "--json", "--url", server.url])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == [{"name": "b", "rows": 3}]
 
 
 def test_quick_form_with_text_ids(run: Run) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from penstock.cli.main import cli
 from tests.cli.conftest import Run
 from tests.sdk.recording_server import recording_server
 from tests.support.servers import PENSTOCK, RunningServer, clean_environment
@@ -247,6 +249,21 @@ def test_more_files_than_a_job_takes(run: Run, collection: str, make_file: MakeF
     assert "5 files result in 3 jobs of at most 2; each is atomic." in done.stderr
     assert done.stdout.count("Imported") == 3
     assert run("query", collection, "--count").stdout == "15\n"
+
+
+def test_of_several_jobs_those_that_were_created_are_named_when_the_next_is_refused(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.jsonl", "b.jsonl", "c.jsonl")]
+    for file in files:
+        file.write_text("{}")
+    with recording_server() as server:
+        path, refused = "/v2/vectordb/jobs/import/create", {"code": 1804, "message": "no bytes left today"}
+        server.answer(path, *({"code": 0, "data": {"jobId": job}} for job in ("7", "8")), refused)
+        command = ["import", *map(str, files), "--collection", "docs", "--files-per-job", "1", "--url", server.url]
+        done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 1
+    assert "no bytes left today" in done.stderr
+    assert "2 of 3 jobs were created, and continue on the server" in done.stderr
+    assert "penstock jobs wait 7 8" in done.stderr
 
 
 def test_json_for_programs(run: Run, collection: str, make_file: MakeFile) -> None:

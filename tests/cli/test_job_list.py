@@ -10,9 +10,13 @@ from pathlib import Path
 
 import click
 import pytest
+import tenacity
+from click.testing import CliRunner
 
+from penstock.cli.main import cli
 from penstock.cli.since import parse_since
 from tests.cli.conftest import Run
+from tests.sdk.recording_server import Answer, recording_server
 from tests.support.servers import RunningServer
 
 
@@ -87,6 +91,57 @@ def test_watch_ends_with_the_last_job(run: Run, jobs: str, server: RunningServer
         assert last.split()[:4] == [job_id, jobs, "Completed", "100"]
         assert "60,000 rows" in last
     assert run("jobs", "list", "--watch", "--format", "csv").exit_code == 2
+
+
+JOBS = "/v2/vectordb/jobs/import"
+RESTARTING = [Answer("Bad Gateway", status=502)] * 5
+"""More than the client repeats one call."""
+
+
+def states(job_id: int, *names: str) -> list[dict[str, object]]:
+    """Answers with these states of a job, one after the other."""
+    return [
+        {"code": 0, "data": {"jobId": str(job_id), "collectionName": "docs", "state": name, "progress": 40}}
+        for name in names
+    ]
+
+
+def running(*job_ids: int) -> dict[str, object]:
+    """The answer that lists these jobs."""
+    records = [answer["data"] for job_id in job_ids for answer in states(job_id, "Importing")]
+    return {"code": 0, "data": {"records": records}}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polls and repeated calls without pauses."""
+    monkeypatch.setattr("penstock.cli.job_list.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("penstock.cli.watch.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("penstock.sdk.connection._BACKOFF", tenacity.wait_none())
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "command", [("jobs", "list", "--watch", "--state", "Importing"), ("jobs", "describe", "7", "--watch", "--json")]
+)
+def test_a_live_view_goes_on_after_a_restart_of_the_server(command: tuple[str, ...]) -> None:
+    with recording_server() as server:
+        server.answer(f"{JOBS}/list", running(7), *RESTARTING, running(7), running())
+        server.answer(f"{JOBS}/describe", *states(7, "Importing"), *RESTARTING, *states(7, "Completed"))
+        done = CliRunner().invoke(cli, [*command, "--url", server.url])
+    assert done.exit_code == 0, done.output
+    assert "Completed" in done.stdout
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_live_list_of_few_jobs_waits_for_all_of_them() -> None:
+    with recording_server() as server:
+        server.answer(f"{JOBS}/list", running(1, 2), running(2), running(2), running())
+        server.answer(f"{JOBS}/describe", *states(1, "Completed"), *states(2, "Importing", "Completed"))
+        command = ["jobs", "list", "--watch", "--state", "Importing", "--limit", "1", "--url", server.url]
+        done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1].split()[:3] == ["2", "docs", "Completed"]
 
 
 def test_the_files_of_a_job_live(run: Run, jobs: str, server: RunningServer) -> None:

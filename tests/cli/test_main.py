@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -137,3 +140,58 @@ def test_a_timeout_of_the_server_comes_with_the_next_step() -> None:
     assert done.returncode == 1
     assert "request timeout (code 10001" in done.stderr
     assert "The server is busy. Try the same command again later" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_caller_has_closed_do_not_matter(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "a.jsonl").write_text("{}")
+    with recording_server() as server:
+        server.answer("/v2/vectordb/jobs/import/create", {"code": 0, "data": {"jobId": "7"}})
+        arguments = ("import", str(tmp_path / "a.jsonl"), "--collection", "docs", "--no-wait", "--url", server.url)
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$0" "$@" {closed}', str(PENSTOCK), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=clean_environment(),
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("" if ">&-" in closed.replace("2>&-", "") else "7\n")
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with recording_server() as server:
+        server.answer(
+            "/v2/vectordb/jobs/import/errors/download", Answer(b"{}", headers={"Content-Type": "text/plain"})
+        )
+        out = str(tmp_path / "none" / "errors.jsonl")
+        done = CliRunner().invoke(cli, ["jobs", "errors", "7", "--out", out, "--url", server.url])
+    assert (done.exit_code, done.stderr) == (1, f"Error: {out}: No such file or directory\n")
+
+
+def test_ctrl_c_at_a_question_ends_with_130() -> None:
+    with recording_server() as server:
+        server.answer("/v2/vectordb/collections/has", {"code": 0, "data": {"has": True}})
+        server.answer("/v2/vectordb/collections/get_stats", {"code": 0, "data": {"rowCount": 3}})
+        process = subprocess.Popen(
+            [str(PENSTOCK), "collections", "drop", "docs", "--url", server.url],
+            env=clean_environment(),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            assert process.stderr is not None
+            assert process.stderr.read(15) == "Drop collection"
+            time.sleep(0.2)  # until it waits for the answer
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Interrupted." in errors
+
+
+def test_a_filter_from_the_standard_input_that_is_no_text() -> None:
+    done = CliRunner().invoke(cli, ["query", "docs", "--filter", "-"], input=b"\xff\xfe")
+    assert done.exit_code == 2
+    assert "The standard input is no text in utf-8" in done.stderr

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from penstock.cli.paths import import_groups, server_groups
-from penstock.errors import FileMissing
+from penstock.errors import FileMissing, FileUnreadable
 
 
 @pytest.fixture
@@ -75,3 +76,16 @@ def test_paths_that_only_the_server_knows() -> None:
         ["docs/a.parquet"],
         ["/set/id.npy", "/set/v.npy"],
     ]
+
+
+def test_a_name_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.parquet")
+    (tmp_path / name).touch()
+    for path in (name, "*.parquet"):
+        with pytest.raises(FileUnreadable, match=r"\\xff\.parquet is not UTF-8"):
+            import_groups([path], tmp_path)
+
+
+def test_a_home_of_nobody_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileMissing, match="no file ~nobody-has-this-name"):
+        import_groups(["~nobody-has-this-name/a.parquet"], tmp_path)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from penstock.catalog.catalog import Catalog
-from penstock.domain.exports import ExportJob
+from penstock.domain.exports import ExportJob, ExportRequest
 from penstock.engines.registry import EngineRegistry
 from penstock.exports.context import ExportContext
 from penstock.exports.scheduler import ExportScheduler
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, new_export, opened_catalog, stored_collection
 from tests.support.doubles import InlineRunner
+from tests.support.faulty_store import Faults, faulty_store
+from tests.support.s3 import S3Server
 from tests.support.worlds import job_settings
 
 
@@ -43,7 +46,7 @@ def test_an_export_ends_while_the_deletion_of_anothers_files_hangs(
 ) -> None:
     hangs, goes_on = threading.Event(), threading.Event()
 
-    def hang(_context: ExportContext, _export: ExportJob) -> None:
+    def hang(_context: ExportContext, _export: ExportJob, _stop: threading.Event) -> None:
         hangs.set()
         goes_on.wait(60)
 
@@ -60,10 +63,39 @@ def test_an_export_ends_while_the_deletion_of_anothers_files_hangs(
                 goes_on.set()
 
 
+def test_files_of_an_aborted_export_are_deleted_once_the_store_is_back(tmp_path: Path, s3: S3Server) -> None:
+    bucket = s3.make_bucket()
+    s3.put(bucket, "out/part-00000-000.parquet", b"x")
+    s3.put(bucket, "out/mine.parquet", b"x")
+    with (
+        opened_catalog(tmp_path) as catalog,
+        faulty_store(s3.endpoint, Faults(unknown=f"GET /{bucket}"), seed=1) as proxy,
+    ):
+        roots = ImportRoots([f"s3://{bucket}"], {"s3": s3.settings | {"endpoint": proxy.url}})
+        target = f"s3://{bucket}/out"
+        export = new_export(stored_collection(catalog))
+        export = replace(export, request=ExportRequest(target=target), location=target)
+        catalog.exports.abort(catalog.exports.insert(export, {}, 16), "aborted", has_files=True)
+        with _scheduler(catalog, roots):
+            _wait_while(catalog, export, lambda: proxy.met.total() < 6)  # the client repeats a request three times
+            proxy.faults = Faults()
+            _wait_while(catalog, export, lambda: True)
+        assert s3.keys(bucket) == ["out/mine.parquet"]
+
+
+def _wait_while(catalog: Catalog, export: ExportJob, condition: Callable[[], bool]) -> None:
+    """Wait while an export has files and the condition holds."""
+    until = time.monotonic() + 60
+    while condition() and catalog.exports.get(CLUSTER, export.id).has_files:
+        assert time.monotonic() < until, "it does not end"
+        time.sleep(0.02)
+
+
 @contextmanager
-def _scheduler(catalog: Catalog) -> Iterator[None]:
-    engines, roots = EngineRegistry({}, default="lance"), ImportRoots([])  # targets are outside of all roots
-    scheduler = ExportScheduler(ExportContext(catalog, engines, lambda _: InlineRunner(), roots, job_settings()))
+def _scheduler(catalog: Catalog, roots: ImportRoots | None = None) -> Iterator[None]:
+    engines, roots = EngineRegistry({}, default="lance"), roots or ImportRoots([])  # targets are outside of none
+    settings = job_settings(retry_pause=0.02)
+    scheduler = ExportScheduler(ExportContext(catalog, engines, lambda _: InlineRunner(), roots, settings))
     scheduler.start()
     try:
         yield

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy import event
 
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.jobs.listing import JobFilter
@@ -169,3 +171,22 @@ def test_a_job_that_is_created_while_a_subscription_begins_is_offered_once(catal
         feed._read([subscription], [job.id], missed=False)
         feed._read([], [job.id], missed=False)
     assert offered == [job.id]
+
+
+@pytest.mark.parametrize("ago", [None, 0], ids=["begins", "resumes"])
+def test_subscriptions_that_come_at_once_and_want_the_same_share_one_read(tmp_path: Path, ago: int | None) -> None:
+    reads: list[str] = []
+
+    def count(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM job" in statement:
+            reads.append(statement)
+
+    with opened_catalog(tmp_path) as catalog, running_feed(catalog, 100, 100) as feed:
+        job = catalog.jobs.insert(new_job(stored_collection(catalog)))
+        event.listen(catalog.database.engine, "before_cursor_execute", count)
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        scopes = [replace(ALL, org_id=f"o{org}", since=None if ago is None else now - org) for org in range(50)]
+        subscriptions = [feed.subscribe(scope) for scope in scopes]
+        for subscription in subscriptions:
+            assert [change.job.id for change in next_changes(subscription)] == [job.id]
+        assert len(reads) < 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,3 +54,19 @@ def test_what_is_wrong_with_a_file_is_the_callers(tmp_path: Path) -> None:
     for _ in range(MAX_PROBES_PER_ORG + 1):
         with pytest.raises(FileMissing):
             heads.probe("org-ann", ["a.json"], roots, StoreCredentials(), 60)
+
+
+def test_probes_whose_thread_can_not_start_keep_no_permit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.json").write_text("[1]")
+    probe, roots = FileProbe(), ImportRoots([str(tmp_path)])
+
+    def no_thread(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("threading.Thread.start", no_thread)
+        for _ in range(MAX_PROBES_PER_ORG + 1):
+            with pytest.raises(SourceUnavailable, match="the server has no thread free to look for the files"):
+                probe.probe("org-ann", ["a.json"], roots, StoreCredentials(), 1)
+    [unit] = probe.probe("org-ann", ["a.json"], roots, StoreCredentials(), 60)
+    assert unit.locations[0].size == 3

@@ -12,8 +12,9 @@ from penstock.domain.jobs import JobState
 from penstock.runners.local import LocalRunner
 from penstock.sources.crc32c import Crc32c
 from tests.imports.test_folders import write_jsonl, write_parquet
+from tests.support.faulty_store import Faults, faulty_store
 from tests.support.s3 import S3Server
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
 
 def crc32c(content: bytes) -> str:
@@ -109,6 +110,33 @@ def test_manifests_and_patterns_in_a_bucket(tmp_path: Path, runner: LocalRunner,
         nothing = world.imported([f"s3://{bucket}/in/t/*.csv"])
         assert f"no file matches the pattern. Looked in: s3://{bucket}/in/t/" in str(nothing.reason)
         assert world.count(docs) == 8
+
+
+def test_checksums_are_verified_once_however_often_the_store_fails_at_another_file(
+    tmp_path: Path, runner: LocalRunner, s3: S3Server
+) -> None:
+    bucket = s3.make_bucket()
+    entries = []
+    for number in range(3):
+        content = f'{{"id": {number}, "vector": [0, 0, 0, {number}]}}\n'.encode()
+        s3.put(bucket, f"in/{number}.jsonl", content)
+        entries.append({"path": f"{number}.jsonl", "sha256": hashlib.sha256(content).hexdigest()})
+    s3.put(bucket, "in/x.manifest", json.dumps({"files": entries}).encode())
+    settings, first = job_settings(max_attempts=3, retry_pause=0.02), f"GET /{bucket}/in/0.jsonl"
+    with (
+        faulty_store(s3.endpoint, Faults(unknown=f"GET /{bucket}/in/2.jsonl"), 0) as proxy,
+        a_world(
+            tmp_path, runner, settings, roots=[f"s3://{bucket}/in"], store=s3.settings | {"endpoint": proxy.url}
+        ) as world,
+    ):
+        docs = world.collection()
+        job = world.imported(["x.manifest"])
+        assert job.state is JobState.FAILED
+        assert "This was tried 3 times" in str(job.reason)
+        assert proxy.passed.count(first) == 1
+        proxy.faults = Faults()
+        assert world.ended(world.retry(job)).rows == 3
+        assert world.count(docs) == 3
 
 
 def test_a_pattern_of_files_of_several_types_is_refused(world: World) -> None:

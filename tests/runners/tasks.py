@@ -18,6 +18,7 @@ __all__ = [
     "Fill",
     "Hoard",
     "Small",
+    "append_line",
     "double",
     "fill",
     "halve",
@@ -68,6 +69,11 @@ def report_until_told(steps: int, context: TaskContext) -> None:
         context.report(step, step)
         context.check()
         time.sleep(0.01)
+
+
+def append_line(path: Path, context: TaskContext) -> None:
+    with path.open("a") as file:
+        file.write("ran\n")
 
 
 def wait_for_file(path: Path, context: TaskContext) -> int:

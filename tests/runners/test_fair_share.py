@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -313,6 +314,24 @@ def test_a_closed_runner_ends_what_waits() -> None:
     for each in waiting:
         with pytest.raises(TaskCancelled):
             each.future.result(0)
+
+
+def test_tasks_start_and_end_where_no_thread_can_look_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    runner = HeldRunner(slots=1)
+    fair_share = FairShareRunner(runner)
+    with monkeypatch.context() as patched:
+        patched.setattr("threading.Thread.start", no_thread)
+        first, second = (fair_share.for_tenant("ann").submit(double, number) for number in (1, 2))
+        runner.end()
+    before = threading.enumerate()
+    third = fair_share.for_tenant("bob").submit(double, 3)
+    assert [each.name for each in threading.enumerate() if each not in before] == ["fair-share"], "by the next task"
+    runner.end()
+    runner.end()
+    assert [each.future.result(0) for each in (first, second, third)] == [1, 2, 3]
 
 
 def test_a_task_begins_in_the_context_of_who_wants_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +17,17 @@ import pytest
 from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.local import LocalRunner
 from penstock.runners.memory import tune_malloc_reuse
-from tests.runners.tasks import Build, Fill, double, fill, kill_self, pid_of, report_until_told, wait_for_file
+from tests.runners.tasks import (
+    Build,
+    Fill,
+    append_line,
+    double,
+    fill,
+    kill_self,
+    pid_of,
+    report_until_told,
+    wait_for_file,
+)
 from tests.support.cgroups import command_in, memory_group
 
 LIMIT = 60
@@ -104,6 +115,29 @@ def test_a_worker_that_died_with_nothing_to_do_costs_no_task() -> None:
     local.close()
 
 
+def test_a_dead_worker_is_replaced_once_by_what_comes_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    local = LocalRunner(1)
+    worker = psutil.Process(local.submit(pid_of, None).future.result(LIMIT))
+    worker.kill()
+    pool = local._workers[0]._pool
+    assert pool is not None
+    while not pool._broken:
+        time.sleep(0.01)
+    replace = local._workers[0].replace
+
+    def replace_later() -> None:
+        time.sleep(0.3)  # the others find it dead meanwhile
+        replace()
+
+    monkeypatch.setattr(local._workers[0], "replace", replace_later)
+    local.warm()
+    assert local.submit(double, 3).future.result(LIMIT) == 6
+    local.warm()
+    assert local.submit(double, 4).future.result(LIMIT) == 8
+    assert local.restarts == 1
+    local.close()
+
+
 def test_a_worker_that_cannot_be_replaced_at_once_is_replaced_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may be out of files or processes at that moment: its task fails, and no task waits for ever."""
     local = LocalRunner(1)
@@ -122,6 +156,43 @@ def test_a_worker_that_cannot_be_replaced_at_once_is_replaced_later(monkeypatch:
     with pytest.raises(WorkerLost, match=r"cannot be started: .*Too many open files"):
         local.submit(double, 2).future.result(LIMIT)
     assert local.submit(double, 3).future.result(LIMIT) == 6
+    local.close()
+
+
+def test_a_worker_whose_thread_could_not_start_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, refused = threading.Thread.start, list[int]()
+
+    def start_but_once(thread: threading.Thread) -> None:
+        if type(thread).__name__ == "_ExecutorManagerThread" and not refused:
+            refused.append(1)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_but_once)
+    local = LocalRunner(1)
+    with pytest.raises(WorkerLost, match="cannot be started: can't start new thread"):
+        local.submit(double, 1).future.result(LIMIT)
+    assert local.submit(double, 2).future.result(LIMIT) == 4
+    local.close()
+
+
+def test_a_task_that_failed_as_no_process_could_start_does_not_run_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adjust, refused = ProcessPoolExecutor._adjust_process_count, list[int]()
+
+    def adjust_but_once(pool: ProcessPoolExecutor) -> None:
+        if not refused:
+            refused.append(1)
+            raise OSError(24, "Too many open files")
+        adjust(pool)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "_adjust_process_count", adjust_but_once)
+    local = LocalRunner(1)
+    with pytest.raises(WorkerLost, match="Too many open files"):
+        local.submit(append_line, tmp_path / "lost").future.result(LIMIT)
+    local.submit(append_line, tmp_path / "next").future.result(LIMIT)
+    assert [path.name for path in tmp_path.iterdir()] == ["next"]
     local.close()
 
 

@@ -10,10 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import tenacity
 
 import penstock
 from penstock.sdk import event_stream, polling
 from penstock.sdk.errors import ApiError, ConnectionFailed, ImportCallError
+from tests.sdk.recording_server import Answer, recording_server
 from tests.support.servers import running_server
 
 
@@ -113,6 +115,28 @@ def test_a_server_with_too_many_streams_is_not_waited_for_for_ever(monkeypatch: 
         pytest.raises(ImportCallError, match="too many event streams"),
     ):
         next(client.imports.watch())
+
+
+def test_a_watch_goes_on_while_a_proxy_answers_for_a_server_that_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "_RECONNECT_SECONDS", 0.01)
+
+    def events(state: str) -> Answer:
+        data = json.dumps({"jobId": "1", "state": state})
+        return Answer(f"id: 5\nevent: job\ndata: {data}\n\n", headers={"Content-Type": "text/event-stream"})
+
+    with recording_server() as server, penstock.Client(server.url) as client:
+        bad_gateway = Answer("Bad Gateway", status=502)
+        server.answer("/v2/vectordb/jobs/import/events", events("Importing"), bad_gateway, events("Completed"))
+        assert [job.state for job in client.imports.watch("1")] == ["Importing", "Completed"]
+
+
+def test_polls_go_on_while_a_proxy_answers_for_a_server_that_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.sdk.connection._BACKOFF", tenacity.wait_none())
+    with recording_server() as server, penstock.Client(server.url) as client:
+        answers = [{"code": 0, "data": {"jobId": "1", "state": state}} for state in ("Importing", "Completed")]
+        restarting = [Answer("Bad Gateway", status=502)] * 5  # more than the client repeats one call
+        server.answer("/v2/vectordb/jobs/import/describe", answers[0], *restarting, answers[1])
+        assert [job.state for job in client.imports.watch("1", poll=0.01)] == ["Importing", "Completed"]
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,10 +19,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 import penstock
+from penstock.catalog.db.connection import CatalogDatabase
 from penstock.cli.main import cli
+from penstock.domain.jobs import JobState
 from penstock.errors import InvalidParameter, StorageError
 from penstock.server.backup import BackupManifest, create_backup, read_manifest, restore_backup
+from penstock.server.backup.create import table_root
+from penstock.server.backup.snapshot import save_catalog, take_snapshot
+from penstock.server.storage_settings import catalog_url
 from penstock.settings import Settings, load_settings
+from tests.support.catalogs import input_file, new_job, new_split, opened_catalog, stored_collection
+from tests.support.faulty_store import Faults, faulty_store
 from tests.support.postgres import PostgresServer
 from tests.support.s3 import S3Server
 from tests.support.servers import RunningServer, running_server
@@ -246,23 +255,73 @@ def test_a_restore_that_was_interrupted_can_be_repeated(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("penstock.server.backup.restore._restore_catalog", _full_disk)
-        with pytest.raises(StorageError, match=r"the restore failed: no space.*, and run the same command again"):
+        with pytest.raises(StorageError, match=r"restoring the backup failed: no space.*, and run the same command"):
             restore_backup(settings_of(tmp_path), backup[0], silent)
     assert (tmp_path / "data" / "collections").exists()
     restore_backup(settings_of(tmp_path), backup[0], silent)
     assert not (tmp_path / "data" / "restore.unfinished").exists()
 
 
+@pytest.mark.parametrize("error", [OSError("no space"), sqlite3.OperationalError("no space")])
 def test_a_full_disk_ends_a_backup_with_a_reason(
-    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr("penstock.server.backup.create.save_catalog", _full_disk)
-    with pytest.raises(StorageError, match=r"the backup into .* failed: no space.*, and back up into a new folder"):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("penstock.server.backup.create.save_catalog", fail)
+    with pytest.raises(StorageError, match=r"backing up into .* failed: no space.*, and back up into a new folder"):
         create_backup(settings_of(stopped), tmp_path / "backup", silent)
 
 
 def _full_disk(*_: object) -> None:
     raise OSError("no space")
+
+
+def test_a_store_that_fails_ends_a_backup_with_a_reason(tmp_path: Path, s3: S3Server) -> None:
+    (tmp_path / "data").mkdir()
+    with opened_catalog(tmp_path / "data") as catalog:
+        stored_collection(catalog)
+    with faulty_store(s3.endpoint, Faults(unknown="GET "), seed=1) as proxy:
+        env = {
+            "PENSTOCK_STORAGE_ENDPOINT": proxy.url,
+            "PENSTOCK_STORAGE_REGION": "us-east-1",
+            "PENSTOCK_STORAGE_ACCESS_KEY": "the-key-of-it",
+            "PENSTOCK_STORAGE_SECRET_KEY": "the-secret-of-it",
+        }
+        settings = settings_of(tmp_path, env, storage_url=f"s3://{s3.make_bucket()}/tables")
+        with pytest.raises(StorageError, match="backing up into") as caught:
+            create_backup(settings, tmp_path / "backup", silent)
+    assert "of-it" not in str(caught.value)
+
+
+def test_the_catalog_of_a_backup_is_that_of_its_moment(tmp_path: Path) -> None:
+    for name in ("data", "copy"):
+        (tmp_path / name).mkdir()
+    settings = settings_of(tmp_path)
+    with opened_catalog(tmp_path / "data") as catalog:
+        docs = stored_collection(catalog)
+        with (
+            closing(CatalogDatabase(catalog_url(settings))) as database,
+            take_snapshot(database, lambda store: table_root(settings, store)) as taken,
+        ):
+            catalog.collections.raise_version(docs.id, 7)  # a commit after the versions of the tables were listed
+            save_catalog(database, taken, tmp_path / "copy" / "catalog.db")
+    with opened_catalog(tmp_path / "copy") as copy:
+        found = copy.collections.by_id(docs.id)
+        assert found is not None
+        assert found.version == docs.version
+
+
+def test_a_backup_during_a_dry_run(tmp_path: Path) -> None:
+    (tmp_path / "data" / "collections").mkdir(parents=True)
+    with opened_catalog(tmp_path / "data") as catalog:
+        catalog.jobs.insert(replace(new_job(stored_collection(catalog)), options={"dry_run": "true"}))
+        claimed = catalog.claims.claim("worker", 60_000)
+        assert claimed is not None
+        job = catalog.claims.save_plan(catalog.claims.move(claimed, JobState.PLANNING), [input_file()], [new_split()])
+        catalog.claims.save_split(job, 0, rows=[7], warnings=(), report={"rows": 7})
+        assert create_backup(settings_of(tmp_path), tmp_path / "backup", silent).tables == []
 
 
 def test_manifests_of_other_versions_are_refused(backup: tuple[Path, BackupManifest], tmp_path: Path) -> None:

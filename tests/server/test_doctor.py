@@ -145,6 +145,16 @@ def test_an_unreadable_manifest(folder: Path) -> None:
     assert bad(folder)["collection"].health is Health.FAIL
 
 
+def test_an_unreadable_manifest_of_an_older_version(folder: Path) -> None:
+    *_, oldest = sorted((table(folder) / "_versions").glob("*.manifest"))  # their names count down
+    oldest.write_bytes(b"nonsense")
+    for path in (table(folder) / "data").iterdir():
+        os.utime(path, (0, 0))
+    found = bad(folder)
+    assert found.keys() == {"orphans"}
+    assert "default.docs: " in found["orphans"].found
+
+
 def test_a_table_older_than_was_noted(folder: Path) -> None:
     execute(folder, "UPDATE collection SET version = version + 5")
     assert "was committed" in bad(folder)["collection"].found
@@ -197,6 +207,18 @@ def test_a_folder_that_others_may_read(folder: Path) -> None:
     assert found.remedy == f"chmod -R go= {data}"
     data.chmod(0o700)
     assert "data dir" not in bad(folder)
+
+
+def test_links_that_lead_nowhere(folder: Path) -> None:
+    (folder / "data").chmod(0o755)
+    (folder / "data" / "old").symlink_to(folder / "unmounted")
+    assert (
+        bad(folder)["data dir"].found == f"{folder}/data/old is a symbolic link to {folder}/unmounted, "
+        "which does not exist"
+    )
+    (folder / "data").rename(folder / "elsewhere")
+    (folder / "data").symlink_to(folder / "unmounted")
+    assert "data is a symbolic link to" in bad(folder)["data dir"].found
 
 
 def test_a_key_that_others_may_read(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed
+from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError, SourceUnavailable
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
@@ -298,6 +299,25 @@ def test_a_source_reads_any_part_and_travels_to_workers(root: Path) -> None:
         assert file.size() == source.size == 2_560_000
         file.seek(2_559_997)
         assert file.read(3) == b"\xfd\xfe\xff"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(errno.ESTALE, SourceUnavailable), (errno.EIO, SourceUnavailable), (errno.EINVAL, FileUnreadable)],
+)
+def test_a_network_file_system_that_fails_while_a_file_is_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[SourceError]
+) -> None:
+    [found] = ImportRoots([str(root)]).locate("docs/a.json")
+
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "preadv", fail)
+        with pytest.raises(kind, match=f"file 'docs/a.json' cannot be read: {os.strerror(number)}"):
+            content(found)
+    assert content(found) == b"[1]"
 
 
 def test_names_that_are_not_utf8(root: Path) -> None:

@@ -36,7 +36,8 @@ class Faults:
 
     ``rate`` bytes per second flow in each answer, unless it is 0. ``ignored`` are headers (in small letters) that the
     store knows nothing of. ``plain_paths`` decodes paths, for a client that encodes more than the store understands.
-    ``silent`` is part of paths whose first PUT is done and gets no answer.
+    ``silent`` is part of paths whose first PUT is done and gets no answer. ``unknown`` is part of the method and path
+    of requests that the store does not implement.
     """
 
     refuse: float = 0.0
@@ -49,6 +50,7 @@ class Faults:
     ignored: frozenset[str] = frozenset()
     plain_paths: bool = False
     silent: str = ""
+    unknown: str = ""
 
 
 @dataclass
@@ -106,6 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         fault = "cut" if self._gets_no_answer() else self._store.draw()
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self._store.faults.unknown and self._store.faults.unknown in f"{self.command} {self.path}":
+            self._answer(501, {}, b"<Error><Code>NotImplemented</Code></Error>")
+            return
         if fault == "refuse":
             self._answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
             return

@@ -235,6 +235,21 @@ def test_of_several_servers_one_sends_and_a_dead_one_is_replaced(
     assert deliveries[-1].error != "late"
 
 
+def test_a_webhook_whose_secret_cannot_be_decrypted_fails_and_delays_no_other(
+    catalog: Catalog, catalog_url: str
+) -> None:
+    with receiver() as hook, closing(open_catalog(catalog_url, Fernet.generate_key())) as other:
+        lost, _ = stored_webhook(catalog, hook)
+        stored_webhook(other, hook, id="wh_new")
+        aborted_job(other)
+        with running_sender(other):
+            hook.wait_for(1)
+            hook.wait_until(lambda: other.webhooks.deliveries(lost.id, 9)[0].state == "failed")
+        (delivery,) = other.webhooks.deliveries(lost.id, 9)
+        assert (delivery.state, delivery.attempts) == ("failed", 1)
+        assert "was encrypted with a different key" in str(delivery.error)
+
+
 def test_the_log_is_bounded_and_a_deleted_webhook_leaves_nothing(catalog: Catalog) -> None:
     with receiver() as hook:
         webhook, _ = stored_webhook(catalog, hook)

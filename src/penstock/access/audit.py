@@ -87,9 +87,7 @@ class AuditLog:
         )
         with self._lock:
             if self._timer is None:
-                self._timer = threading.Timer(self._window, self._end_window)
-                self._timer.daemon = True
-                self._timer.start()
+                self._timer = self._start_timer()
             if kind in self._seen:
                 self._again[kind] += 1
                 return False
@@ -112,6 +110,17 @@ class AuditLog:
             self._timer = None
         for entry in (*again, *rest):
             self._add_or_log(entry)
+
+    def _start_timer(self) -> threading.Timer | None:
+        """The timer that ends a window; None without a free thread: then the next refusal tries again."""
+        timer = threading.Timer(self._window, self._end_window)
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError as error:
+            log.warning("audit.timer_not_started", error=str(error))
+            return None
+        return timer
 
     def _add_or_log(self, entry: AuditEntry) -> None:
         try:

@@ -5,8 +5,9 @@ Every write of a worker is conditional on the fencing epoch of its lease, as for
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, null, or_, select, tuple_, update
@@ -16,6 +17,7 @@ from penstock.catalog.access.audit import note
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, from_millis, now_millis, to_millis
 from penstock.catalog.db.encryption import Encryptor
+from penstock.catalog.export_targets import admit_new, admit_retry, may_delete
 from penstock.domain.audit import AuditEntry
 from penstock.domain.exports import (
     ExportFile,
@@ -25,7 +27,8 @@ from penstock.domain.exports import (
     ExportSnapshot,
     ExportState,
 )
-from penstock.errors import JobNotFound, JobStateConflict, LeaseLost, LimitExceeded
+from penstock.domain.ids import millis_of, new_id
+from penstock.errors import JobNotFound, JobStateConflict, LeaseLost
 
 _NAMES = [field.name for field in fields(ExportJob)]
 _COLUMNS = [tables.export.c[name] for name in _NAMES]
@@ -47,42 +50,36 @@ class ExportRepository:
         """Store a Pending export.
 
         Raises:
+            CollectionNotFound: the collection was dropped.
             LimitExceeded: the collection has ``most`` unfinished exports.
-            JobStateConflict: an unfinished export writes into the same target.
+            JobStateConflict: another export has the same target.
         """
-        column = tables.export.c
+        try:
+            self._insert(export, secret, most, audit)
+        except IntegrityError:  # another process has drawn the same id
+            export_id = new_id()
+            export = replace(export, id=export_id, created_at=from_millis(millis_of(export_id)))
+            self._insert(export, secret, most, None if audit is None else replace(audit, job_id=export_id))
+        return self.get(export.cluster_id, export.id)
+
+    def _insert(self, export: ExportJob, secret: dict[str, str], most: int, audit: AuditEntry | None) -> None:
         values = {
             name: getattr(export, name) for name in _NAMES if name not in ("request", "snapshot", "roots", *_TIMES)
         }
-        try:
-            with self._database.write() as connection:
-                live = connection.execute(
-                    select(func.count()).where(
-                        column.collection_id == export.collection_id, column.finished_at.is_(None)
-                    )
-                ).scalar_one()
-                if live >= most:
-                    raise LimitExceeded(
-                        f"collection {export.collection} has {live} unfinished exports; the limit is {most}. "
-                        "Wait until one has ended, or abort one",
-                        limit="exports",
-                        value=most,
-                    )
-                connection.execute(
-                    insert(tables.export).values(
-                        **values,
-                        request=export.request.to_json(),
-                        roots=[list(roots) for roots in export.roots],
-                        created_at=to_millis(export.created_at),
-                    )
+        with self._database.write() as connection:
+            names = admit_new(connection, export, most)
+            connection.execute(
+                insert(tables.export).values(
+                    **{**values, **names},
+                    request=export.request.to_json(),
+                    roots=[list(roots) for roots in export.roots],
+                    created_at=to_millis(export.created_at),
                 )
-                self._keep_secret(connection, export.id, secret)
-                if audit is not None:
-                    note(connection, audit)
-                self._database.notify(connection)
-        except IntegrityError as error:
-            raise self._target_taken(export) from error
-        return self.get(export.cluster_id, export.id)
+            )
+            self._keep_secret(connection, export.id, secret)
+            if audit is not None:
+                note(connection, audit)
+            self._database.notify(connection)
 
     def get(self, cluster_id: str, export_id: int) -> ExportJob:
         """Look up an export. Raises JobNotFound, also for one of another cluster."""
@@ -271,25 +268,38 @@ class ExportRepository:
     def abort(self, export: ExportJob, reason: str, *, has_files: bool, audit: AuditEntry | None = None) -> ExportJob:
         """Abort an export; its worker is fenced off, and its files are deleted by who holds the lease next.
 
+        Files in a target that a later export has used are not deleted: they are that one's.
+
         Raises:
             JobStateConflict: it has changed meanwhile.
         """
         values = {"has_files": has_files, "reason": reason, "state": ExportState.ABORTED.value}
-        self._change(export, values | {"finished_at": now_millis()}, audit, keep_secret=has_files)
+
+        def spare(connection: Connection) -> dict[str, Any]:
+            return {} if may_delete(connection, export) else {"has_files": False}
+
+        self._change(
+            export,
+            values | {"finished_at": now_millis()},
+            audit,
+            keep_secret=has_files,
+            prepare=spare if has_files else None,
+        )
         return self.get(export.cluster_id, export.id)
 
-    def retry(self, export: ExportJob, secret: dict[str, str], audit: AuditEntry | None = None) -> ExportJob:
+    def retry(
+        self, export: ExportJob, secret: dict[str, str], most: int, audit: AuditEntry | None = None
+    ) -> ExportJob:
         """Take a Failed export back to where it was.
 
         Raises:
-            JobStateConflict: it has changed meanwhile, or another export writes into its target.
+            CollectionNotFound, LimitExceeded: as :meth:`insert`.
+            JobStateConflict: it has changed meanwhile, or another export uses its target, or has since.
         """
         then = ExportState.PENDING if export.snapshot is None else ExportState.EXPORTING
         values = {"state": then.value, "finished_at": null(), "reason": None}
-        try:
-            self._change(export, values, audit, secret=secret)
-        except IntegrityError as error:
-            raise self._target_taken(export) from error
+        prepare = partial(admit_retry, export=export, most=most)
+        self._change(export, values, audit, secret=secret, prepare=prepare)
         return self.get(export.cluster_id, export.id)
 
     def _change(
@@ -300,8 +310,12 @@ class ExportRepository:
         *,
         secret: dict[str, str] | None = None,
         keep_secret: bool = False,
+        prepare: Callable[[Connection], dict[str, Any]] | None = None,
     ) -> None:
+        """Change columns of an export that is as it was read; ``prepare`` checks it, and returns further ones."""
         with self._database.write() as connection:
+            if prepare is not None:
+                values = {**values, **prepare(connection)}
             changed = connection.execute(
                 _of_epoch(export, export.state).values(**values, epoch=tables.export.c.epoch + 1)
             ).rowcount
@@ -347,13 +361,6 @@ class ExportRepository:
 
     def _forget_secret(self, connection: Connection, ids: Iterable[int]) -> None:
         connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id.in_(list(ids))))
-
-    def _target_taken(self, export: ExportJob) -> JobStateConflict:
-        return JobStateConflict(
-            f"another export is writing into {export.request.target!r}. Wait until it has ended, or choose another "
-            "folder",
-            job_id=export.id,
-        )
 
 
 def _of_epoch(export: ExportJob, state: ExportState | None = None) -> Any:

@@ -114,6 +114,9 @@ def check(
         groups = import_groups(paths, hint="")
     except (InvalidParameter, FileMissing) as error:
         raise click.UsageError(str(error)) from None
+    for file in filter(None, (sarif, junit)):  # before all rows are read
+        if not file.absolute().parent.is_dir():
+            raise click.UsageError(f"{file} can't be written: there is no folder {file.parent}")
     schema = _schema(schema_file, collection, url, api_key, database)
     settings = {"workers": workers, "memory_budget": memory_budget}
     report, used = _check(paths, groups, schema, targets, _options(options, flags), settings)

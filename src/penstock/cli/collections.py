@@ -141,7 +141,7 @@ def list_collections(client: Client, as_json: bool) -> None:
     """List the collections of a database, with their rows."""
     from penstock.cli.output import print_json, print_table
 
-    rows = [(name, client.collections.stats(name).rows) for name in client.collections.list()]
+    rows = list(_counted(client))
     if as_json:
         print_json([{"name": name, "rows": count} for name, count in rows])
     else:
@@ -196,6 +196,17 @@ def drop(client: Client, name: str, yes: bool) -> None:
 
 collections.add_command(load)
 collections.add_command(release)
+
+
+def _counted(client: Client) -> Iterator[tuple[str, int]]:
+    """The collections with their rows, without those that are dropped meanwhile."""
+    from penstock.sdk.errors import NotFound
+
+    for name in client.collections.list():
+        try:
+            yield name, client.collections.stats(name).rows
+        except NotFound:
+            continue
 
 
 def _print_description(info: CollectionInfo, partitions: tuple[str, ...], rows: int) -> None:

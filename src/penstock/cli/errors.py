@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import click
 
 from penstock.domain.control_characters import escape_controls
@@ -37,6 +40,8 @@ def explain(error: Exception) -> str | None:
         return f"{error}\n{hint}" if hint else str(error)
     if isinstance(error, SdkError | PenstockError):
         return str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.errno != errno.EPIPE:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -91,7 +90,7 @@ def export(
     The exit code is 0 when the export is completed, 1 when it failed or was aborted, and 130 after Ctrl-C, which
     leaves it running.
     """
-    place = out if server_paths or "://" in out else os.path.abspath(Path(out).expanduser())
+    place = out if server_paths or "://" in out else os.path.abspath(os.path.expanduser(out))
     created = client.exports.create(
         collection,
         place,

@@ -145,6 +145,8 @@ def import_files(
         except ImportCallError as error:
             if create and not ids:
                 raise Failure(f"{explain(error)}\n{_left_behind(collection, error)}") from None
+            if ids:
+                raise Failure(f"{explain(error)}\n{_begun(ids, len(shares))}") from None
             raise
         ids.append(job.id)
         click.echo(f"Job {job.id}: {_named(share)} into {collection}", err=True)
@@ -240,6 +242,14 @@ def _left_behind(collection: str, error: ImportCallError) -> str:
         f"The collection {collection} was created; whether the import was, shows penstock jobs list --collection "
         f"{collection}. If not, import without --create: {_AGAIN.format(collection)}, or drop the collection: "
         f"{_DROP.format(collection)}"
+    )
+
+
+def _begun(ids: Sequence[str], jobs: int) -> str:
+    """Say which of several jobs were created before one was refused."""
+    return (
+        f"{len(ids)} of {jobs} jobs were created, and continue on the server. To follow them: penstock jobs wait "
+        f"{' '.join(ids)}"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
@@ -130,25 +129,33 @@ def _watch(
 ) -> None:
     """Draw the jobs that run, and those that end meanwhile, until none runs."""
     from penstock.sdk.job_meter import JobMeter
+    from penstock.sdk.polling import poll_until
 
     meters: dict[str, JobMeter] = {}
     drawing = LiveTable()
+
+    def watched() -> tuple[list[ImportJob], bool]:
+        """The jobs to draw, and whether any job runs."""
+        found = dict.fromkeys(
+            job.id
+            for word in ([state] if state else _RUNNING)
+            for job in client.imports.list(collection, state=word, since=since, all_databases=all_databases)
+            if not job.is_finished
+        )
+        running = list(found)[:limit]
+        others = [job_id for job_id in meters if job_id not in running]
+        drawn = {*running, *others[max(0, len(others) + len(running) - limit) :]}
+        # Only a job's own description has its files, and so the bytes that are read.
+        jobs = [client.imports.get(job_id) for job_id in dict.fromkeys([*meters, *running]) if job_id in drawn]
+        return jobs, bool(found) or any(job.state in _RUNNING for job in jobs)
+
+    def show(now: tuple[list[ImportJob], bool]) -> None:
+        jobs, is_running = now
+        rows = [_live_row(job, meters.setdefault(job.id, JobMeter())) for job in jobs]
+        drawing.draw(["Job", "Collection", "State", "%", "Progress"], rows, is_last=not is_running)
+
     try:
-        while True:
-            found = [
-                job.id
-                for word in ([state] if state else _RUNNING)
-                for job in client.imports.list(collection, state=word, since=since, all_databases=all_databases)
-                if not job.is_finished
-            ]
-            # Only a job's own description has its files, and so the bytes that are read.
-            shown = [client.imports.get(job_id) for job_id in [*dict.fromkeys([*meters, *found])][:limit]]
-            rows = [_live_row(job, meters.setdefault(job.id, JobMeter())) for job in shown]
-            is_running = any(job.state in _RUNNING for job in shown)
-            drawing.draw(["Job", "Collection", "State", "%", "Progress"], rows, is_last=not is_running)
-            if not is_running:
-                break
-            time.sleep(POLL_SECONDS)
+        poll_until(watched, lambda now: not now[1], pause=POLL_SECONDS, show=show)
     except KeyboardInterrupt:
         click.echo("\nStopped watching. The jobs continue on the server.", err=True)
         sys.exit(INTERRUPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -30,8 +31,11 @@ class LiveTable:
     def draw(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, is_last: bool) -> None:
         if not rows:
             return
-        lines = "\n".join(table_lines(columns, rows)).split("\n")
+        lines = "\n".join(table_lines(columns, rows, err=self._err)).split("\n")
         if (sys.stderr if self._err else sys.stdout).isatty():
+            most = shutil.get_terminal_size().lines - 1
+            if len(lines) > most and not is_last:  # what has left the screen at its top can't be drawn again
+                lines = [*lines[: most - 1], f"… and {len(lines) - most + 1:,} more"]
             if self._lines:
                 click.echo(f"\x1b[{self._lines}F\x1b[J", nl=False, err=self._err)
             click.echo("\n".join(lines), err=self._err)

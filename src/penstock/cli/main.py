@@ -9,11 +9,12 @@ list are here.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -117,13 +118,21 @@ class Commands(click.Group):
             message = f"No such option {error.option_name!r}. Did you mean {meant}?"
             raise click.UsageError(message, error.ctx) from None
         except KeyboardInterrupt:
-            click.echo("\nInterrupted.", err=True)
-            sys.exit(INTERRUPTED)
+            _exit_interrupted()
+        except click.Abort as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # Ctrl-C at a question
+                _exit_interrupted()
+            raise
         except Exception as error:
             explanation = explain(error)
             if explanation is None:  # click's own, or a bug in this program, which needs its traceback
                 raise
             raise Failure(explanation) from None
+
+
+def _exit_interrupted() -> NoReturn:
+    click.echo("\nInterrupted.", err=True)
+    sys.exit(INTERRUPTED)
 
 
 def _name_variables(command: click.Command, prefix: str) -> None:
@@ -172,5 +181,13 @@ def cli() -> None:
 
 def main() -> None:
     """Run the program; end the process with one of the exit codes above."""
+    _open_closed_streams()
     leave_out_unused()
     cli(prog_name="penstock")
+
+
+def _open_closed_streams() -> None:
+    """Open the standard streams that the caller has closed, as daemons do: Python has None in their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - to the end of the process

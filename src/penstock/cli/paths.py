@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from penstock.domain.input_groups import grouped_paths
-from penstock.errors import FileMissing
+from penstock.errors import FileMissing, FileUnreadable
 
 _SERVER_PATHS = ". If only the server can access it, add --server-paths"
 
@@ -27,9 +27,10 @@ def import_groups(paths: Iterable[str], folder: Path | None = None, *, hint: str
 
     Raises:
         FileMissing: a path isn't there, or a pattern matches nothing.
+        FileUnreadable: its name is not UTF-8, and can't be sent.
     """
     base = Path.cwd() if folder is None else folder
-    return grouped_paths(full_path for path in paths for full_path in _expand(path, base, hint))
+    return grouped_paths(_as_text(full_path) for path in paths for full_path in _expand(path, base, hint))
 
 
 def server_groups(paths: Iterable[str]) -> list[list[str]]:
@@ -37,11 +38,20 @@ def server_groups(paths: Iterable[str]) -> list[list[str]]:
     return grouped_paths(paths)
 
 
+def _as_text(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        name = os.fsencode(path).decode(errors="backslashreplace")
+        raise FileUnreadable(f"the name of the file {name} is not UTF-8. Rename it", path=name) from None
+    return path
+
+
 def _expand(path: str, base: Path, hint: str) -> Sequence[str]:
     if "://" in path:
         return [path]
     # Not resolved: the server decides about links inside an import root.
-    full = os.path.abspath(base / Path(path).expanduser())
+    full = os.path.abspath(base / os.path.expanduser(path))
     if os.path.isdir(full):
         return [full.rstrip("/") + "/"]
     if os.path.exists(full):

@@ -16,7 +16,15 @@ def text_or_stdin(context: click.Context, _option: click.Parameter, value: str) 
     """Return the text of an option, or that of the standard input for ``-``."""
     if context.resilient_parsing:  # a shell asks for completions: the standard input is its user's
         return value
-    return sys.stdin.read().strip() if value == "-" else value
+    return stdin_text().strip() if value == "-" else value
+
+
+def stdin_text() -> str:
+    """Read the text of the standard input. Raises click.UsageError: it is none."""
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"The standard input is no text in {sys.stdin.encoding}: {error.reason}.") from None
 
 
 @contextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from penstock.cli.standard_input import stdin_text
 
 _FILE = re.compile(r"@(?P<path>.+?)(?:\[(?P<row>\d+)\])?\Z", re.DOTALL)
 _FORMS = "write a list as '[0.1, 0.2]', {\"index\": value} for sparse ones, or @FILE.npy"
@@ -21,7 +22,7 @@ def parse_vector(text: str) -> Any:
         click.BadParameter: it is none of them, or the file has no vector.
     """
     if text == "-":
-        return _only_vector(_json(sys.stdin.read(), "the standard input"), "-", None)
+        return _only_vector(_json(stdin_text(), "the standard input"), "-", None)
     match = _FILE.match(text)
     if match is None:
         return _only_vector(_json(text, "it"), "it", None)

@@ -108,11 +108,16 @@ def watch_files(client: Client, job_id: str) -> None:
             ]
         ]
 
+    def is_last(job: ImportJob) -> bool:
+        return job.is_finished or job.state == _UNCOMMITTED
+
+    def show(job: ImportJob) -> None:
+        table.draw(["File", "State", "%", "Rows", "Size"], rows(job), is_last=is_last(job))
+
+    from penstock.sdk.polling import poll_until
+
     try:
-        while not (job := client.imports.get(job_id)).is_finished and job.state != _UNCOMMITTED:
-            table.draw(["File", "State", "%", "Rows", "Size"], rows(job), is_last=False)
-            time.sleep(POLL_SECONDS)
-        table.draw(["File", "State", "%", "Rows", "Size"], rows(job), is_last=True)
+        poll_until(lambda: client.imports.get(job_id), is_last, pause=POLL_SECONDS, show=show)
     except KeyboardInterrupt:
         _leave([job_id])
 

@@ -74,7 +74,7 @@ def list_webhooks(client: Client, as_json: bool) -> None:
 
     items = client.webhooks.list()
     if as_json:
-        print_json([{**asdict(item), "created_at": moment(item.created_at)} for item in items])
+        print_json([asdict(item) for item in items])
         return
     rows = [
         (
@@ -112,8 +112,7 @@ def deliveries(client: Client, webhook_id: str, limit: int, as_json: bool) -> No
 
     items = client.webhooks.deliveries(webhook_id, limit=limit)
     if as_json:
-        times = ("created_at", "next_attempt_at", "completed_at")
-        print_json([{**asdict(item), **{name: moment(getattr(item, name)) for name in times}} for item in items])
+        print_json([asdict(item) for item in items])
         return
     rows = [
         (

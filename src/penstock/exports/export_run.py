@@ -260,7 +260,7 @@ class ExportRun:
         except JobNotFound:
             return
         if export.has_files:
-            delete_files(self._context, export)
+            delete_files(self._context, export, self._stop)
 
     # Helpers
 
@@ -289,11 +289,23 @@ def target_of(context: ExportContext, export: ExportJob) -> Target:
     )
 
 
-def delete_files(context: ExportContext, export: ExportJob) -> None:
-    """Delete the files of an aborted export; on failure only log it, and leave them."""
+def delete_files(context: ExportContext, export: ExportJob, stop: threading.Event) -> None:
+    """Delete the files of an aborted export; where the store keeps failing only log it, and leave them.
+
+    When ``stop`` is set it is left to the next process.
+    """
     folders = sorted({part.folder for part in context.catalog.exports.parts(export.id)})
-    try:
+
+    def attempt() -> None:
+        if stop.is_set():
+            raise TaskCancelled("the server is stopping")
         target_of(context, export).delete(folders, lambda name: name in _OWN_NAMES or bool(_OWN.fullmatch(name)))
+
+    try:
+        retry_transient(attempt, "deleting the export's files", context.settings, stop, lambda _: None, "")
+    except TaskCancelled:
+        context.catalog.exports.release(export)
+        return
     except PenstockError as error:
         log.warning("export.files_left", export_id=str(export.id), target=export.location, error=str(error))
     context.catalog.exports.deleted_files(export)

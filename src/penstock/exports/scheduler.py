@@ -102,7 +102,7 @@ class ExportScheduler:
         ExportRun(self._context, export, self._stop).go()
 
     def _delete(self, export: ExportJob) -> None:
-        delete_files(self._context, export)
+        delete_files(self._context, export, self._stop)
 
     def _guarded(self, export: ExportJob, threads: _Threads, work: Callable[[ExportJob], None]) -> None:
         try:

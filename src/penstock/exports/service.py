@@ -145,7 +145,8 @@ class ExportService:
         """Go on with a failed export: its finished parts stay.
 
         Raises:
-            JobStateConflict: it has not failed.
+            CollectionNotFound: its collection was dropped.
+            LimitExceeded, JobStateConflict: as :meth:`create`; or it has not failed.
             MissingParameter: it needs the credentials that it was created with.
         """
         export = self._get_to_change(cluster_id, export_id, caller)
@@ -159,7 +160,7 @@ class ExportService:
                 "when it ended. Pass them again with the retry",
                 job_id=export_id,
             )
-        export = self._catalog.exports.retry(export, keys.to_secret(), _entry(caller, "retry", export))
+        export = self._catalog.exports.retry(export, keys.to_secret(), _MAX_LIVE, _entry(caller, "retry", export))
         self._wake()
         return export
 

@@ -288,8 +288,9 @@ class ChangeFeed:
         if missed:
             with self._condition:
                 subscriptions = list(self._subscriptions)
-            for subscription in subscriptions:
-                for change in self._snapshot(replace(subscription.scope, since=self._read_at)):
+            scopes = (replace(subscription.scope, since=self._read_at) for subscription in subscriptions)
+            for scope in dict.fromkeys(map(_shared, scopes)):
+                for change in self._snapshot(scope):
                     self._publish(change)
         ids = iter(sorted(changed))
         published: set[int] = set()
@@ -297,19 +298,23 @@ class ChangeFeed:
             for job in self._catalog.jobs.by_ids(chunk):
                 if self._publish(self._change(job)):
                     published.add(job.id)
-        # In this thread as all other reads: an older state never follows a newer one.
+        equal_scopes: dict[Scope, list[Subscription]] = {}
         for subscription in new:
-            resumes = subscription.scope.since is not None
-            for change in self._snapshot(subscription.scope):
+            equal_scopes.setdefault(_shared(subscription.scope), []).append(subscription)
+        # In this thread as all other reads: an older state never follows a newer one.
+        for scope, subscriptions in equal_scopes.items():
+            resumes = scope.since is not None
+            for change in self._snapshot(scope):
                 if change.job.id in published and not resumes:
                     continue  # the new subscriptions have it, too; what has changed since comes in the next round
                 if change.job.id in self._last:
                     self._publish(change)  # it may be newer than what the others have
-                subscription.offer(change, any_state=resumes)
+                for subscription in subscriptions:
+                    subscription.offer(change, any_state=resumes)
         self._read_at = read_at
 
     def _snapshot(self, scope: Scope) -> Sequence[JobChange]:
-        """The jobs of a new subscription: one, or the unfinished ones and those that ended ``since``."""
+        """The jobs of new subscriptions: one, or the unfinished ones and those that ended ``since``."""
         if scope.filter is None:
             assert scope.job_id is not None
             return [self._change(job, files=scope.files) for job in self._catalog.jobs.by_ids([scope.job_id])]
@@ -347,6 +352,15 @@ class ChangeFeed:
         for subscription in subscriptions:
             subscription.offer(change)
         return True
+
+
+def _shared(scope: Scope) -> Scope:
+    """The scope to read for all subscriptions that want the same jobs.
+
+    After a restart of the server all of them come back at the same time, with the time of the last change they had.
+    """
+    since = None if scope.since is None else scope.since - scope.since % _MISSED_MILLIS
+    return replace(scope, org_id="", since=since)
 
 
 def _is_in_scope(job: ImportJob, job_filter: JobFilter) -> bool:

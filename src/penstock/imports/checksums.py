@@ -6,7 +6,7 @@ Every split later reads the version of a file that was located before, so what w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,25 @@ class ChecksumTask:
     @property
     def location(self) -> Location:
         return self.expected.location
+
+
+class VerifiedFiles:
+    """The files that a job has verified: they are left out when a transient error has it try again."""
+
+    def __init__(self) -> None:
+        self._keys: set[object] = set()
+
+    def add(self, content: ExpectedContent) -> None:
+        self._keys.add(_key(content))
+
+    def missing(self, expected: Sequence[ExpectedContent]) -> Sequence[ExpectedContent]:
+        """Those of the files that are still to be verified."""
+        return [content for content in expected if _key(content) not in self._keys]
+
+
+def _key(content: ExpectedContent) -> object:
+    location = content.location
+    return location.uri, location.version, location.size, tuple(sorted(content.checksums.items()))
 
 
 class _Hash(Protocol):

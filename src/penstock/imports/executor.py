@@ -26,10 +26,11 @@ from penstock.errors import (
     DataError,
     LeaseLost,
     MemoryExceeded,
+    PenstockError,
     TaskCancelled,
     Transient,
 )
-from penstock.imports.checksums import ChecksumTask, ExpectedContent, verify_checksums
+from penstock.imports.checksums import ChecksumTask, ExpectedContent, VerifiedFiles, verify_checksums
 from penstock.imports.commit import Committer
 from penstock.imports.context import ImportContext, staged_of
 from penstock.imports.dry_run.job import CheckingRun, plan_problems, spool_of
@@ -131,6 +132,7 @@ class JobRun:
         self._runs_along = runs_along
         self._planned: Mapping[int, Sequence[Location]] | None = None
         """The locations of the files, if the job was planned under this lease."""
+        self._verified = VerifiedFiles()
         self._collection: Collection | None = None
         """The collection as it was planned for, until the rows are staged."""
         org_id = self._catalog.clusters.get(leased.job.cluster_id).org_id
@@ -375,17 +377,28 @@ class JobRun:
     # Helpers
 
     def _verify_checksums(self, expected: Sequence[ExpectedContent]) -> None:
-        """Verify the checksums of files. Raises DataError."""
-        size = sum(content.location.size for content in expected)
-        verified = 0
-        tasks = [
-            ChecksumTask(expected=content, memory_limit=self._context.settings.worker_memory) for content in expected
-        ]
+        """Verify the checksums of those files that aren't yet. Raises DataError."""
+        while left := self._verified.missing(expected):
+            try:
+                self._verify_files(left, expected)
+            except PenstockError as error:
+                may_pass = isinstance(error, Transient) and not isinstance(error, CatalogError)
+                if not may_pass or len(self._verified.missing(left)) == len(left):
+                    raise
+                # What was verified stays so: an attempt that went on doesn't count.
+                self._leased.retrying("planning", error)
+
+    def _verify_files(self, left: Sequence[ExpectedContent], expected: Sequence[ExpectedContent]) -> None:
+        size, size_left = (sum(content.location.size for content in contents) for contents in (expected, left))
+        verified = size - size_left
+        limit = self._context.settings.worker_memory
+        tasks = [ChecksumTask(expected=content, memory_limit=limit) for content in left]
 
         def save(running: int) -> None:
             self._leased.save_verifying((verified + running) / max(size, 1))
 
-        for file_size in self._run_tasks(verify_checksums, tasks, save):
+        for content, file_size in zip(left, self._run_tasks(verify_checksums, tasks, save), strict=True):
+            self._verified.add(content)
             verified += file_size
 
     def _run_plan_tasks(self, function: Callable[[Any, TaskContext], Any], tasks: Sequence[Any]) -> Iterable[Any]:

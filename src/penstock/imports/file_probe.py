@@ -60,7 +60,11 @@ class FileProbe:
             finally:
                 permits.release()
 
-        threading.Thread(target=run, name="file-probe", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="file-probe", daemon=True).start()
+        except RuntimeError as error:
+            permits.release()
+            raise SourceUnavailable("the server has no thread free to look for the files. Try again later") from error
         try:
             return future.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError as error:

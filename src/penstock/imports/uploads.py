@@ -110,7 +110,11 @@ class UploadService:
             quota=self.limits.org_bytes,
             lifetime=self.limits.lifetime,
         )
-        return upload, folder.offset(upload.id)
+        offset = folder.offset(upload.id)
+        if upload.is_complete and offset < upload.size:
+            # Its file was lost, for example with the disk: backups have the catalog, and no uploads.
+            upload = self._catalog.uploads.reopen(upload)
+        return upload, offset
 
     def get(self, caller: Caller, cluster: Cluster, database: str, upload_id: str) -> tuple[Upload, int]:
         """An upload, and the bytes it has. Raises UploadNotFound, PermissionDenied, Unsupported."""

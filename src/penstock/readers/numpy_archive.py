@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import pyarrow as pa
 
 from penstock.domain.jobs import FileRange
-from penstock.errors import DataError
+from penstock.errors import DataError, StorageFull
 from penstock.readers.base import FormatSpec, Reader, ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.columnar import content_errors, shares
 from penstock.readers.decompression_bombs import check_decompression_bomb
@@ -32,6 +33,8 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 """The header before an array's bytes: its signature, and the lengths of the name and of the extra field behind it."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
+_COPY_IN_MEMORY, _COPY_CHUNK = 4 << 20, 1 << 20
+"""Bytes of a temporary copy up to which it is kept in memory, and of its parts."""
 _REMEDY = "Save it again with numpy.savez"
 _ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError, struct.error, LookupError)
 """What the library raises for damaged archives."""
@@ -181,14 +184,17 @@ class _CompressedArray(DerivedSource):
 class _Decompressed(io.RawIOBase):
     """The bytes of a compressed array; to seek decompresses what is between.
 
-    It is opened without the archive's directory, which would be read again for each array.
+    It is opened without the archive's directory, which would be read again for each array. The first seek backwards
+    makes a temporary copy of the array: one that is stored column by column (Fortran order) is read from its
+    beginning for every batch of rows, and would be decompressed as often.
     """
 
     def __init__(self, array: _CompressedArray) -> None:
         self._name = array.name
         self._stream = array.stored.open_arrow()
         self._stream.seek(array.start)
-        self._file = zipfile.ZipExtFile(cast(Any, self._stream), "r", array.member)
+        self._file = cast(IO[bytes], zipfile.ZipExtFile(cast(Any, self._stream), "r", array.member))
+        self._copy: IO[bytes] | None = None
 
     def readable(self) -> bool:
         return True
@@ -198,17 +204,45 @@ class _Decompressed(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         with content_errors(_TITLE, self._name, *_ERRORS):
-            return self._file.seek(offset, whence)
+            if self._copy is None and whence == io.SEEK_SET and offset < self._file.tell():
+                self._copy = self._copied()
+            return self._open_file.seek(offset, whence)
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._open_file.tell()
 
     def read(self, size: int = -1) -> bytes:
         with content_errors(_TITLE, self._name, *_ERRORS):
-            return self._file.read(size)
+            return self._open_file.read(size)
+
+    @property
+    def _open_file(self) -> IO[bytes]:
+        return self._file if self._copy is None else self._copy
+
+    def _copied(self) -> IO[bytes]:
+        """The array, decompressed, in a temporary file. Raises StorageFull."""
+        copy = tempfile.SpooledTemporaryFile(_COPY_IN_MEMORY, prefix="penstock-npz-")  # noqa: SIM115 - closed with this stream
+        try:
+            self._file.seek(0)
+            while chunk := self._file.read(_COPY_CHUNK):
+                try:
+                    copy.write(chunk)
+                except OSError as error:
+                    raise StorageFull(
+                        f"the array {self._name!r} is compressed and in Fortran order, and a temporary copy of it "
+                        f"could not be written to {tempfile.gettempdir()}: {error.strerror}. Free space there, or "
+                        "save it in C order: numpy.ascontiguousarray(array)",
+                        file=self._name,
+                    ) from error
+        except BaseException:
+            copy.close()
+            raise
+        return cast(IO[bytes], copy)
 
     def close(self) -> None:
         if not self.closed:
+            if self._copy is not None:
+                self._copy.close()
             self._file.close()
             self._stream.close()
         super().close()

@@ -208,8 +208,13 @@ class FairShareRunner:
         with self._lock:
             if self._watched or not any(tenant.waiting for tenant in self._tenants.values()):
                 return
+            try:
+                threading.Thread(target=self._watch_loop, name="fair-share", daemon=True).start()
+            except RuntimeError as error:
+                # Tasks start and end without it; the next one that waits starts it.
+                log.warning("preemption.not_started", error=str(error))
+                return
             self._watched = True
-        threading.Thread(target=self._watch_loop, name="fair-share", daemon=True).start()
 
     def _watch_loop(self) -> None:
         while True:

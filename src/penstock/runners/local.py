@@ -145,21 +145,29 @@ class LocalRunner:
 
     def _warm(self) -> None:
         for worker in self._workers:
-            worker.submit(_pid)
+            with self._lock:
+                if self._closed or worker not in self._idle:
+                    continue
+                self._idle.remove(worker)
+                task = worker.task = self._new_task(_do_nothing, None)
+            self._start(task, worker)
 
     def submit(self, function: Callable[[Any, _Context], Any], argument: Any) -> _Handle:
         with self._lock:
             if self._closed:
                 raise TaskCancelled("the server is stopping")
-            if not self._free:
-                raise RuntimeError(f"more than {_SLOTS} tasks at a time; submit fewer")
-            slot = self._free.pop()
-            start = slot * _WIDTH
-            self._board[start : start + _WIDTH] = [0] * _WIDTH
-            handle = _Handle(self._board, slot, self._lock, self._grace)
-            self._waiting.append(_Task(function, argument, slot, handle))
+            task = self._new_task(function, argument)
+            self._waiting.append(task)
         self._dispatch()
-        return handle
+        return task.handle
+
+    def _new_task(self, function: Callable[[Any, _Context], Any], argument: Any) -> _Task:
+        if not self._free:
+            raise RuntimeError(f"more than {_SLOTS} tasks at a time; submit fewer")
+        slot = self._free.pop()
+        start = slot * _WIDTH
+        self._board[start : start + _WIDTH] = [0] * _WIDTH
+        return _Task(function, argument, slot, _Handle(self._board, slot, self._lock, self._grace))
 
     def close(self) -> None:
         with self._lock:
@@ -189,8 +197,12 @@ class LocalRunner:
                     return
                 task, worker = self._waiting.popleft(), self._idle.pop()
                 worker.task = task
-            future = worker.submit(_run, task.function, task.argument, task.slot)
-            future.add_done_callback(partial(self._finish, task, worker))
+            self._start(task, worker)
+
+    def _start(self, task: _Task, worker: _Worker) -> None:
+        """Start a task on a worker that is taken from the idle ones: no other thread submits to it or replaces it."""
+        future = worker.submit(_run, task.function, task.argument, task.slot)
+        future.add_done_callback(partial(self._finish, task, worker))
 
     def _why_lost(self, taken: int, fault: str) -> PenstockError:
         """``taken``: the bytes for which the worker was killed, 0 if not; ``fault``: another reason, or ``""``."""
@@ -262,10 +274,13 @@ class _Worker:
             except BrokenProcessPool:  # it died while idle
                 self.replace()
                 return self._running_pool().submit(function, *arguments)
-        except (OSError, EOFError) as error:  # EOFError: the fork server has ended, and is started anew next time
+        except (OSError, EOFError, RuntimeError) as error:
+            if self._closed:
+                return _failed(TaskCancelled("the server is stopping"))
+            # The system is out of files, processes or threads (RuntimeError), or the fork server has ended (EOFError)
+            # and is started anew next time. The pool would run this task with the next one, or never any.
+            self._kill_pool()
             return _failed(WorkerLost(f"a worker process cannot be started: {error}"))
-        except RuntimeError:  # the runner has just been closed
-            return _failed(TaskCancelled("the server is stopping"))
 
     def replace(self) -> None:
         """Give up the dead process; the next task starts another one, or fails if the system refuses it."""
@@ -274,6 +289,12 @@ class _Worker:
         # From Python 3.12 on a broken pool holds a lock while it runs the callbacks of its tasks, which lead here,
         # and takes it again when it is garbage-collected: keep a reference until the callbacks are over.
         self._broken, self._pool = self._pool, None
+
+    def _kill_pool(self) -> None:
+        processes = None if self._pool is None else self._pool._processes
+        for process in list((processes or {}).values()):
+            process.kill()
+        self.replace()
 
     def look(self, silence: float) -> None:
         """Kill the process after ``silence`` seconds without a heartbeat, or if its task didn't stop in time.
@@ -430,5 +451,5 @@ def _run(function: Callable[[Any, _Context], Any], argument: Any, slot: int) -> 
         _tasks[1] += 1
 
 
-def _pid() -> int:
-    return os.getpid()
+def _do_nothing(_argument: None, _context: _Context) -> None:
+    """The task that has a worker started."""

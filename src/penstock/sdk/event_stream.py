@@ -11,7 +11,7 @@ import requests
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import ApiError, ConnectionFailed, InvalidResponse
 from penstock.sdk.jobs import ImportJob, job_from_wire
-from penstock.sdk.polling import LONGEST_OUTAGE
+from penstock.sdk.polling import LONGEST_OUTAGE, may_pass
 
 __all__ = ["EventsUnsupported", "polled_changes", "streamed_changes"]
 
@@ -54,7 +54,8 @@ def streamed_changes(connection: Connection, query: Mapping[str, str], *, of_one
         except ApiError as error:
             if not has_connected and error.http_status in _NO_SUCH_CALL and error.code is None:
                 raise EventsUnsupported from error
-            if error.retry_after is None or time.monotonic() - last_answer > LONGEST_OUTAGE:
+            is_restarting = has_connected and may_pass(error, last_answer)
+            if not is_restarting and (error.retry_after is None or time.monotonic() - last_answer > LONGEST_OUTAGE):
                 raise
         except ConnectionFailed:
             if not has_connected or time.monotonic() - last_answer > LONGEST_OUTAGE:
@@ -94,8 +95,16 @@ def _parse(connection: Connection, data: str) -> ImportJob:
 def polled_changes(poll: Callable[[], Sequence[ImportJob]], seconds: float, *, of_one: bool) -> Iterator[ImportJob]:
     """The jobs of polls that differ from the polls before."""
     last: dict[str, ImportJob] = {}
+    last_answer: float | None = None
     while True:
-        jobs = poll()
+        try:
+            jobs = poll()
+        except (ConnectionFailed, ApiError) as error:
+            if not may_pass(error, last_answer):
+                raise
+            time.sleep(seconds)
+            continue
+        last_answer = time.monotonic()
         for job in jobs:
             if last.get(job.id) != job:
                 yield job

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 
-from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError
+from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError, SourceUnavailable
 from penstock.sources.base import DELTA_LOG, Location, is_marker, side_file
 from penstock.sources.errors import changed
 from penstock.sources.globs import Glob, Matcher, Matches
@@ -28,6 +28,8 @@ _CLOCK_STEP = 0.02
 """Seconds: Linux takes file times from a clock with a resolution of 1 to 10 ms."""
 _COARSE_CLOCK_STEP = 2.0
 """Seconds, for file systems without fractions of a second; FAT has a resolution of two."""
+_PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO)
+"""Errors of network file systems that may pass: a server of NFS is restarted, or takes over another's files."""
 _PSEUDO_FILE_SYSTEMS = ("/proc", "/sys")
 """Pseudo file systems, which expose data of processes, this one's environment included."""
 
@@ -243,7 +245,9 @@ def _translate(error: OSError, name: str) -> SourceError:
         return PathNotAllowed(f"file {shown} was replaced by a link. Put the file itself below a root", path=name)
     if error.errno in (errno.EACCES, errno.EPERM):
         return FileUnreadable(f"file {shown}: permission denied. Allow the user of the server to read it", path=name)
-    return FileUnreadable(f"file {shown} cannot be opened: {error.strerror}", path=name)
+    if error.errno in _PASSING:
+        return SourceUnavailable(f"file {shown} cannot be read: {error.strerror}", path=name)
+    return FileUnreadable(f"file {shown} cannot be read: {error.strerror}", path=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +282,7 @@ class LocalSource:
 
     def open_stream(self, start: int = 0, end: int | None = None) -> BinaryIO:
         stop = self.size if end is None else min(end, self.size)
-        return cast(BinaryIO, io.BufferedReader(_Slice(self._open(), start, stop), STREAM_BUFFER))
+        return cast(BinaryIO, io.BufferedReader(_Slice(self._open(), self.name, start, stop), STREAM_BUFFER))
 
     @property
     def is_pinned(self) -> bool:
@@ -307,8 +311,9 @@ class LocalSource:
 class _Slice(io.RawIOBase):
     """A raw stream of the bytes ``start`` to ``stop`` of a descriptor, which it owns."""
 
-    def __init__(self, handle: int, start: int, stop: int) -> None:
+    def __init__(self, handle: int, name: str, start: int, stop: int) -> None:
         self._handle = handle
+        self._name = name
         self._at = start
         self._stop = stop
 
@@ -317,7 +322,10 @@ class _Slice(io.RawIOBase):
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         view = memoryview(buffer)[: max(0, self._stop - self._at)]
-        count = os.preadv(self._handle, [view], self._at) if len(view) else 0
+        try:
+            count = os.preadv(self._handle, [view], self._at) if len(view) else 0
+        except OSError as error:
+            raise _translate(error, self._name) from error
         self._at += count
         return count
 

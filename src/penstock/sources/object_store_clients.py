@@ -55,6 +55,7 @@ def _s3(bucket: str, settings: Settings) -> ObjectStore:
         }
 
     config = {name: settings[name] for name in ("endpoint", "region") if name in settings}
+    config["disable_bulk_delete"] = "true"  # not all stores with this protocol know the requests for several objects
     if settings.get("addressing") == "virtual":
         config["virtual_hosted_style_request"] = "true"
         if "endpoint" in config:

@@ -58,8 +58,15 @@ class Target:
         folder = self.folder
         if folder is None:
             with self._translated():
-                pages = obstore.list(self._store, f"{self._key('')}" or None, chunk_size=1)
-                first = next((entry["path"] for page in pages for entry in page), None)
+                pages = obstore.list(self._store, self._key("") or None, chunk_size=1)
+                marker = self._key("").rstrip("/")  # the empty object that consoles create as a folder
+                paths = (
+                    entry["path"]
+                    for page in pages
+                    for entry in page
+                    if entry["size"] or entry["path"].rstrip("/") != marker
+                )
+                first = next(paths, None)
             if first is not None:
                 raise self._not_empty(first.rpartition("/")[2])
             return

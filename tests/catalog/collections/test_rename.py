@@ -10,7 +10,7 @@ from penstock.catalog import Catalog
 from penstock.catalog.jobs.listing import JobFilter
 from penstock.domain.jobs import JobState
 from penstock.errors import CollectionNotFound, InvalidParameter
-from tests.support.catalogs import CLUSTER, new_job, stored_collection
+from tests.support.catalogs import CLUSTER, new_export, new_job, stored_collection
 
 
 def total(catalog: Catalog, database_id: int, created_after: int | None = None) -> int:
@@ -51,6 +51,20 @@ def test_running_and_ended_jobs_follow_into_another_database(catalog: Catalog) -
     catalog.claims.move(planning, JobState.FAILED)
     assert total(catalog, sales.id, created_after=0) == 3
     assert catalog.jobs.live_jobs(docs.id) == 1
+
+
+def test_exports_follow_into_another_database(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    export = catalog.exports.insert(new_export(docs), {}, 16)
+    sales = catalog.databases.create(CLUSTER, "sales", {})
+    catalog.collections.rename(docs, sales, "deals")
+    late = catalog.exports.insert(new_export(docs), {}, 16)  # whose call read the collection before it was renamed
+    exports = catalog.exports.list(sales.id, docs.id)
+    assert [(each.id, each.database, each.collection) for each in exports] == [
+        (late.id, "sales", "deals"),
+        (export.id, "sales", "deals"),
+    ]
+    assert catalog.exports.list(docs.database_id) == []
 
 
 def test_taken_names_are_refused(catalog: Catalog) -> None:

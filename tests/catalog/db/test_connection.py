@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from penstock.catalog import Catalog, open_catalog
+from penstock.catalog.db import dialects
 from penstock.catalog.db.connection import (
     SQLITE_SCHEMA,
     CatalogDatabase,
@@ -126,6 +129,39 @@ def test_a_lost_connection_is_transient_and_the_next_call_has_a_fresh_one(
     catalog.close()
 
 
+def test_connections_to_what_became_a_standby_are_given_up(migrated_url: str) -> None:
+    catalog = open_catalog(migrated_url, b"A" * 43 + b"=")
+    with catalog.database.read() as connection:  # as of a server that is in recovery since a failover
+        connection.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+    with pytest.raises(CatalogUnavailable, match="read-only transaction"):
+        catalog.clusters.ensure(CLUSTER, "local")
+    assert catalog.clusters.ensure(CLUSTER, "local").id == CLUSTER
+    catalog.close()
+
+
+def test_a_long_history_may_take_longer_than_other_statements(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(dialects._POSTGRESQL_LIMITS, "statement_timeout", "300ms")
+    catalog = open_catalog(migrated_url, b"A" * 43 + b"=")
+    catalog.clusters.ensure(CLUSTER, "local")
+    docs = stored_collection(catalog)
+    with catalog.database.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END'"
+        )
+        connection.exec_driver_sql(
+            "CREATE TRIGGER slow AFTER UPDATE OR DELETE ON job FOR EACH STATEMENT EXECUTE FUNCTION slow()"
+        )
+    catalog.collections.rename(docs, catalog.databases.get(CLUSTER, "default"), "texts")
+    catalog.collections.drop(docs.id)
+    catalog.collections.forget(docs.id)
+    catalog.clusters.drop(CLUSTER)
+    assert CLUSTER not in catalog.clusters.ids()
+    catalog.close()
+
+
 def test_a_server_that_is_away_is_named_without_its_password() -> None:
     with pytest.raises(CatalogUnavailable) as caught:
         open_catalog("postgresql://somebody:s3cr3t@127.0.0.1:1/penstock", b"")
@@ -200,6 +236,24 @@ def test_a_wal_that_could_not_be_purged_is_purged_later(tmp_path: Path, monkeypa
         with pytest.raises(sqlite3.OperationalError):
             database.purge_wal()
     assert wal.stat().st_size > 0
+    database.purge_wal()
+    assert wal.stat().st_size == 0
+    catalog.close()
+
+
+def test_a_purge_of_the_wal_does_not_wait_for_a_reader_that_takes_long(tmp_path: Path) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path / 'catalog.db'}", b"A" * 43 + b"=")
+    database, wal = catalog.database, tmp_path / "catalog.db-wal"
+    with closing(sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM cluster").fetchone()
+        catalog.clusters.ensure("in01-a", "local")
+        database.mark_secrets_deleted()
+        purge = threading.Thread(target=database.purge_wal)
+        purge.start()
+        purge.join(10)
+        assert not purge.is_alive(), "writes wait meanwhile"
+        assert wal.stat().st_size > 0
     database.purge_wal()
     assert wal.stat().st_size == 0
     catalog.close()

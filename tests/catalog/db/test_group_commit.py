@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from penstock.catalog.db.commit_hooks import read_once, write_at_commit, write_deferred
 from penstock.catalog.db.connection import CatalogDatabase
-from penstock.errors import InvalidParameter, PenstockError
+from penstock.errors import CatalogUnavailable, InvalidParameter, PenstockError
 
 
 @pytest.fixture
@@ -226,3 +226,49 @@ def test_what_the_writes_of_a_transaction_have_in_common_is_read_once(database: 
         seen = [each.result(10) for each in asked]
     assert len(reads) == len(set(seen)) < 12
     assert database.run_grouped(lambda c: write(c, 16)) == 16, "the next transaction reads anew"
+
+
+def test_writes_of_others_are_repeated_when_the_thread_that_commits_is_interrupted(database: CatalogDatabase) -> None:
+    interruptions = [KeyboardInterrupt()]
+
+    def interrupted(connection: Connection, value: int) -> int:
+        add(connection, value)
+        if interruptions:
+            raise interruptions.pop()
+        return value
+
+    with ThreadPoolExecutor(8) as threads:
+        with held(database):
+            asked = [threads.submit(database.run_grouped, lambda c, n=n: add(c, n)) for n in (1, 2, 3)]
+            asked.append(threads.submit(database.run_grouped, lambda c: interrupted(c, 4)))
+            asked += [threads.submit(database.run_grouped, lambda c, n=n: add(c, n)) for n in (5, 6)]
+        errors = [each.exception(10) for each in asked]
+    assert [type(error) for error in errors if error is not None] == [KeyboardInterrupt]
+    done = [each.result() for each, error in zip(asked, errors, strict=True) if error is None]
+    assert done == numbers(database)
+    assert database.run_grouped(lambda c: add(c, 7)) == 7
+    assert numbers(database) == [*done, 7], "what was given up is not written later"
+
+
+def test_writes_whose_commit_is_interrupted_are_not_reported_as_done(database: CatalogDatabase) -> None:
+    interruptions: list[BaseException] = []
+
+    def interrupt(_: Connection) -> None:
+        if interruptions:
+            raise interruptions.pop()
+
+    def write(connection: Connection, value: int) -> int:
+        if value == 4:
+            interruptions.append(KeyboardInterrupt())
+        return add(connection, value)
+
+    event.listen(database.engine, "commit", interrupt)
+    with ThreadPoolExecutor(8) as threads:
+        with held(database):
+            asked = [threads.submit(database.run_grouped, lambda c, n=n: write(c, n)) for n in range(6)]
+        errors = [each.exception(10) for each in asked]
+    types = [type(error) for error in errors]
+    assert types.count(KeyboardInterrupt) == 1
+    assert set(types) == {KeyboardInterrupt, CatalogUnavailable, type(None)}
+    done = [each.result() for each, error in zip(asked, errors, strict=True) if error is None]
+    assert done == numbers(database)

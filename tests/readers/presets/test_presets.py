@@ -199,6 +199,16 @@ def test_tables_of_pgvector(content: str, options: dict[str, str]) -> None:
     assert rows == expected
 
 
+@pytest.mark.parametrize("table", ['public."My docs (old)"', '"a ""b"".c"."D"', "docs"])
+def test_names_of_pgvector_that_are_quoted_in_sql(table: str) -> None:
+    names = {"a,b": '"a,b"', 'say "hi"': '"say ""hi"""', "Year (AD)": '"Year (AD)"', "größe": '"größe"', "x": "x"}
+    columns = ", ".join(["id", "vector", "title", *names.values()])
+    content = f"--\nCOPY {table} ({columns}) FROM stdin;\na\t[1,2]\tOne\t1\t2\t3\t4\t5\n\\.\n"
+    (row,) = rows_of(reading("pgvector", "a.sql", content.encode()))
+    values = dict(zip(names, "12345", strict=True))
+    assert row == {"id": "a", "vector": [1.0, 2.0], "title": "One", META_FIELD: values}
+
+
 def test_escapes_and_sparse_vectors_of_pgvector() -> None:
     fields = (*SCHEMA.fields, Field(name="words", type=DataType.SPARSE_FLOAT_VECTOR))
     texts = ["tab\there", 'a "quote"', "line\nend", "back\\slash", "\\N", "{1:2}/3 no vector", ""]

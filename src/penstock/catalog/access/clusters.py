@@ -113,6 +113,7 @@ class ClusterRepository:
             ClusterNotEmpty: it has collections, or files of dropped ones, of their jobs or exports.
         """
         with self._database.write() as connection:
+            self._database.allow_long_statements(connection)
             lock = select(tables.cluster.c.id).where(tables.cluster.c.id == cluster_id).with_for_update()
             if connection.execute(lock).one_or_none() is None:
                 raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)

@@ -30,11 +30,14 @@ class OrgRepository:
         return self.get(f"org-{name}")
 
     def get(self, name_or_id: str) -> Org:
-        """Look up an org by name or id. Raises OrgNotFound."""
+        """Look up an org by id, else by name: one may have another's id as its name. Raises OrgNotFound."""
         org = tables.org.c
         with self._database.read() as connection:
             row = connection.execute(
-                select(tables.org).where(or_(org.id == name_or_id, org.name == name_or_id)).limit(1)
+                select(tables.org)
+                .where(or_(org.id == name_or_id, org.name == name_or_id))
+                .order_by((org.id == name_or_id).desc())
+                .limit(1)
             ).one_or_none()
         if row is None:
             raise OrgNotFound(f"there is no org {name_or_id}", org=name_or_id)

@@ -237,6 +237,7 @@ class CollectionRepository:
     def rename(self, collection: Collection, target: Database, name: str) -> None:
         """Rename a collection or move it; see :func:`penstock.catalog.collections.rename.rename`."""
         with self._database.write() as connection:
+            self._database.allow_long_statements(connection)
             rename(connection, collection, target, name)
             self._database.notify(connection)
 

@@ -1,4 +1,4 @@
-"""Rename a collection, or move it to another database of its cluster: jobs and their counters follow.
+"""Rename a collection, or move it to another database of its cluster: jobs, their counters and exports follow.
 
 The table stays where it is: it is named by the collection's id, and databases of a cluster share a store.
 """
@@ -40,12 +40,12 @@ def rename(connection: Connection, collection: Collection, target: Database, nam
             updated_at=later_update(),
         )
     )
-    job = tables.job.c
-    connection.execute(
-        update(tables.job)
-        .where(job.collection_id == collection.id)
-        .values(collection=name, database_id=target.id, database=target.name)
-    )
+    for history in (tables.job, tables.export):
+        connection.execute(
+            update(history)
+            .where(history.c.collection_id == collection.id)
+            .values(collection=name, database_id=target.id, database=target.name)
+        )
     for counter in (tables.job_counter, tables.job_day):
         connection.execute(
             update(counter).where(counter.c.collection_id == collection.id).values(database_id=target.id)

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from penstock.catalog.db.commit_hooks import AFTER_COMMIT, AT_COMMIT, READ, undone_together, write_deferred
-from penstock.catalog.db.dialects import make_engine, parse_catalog_url, without_secrets
+from penstock.catalog.db.dialects import BUSY_SECONDS, make_engine, parse_catalog_url, without_secrets
 from penstock.catalog.db.errors import translate
 from penstock.catalog.db.group_commit import GroupCommit
 from penstock.catalog.db.read_cache import ReadCache
@@ -33,6 +33,9 @@ SQLITE_SCHEMA = _MIGRATIONS / "sqlite.sql"
 """What the migrations make of an empty SQLite database; written by ``make migration``."""
 
 Result = TypeVar("Result")
+
+_PURGE_MILLIS = 500
+"""How long the purge of the WAL waits for readers."""
 
 _MIGRATING = 0x70656E73
 """PostgreSQL advisory lock: one migration at a time."""
@@ -127,6 +130,11 @@ class CatalogDatabase:
                 # The write is committed: to report it as failed would have it done again.
                 log.exception("catalog.callback_failed")
 
+    def allow_long_statements(self, connection: Connection) -> None:
+        """Lift PostgreSQL's limit of a statement's time for this transaction, which writes to a whole history."""
+        if self.is_shared:
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+
     def after_commit(self, connection: Connection, callback: Callable[[], None]) -> None:
         """Call a function once the write transaction of ``connection`` is committed, and not if it is rolled back.
 
@@ -171,7 +179,13 @@ class CatalogDatabase:
             with self._translated_errors(), self._writer:
                 connection = self.engine.raw_connection()
                 try:
-                    busy = bool(connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+                    cursor = connection.cursor()
+                    # Writes wait meanwhile, and some readers take long: a backup, the checks of penstock doctor.
+                    cursor.execute(f"PRAGMA busy_timeout={_PURGE_MILLIS}")
+                    try:
+                        busy = bool(cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+                    finally:
+                        cursor.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
                 finally:
                     connection.close()
         finally:
@@ -251,8 +265,8 @@ class CatalogDatabase:
     def run_migration(self, run: Callable[[], object], config: Config) -> None:
         """Run an Alembic command on a connection of this database, in one transaction."""
         with self.write() as connection:
+            self.allow_long_statements(connection)
             if self.is_shared:
-                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
                 connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
             config.attributes["connection"] = connection

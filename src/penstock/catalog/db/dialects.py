@@ -6,13 +6,13 @@ import sqlite3
 from typing import Any
 
 import orjson
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from penstock.errors import InvalidParameter
 from penstock.extras import require_extra
 
-_BUSY_SECONDS = 30
+BUSY_SECONDS = 30
 _POOL_SECONDS = 10
 _SPARE_CONNECTIONS = 4
 _SQLITE_CONNECTIONS = 64
@@ -35,6 +35,8 @@ _POSTGRESQL_CONNECT = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+_READ_ONLY = "25006"
+"""PostgreSQL's error for a write to a standby."""
 _POSTGRESQL_LIMITS = {
     "statement_timeout": "30s",
     "lock_timeout": "15s",
@@ -95,7 +97,7 @@ def _sqlite(url: URL) -> Engine:
         pool_size=_SQLITE_CONNECTIONS,
         max_overflow=_SQLITE_CONNECTIONS,
         pool_use_lifo=True,
-        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         # orjson for speed: a list of jobs parses two JSON columns of each.
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
@@ -148,5 +150,11 @@ def _postgresql(url: URL, connections: int) -> Engine:
         for name, value in _POSTGRESQL_LIMITS.items():
             connection.execute(f"SET {name} = '{value}'")
         connection.autocommit = False
+
+    @event.listens_for(engine, "handle_error")
+    def leave_standby(context: ExceptionContext) -> None:
+        # After a failover, connections to what was the primary are open still, and answer to a ping.
+        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True
 
     return engine

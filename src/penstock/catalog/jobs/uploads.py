@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -149,6 +150,12 @@ class UploadRepository:
             ).rowcount
         if not changed:
             raise _missing(upload_id)
+
+    def reopen(self, upload: Upload) -> Upload:
+        """Record that bytes are missing, although the upload was complete."""
+        with self._database.write() as connection:
+            connection.execute(update(tables.upload).where(_upload.id == upload.id).values(is_complete=False))
+        return replace(upload, is_complete=False)
 
     def delete(self, org_id: str, upload_id: str) -> None:
         """Delete an upload that no running job reads.

@@ -19,9 +19,13 @@ from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.rows import job_from_json
 from penstock.domain.jobs import ImportJob
 from penstock.domain.webhooks import Delivery, Webhook
-from penstock.errors import LimitExceeded, WebhookNotFound
+from penstock.errors import CatalogError, LimitExceeded, WebhookNotFound
 
 _BATCH = 500
+_OTHER_KEY = (
+    "the secret of this webhook was encrypted with a different key. Restore the server's key file, or delete the "
+    "webhook and create it again"
+)
 _delivery = tables.webhook_delivery.c
 
 
@@ -121,7 +125,11 @@ class WebhookRepository:
         return [_delivery_of(row) for row in rows]
 
     def claim(self, lease_millis: int, busy: Collection[str] = (), busy_orgs: Collection[str] = ()) -> Attempt | None:
-        """Claim the delivery that has been due longest, not of a busy webhook or org; None if none is due."""
+        """Claim the delivery that has been due longest, not of a busy webhook or org; None if none is due.
+
+        Raises:
+            CatalogError: the webhook's secret was encrypted with another key; the delivery has failed.
+        """
         where = [_delivery.due_at.is_not(None), _delivery.webhook_id.not_in(sorted(busy))]
         if busy_orgs:
             clusters = select(tables.cluster.c.id).where(tables.cluster.c.org_id.in_(sorted(busy_orgs)))
@@ -157,10 +165,16 @@ class WebhookRepository:
                 connection.execute(delete(tables.webhook_delivery).where(_delivery.webhook_id == row.webhook_id))
                 return None
             claimed = connection.execute(select(tables.webhook_delivery).where(_delivery.id == row.id)).one()
+        delivery = _delivery_of(claimed)
+        try:
+            secret = self._encryptor.decrypt(webhook.sealed_secret)["secret"]
+        except CatalogError:
+            self.finish(delivery, status=None, error=_OTHER_KEY)
+            raise
         return Attempt(
-            delivery=_delivery_of(claimed),
+            delivery=delivery,
             webhook=_webhook_of(webhook),
-            secret=self._encryptor.decrypt(webhook.sealed_secret)["secret"],
+            secret=secret,
             org_id=webhook.org_id,
             job=job_from_json(claimed.job),
         )

@@ -28,7 +28,11 @@ from penstock.sources.derived import DerivedSource
 _OPTION = "column_names"
 _NULL = rb"\N"
 _END = rb"\."
-_COPY = re.compile(rb"COPY\s+(\S+)\s*\((.*)\)\s+FROM\s+stdin;\s*\Z", re.IGNORECASE)
+_NAME = re.compile(rb'"(?:[^"]|"")*"|[^\s"(),.]+')
+"""A name of SQL: quoted if it has capitals, blanks or signs, with its own quotes doubled."""
+_COPY = re.compile(
+    rb"COPY\s+((?:%b)(?:\.(?:%b))*)\s*\((.*)\)\s+FROM\s+stdin;\s*\Z" % (_NAME.pattern, _NAME.pattern), re.IGNORECASE
+)
 _SPARSE = re.compile(rb"\{(?:\d+:[-+.\deE]+(?:,\d+:[-+.\deE]+)*)?\}/\d+\Z")
 _VALUE = re.compile(rb"\\N\Z|[-+]?[\d.]+(?:[eE][-+]?\d+)?\Z|[\[{]")
 """What a value looks like, and the name of a column doesn't."""
@@ -231,8 +235,8 @@ class _Rows:
             copy = _COPY.match(line)
             if copy is not None:
                 self._table = copy[1]
-                names = [part.strip().strip(b'"') for part in copy[2].split(b",")]
-                self._write_header(self._columns or tuple(part.decode(errors="replace") for part in names), output)
+                names = tuple(_unquoted(name).decode(errors="replace") for name in _NAME.findall(copy[2]))
+                self._write_header(self._columns or names, output)
                 return at + 1
             if self._head or _is_dump_line(line):
                 self._head += 1
@@ -274,6 +278,10 @@ class _Rows:
             file=self._file,
             remedy="Write it by COPY … TO … WITH (HEADER), or by pg_dump --data-only --table NAME without --inserts",
         )
+
+
+def _unquoted(name: bytes) -> bytes:
+    return name[1:-1].replace(b'""', b'"') if name.startswith(b'"') else name
 
 
 def _is_dump_line(line: bytes) -> bool:

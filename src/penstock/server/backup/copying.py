@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
+from penstock.engines.lance.layout.errors import translate
 from penstock.engines.lance.layout.files import object_store
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import StorageError
@@ -81,9 +84,16 @@ def upload(path: Path, store: Any, name: str) -> None:
 
 
 @contextmanager
-def disk_errors(what: str, remedy: str) -> Iterator[None]:
-    """Translate errors of the disk in the block, which does ``what``. Raises StorageError."""
+def io_errors(doing: str, remedy: str, options: Mapping[str, str]) -> Iterator[None]:
+    """Translate errors of disks and stores raised while ``doing`` (“restoring the backup”). Raises StorageError.
+
+    ``options`` are those of the stores: their secrets are in no message.
+    """
     try:
         yield
-    except OSError as error:
-        raise StorageError(f"{what} failed: {error}. Correct the cause, such as a full disk, and {remedy}") from error
+    except (OSError, sqlite3.Error) as error:
+        message = f"{doing} failed: {error}. Correct the cause, such as a full disk, and {remedy}"
+        raise StorageError(message) from error
+    except BaseError as error:
+        # The text of the client may hold the request with its signature.
+        raise translate(error, doing, options) from None

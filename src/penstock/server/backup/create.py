@@ -16,7 +16,7 @@ from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import TableCache, TableRoot, manifest_name
 from penstock.engines.values import Table
 from penstock.errors import InvalidParameter, StorageError, TableDamaged
-from penstock.server.backup.copying import describe, disk_errors, download, names_below, open_store
+from penstock.server.backup.copying import describe, download, io_errors, names_below, open_store
 from penstock.server.backup.manifest import (
     MANIFEST,
     BackedUpFile,
@@ -52,7 +52,7 @@ def create_backup(settings: Settings, folder: Path, report: Report) -> BackupMan
         CatalogError, StorageError: something can't be read; the message says what.
     """
     kind: CatalogKind
-    failing = disk_errors(f"the backup into {folder}", "back up into a new folder")
+    failing = io_errors(f"backing up into {folder}", "back up into a new folder", table_store(settings))
     with failing, private_umask(), closing(CatalogDatabase(catalog_url(settings))) as database:
         kind = "postgresql" if database.is_shared else "sqlite"
         _check_catalog(settings, database)

@@ -13,7 +13,7 @@ from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.db.dialects import parse_catalog_url
 from penstock.engines.lance import LanceEngine
 from penstock.errors import InvalidParameter
-from penstock.server.backup.copying import check_copy, disk_errors, open_store, upload
+from penstock.server.backup.copying import check_copy, io_errors, open_store, upload
 from penstock.server.backup.create import CATALOG_FILES, DATA_DIR_FILES, table_root
 from penstock.server.backup.manifest import BackupManifest, CatalogKind, read_manifest
 from penstock.server.backup.snapshot import run_postgresql
@@ -46,7 +46,7 @@ def restore_backup(settings: Settings, folder: Path, report: Callable[[str], Non
             f"the backup's catalog is of {manifest.catalog}, that of the settings of {kind}. Set --catalog-url to an "
             f"empty database of {manifest.catalog}" + ("" if kind == "sqlite" else ", or omit it")
         )
-    failing = disk_errors("the restore", "run the same command again")
+    failing = io_errors("restoring the backup", "run the same command again", table_store(settings))
     with failing, private_umask(), lock_data_dir(settings.data_dir), lock_catalog(url):
         _refuse_occupied(settings, manifest)
         for name, expected in manifest.files.items():

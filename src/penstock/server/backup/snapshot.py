@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, current_revision
+from penstock.catalog.db.dialects import run_in_driver
 from penstock.domain.jobs import LIVE_STATES, SplitState
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import CatalogError, CatalogUnavailable, InvalidParameter
@@ -106,6 +107,8 @@ def _reading(database: CatalogDatabase) -> Iterator[Connection]:
         if database.is_shared:
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        else:
+            run_in_driver(connection, "BEGIN")  # else each statement would see a moment of its own
         yield connection
 
 
@@ -161,7 +164,8 @@ def _staged_files(connection: Connection) -> Mapping[str, Sequence[str]]:
     )
     names: dict[str, list[str]] = {}
     for row in rows:
-        names.setdefault(row.collection_id, []).extend(row.staged["note"].get("files", {}))
+        if row.staged is not None:  # the splits of a dry run have staged nothing
+            names.setdefault(row.collection_id, []).extend(row.staged["note"].get("files", {}))
     return names
 
 

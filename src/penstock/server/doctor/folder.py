@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 
 from cryptography.fernet import Fernet
 
@@ -42,6 +43,9 @@ def check_clock(settings: Settings) -> Iterator[CheckResult]:
 def check_folder(settings: Settings) -> Iterator[CheckResult]:
     folder = settings.data_dir
     name = "data dir"
+    if _is_dangling(folder):
+        yield _dangling(name, folder)
+        return
     if not folder.is_dir():
         yield fail(name, f"{folder} does not exist", "Set the server's --data-dir; the first start creates it")
         return
@@ -49,12 +53,35 @@ def check_folder(settings: Settings) -> Iterator[CheckResult]:
         yield fail(name, f"{folder} cannot be read or written by this user", "Run as the user of the server")
         return
     if stat.S_IMODE(folder.stat().st_mode) & _OTHERS:
-        open_to_others = sorted(path.name for path in folder.iterdir() if path.stat().st_mode & _OTHERS)
+        open_to_others = sorted(path.name for path in folder.iterdir() if _mode(path) & _OTHERS)
         if open_to_others:
             finding = f"{folder} is accessible to other users, with {', '.join(open_to_others)} in it"
             yield warn(name, finding, f"chmod -R go= {folder}")
+    for path in sorted(folder.iterdir()):
+        if _is_dangling(path):
+            yield _dangling(name, path)
     holder = lock_owner(folder)
     yield ok(name, f"{folder}, " + ("not locked by a server" if holder is None else f"locked by process {holder}"))
+
+
+def _mode(path: Path) -> int:
+    """The mode of a file; 0 if it is gone, as the server's temporary files soon are, or its link leads nowhere."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _is_dangling(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
+def _dangling(name: str, path: Path) -> CheckResult:
+    return fail(
+        name,
+        f"{path} is a symbolic link to {os.readlink(path)}, which does not exist",
+        "Mount or restore what it leads to, or remove the link",
+    )
 
 
 def check_space(settings: Settings) -> Iterator[CheckResult]:

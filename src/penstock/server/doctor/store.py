@@ -143,7 +143,12 @@ def _check_orphans(
             busy += 1
             continue
         staged = [staged_of(note) for note in staged_files.staged_of(collection.id)]
-        orphans = engine.orphans(Table.of(collection), staged, _ORPHAN_SECONDS)
+        try:
+            orphans = engine.orphans(Table.of(collection), staged, _ORPHAN_SECONDS)
+        except StorageError as error:
+            remedy = "Restart the server, which quarantines unreadable versions; else restore the table from a backup"
+            yield warn("orphans", f"{collection.database}.{collection.name}: {error}", remedy)
+            continue
         if orphans is not None and not jobs.live_jobs(collection.id):
             size += orphans.size
             names.append(f"{collection.database}.{collection.name}")

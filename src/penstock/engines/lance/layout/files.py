@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _LIST_FROM = 16
 """From this many names on, one listing is cheaper than a request for each."""
+_DELETE_BATCH = 1_000
+"""The most objects that one request of S3 deletes."""
 
 _CLIENT_OPTIONS = {
     "allow_http",
@@ -189,6 +191,7 @@ class ObjectFiles:
         import obstore
 
         self._obstore = obstore
+        self._uri, self._options = uri, options
         self._store = object_store(uri, options)
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
@@ -236,27 +239,42 @@ class ObjectFiles:
         self.write(name, content)
 
     def delete(self, names: Iterable[str]) -> None:
-        for name in names:
+        from obstore.exceptions import BaseError
+
+        names = list(names)
+        for start in range(0, len(names), _DELETE_BATCH):
+            batch = names[start : start + _DELETE_BATCH]
             try:
-                self._obstore.delete(self._store, name)
-            except FileNotFoundError:
-                continue
+                self._obstore.delete(self._store, batch)
+            except (BaseError, OSError):
+                # Google and Azure refuse names that don't exist, and some stores with S3's protocol all batches.
+                # Where everything is denied or fails, the first of these requests raises the error.
+                self._delete_singly(batch)
+
+    def _delete_singly(self, names: Iterable[str]) -> None:
+        store = object_store(self._uri, self._options, deletes_singly=True)
+        for name in names:
+            with suppress(FileNotFoundError):
+                self._obstore.delete(store, name)
 
     def sync(self, names: Iterable[str], *, missing_ok: bool = False) -> None:
         return None
 
     def remove_all(self) -> None:
-        names = self.names("")
-        if names:
-            self._obstore.delete(self._store, names)
+        self.delete(self.names(""))
 
 
-def object_store(uri: str, options: Mapping[str, str]) -> ObjectStore:
-    """A client of the object store at ``uri``, whose names are relative to it; ``options`` as Lance takes them."""
+def object_store(uri: str, options: Mapping[str, str], *, deletes_singly: bool = False) -> ObjectStore:
+    """A client of the object store at ``uri``, whose names are relative to it; ``options`` as Lance takes them.
+
+    ``deletes_singly``: without requests that delete several objects, which not all stores with S3's protocol know.
+    """
     from obstore.store import from_url
 
     client: dict[str, Any] = {key: _flag(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
     config: dict[str, Any] = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
+    if deletes_singly and uri.startswith("s3://"):
+        config["disable_bulk_delete"] = True
     return from_url(uri, config=cast(Any, config), client_options=cast(Any, client), retry_config=_RETRY)
 
 

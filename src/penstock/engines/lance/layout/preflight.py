@@ -57,7 +57,7 @@ def _check_objects(store: TableRoot) -> None:
     import obstore
     from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
-    client = object_store(store.root, store.options)
+    client = object_store(store.root, store.options, deletes_singly=True)
     name = _probe_name()
     try:
         for content in (b"first", b"second"):
