@@ -247,6 +247,19 @@ def test_rows_beyond_a_score(engine: Engine, metric: Metric, size: int) -> None:
     assert ids(inside) == []
 
 
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
+def test_infinite_bounds(engine: Engine, table: Table, metric: Metric) -> None:
+    nearer, farther = (np.inf, -np.inf) if metric.higher_is_nearer else (-np.inf, np.inf)
+    request = SearchRequest(field_name="vector", queries=vectors(1, seed=1), metric=metric, limit=9, exact=True)
+    [hits] = engine.search(table, request)
+    for bounds in ({"beyond": nearer}, {"range_filter": nearer}, {"radius": farther}):
+        [same] = engine.search(table, replace(request, **bounds))
+        assert ids(same) == ids(hits), bounds
+    for bounds in ({"beyond": farther}, {"range_filter": farther}, {"radius": nearer}):
+        [none] = engine.search(table, replace(request, **bounds))
+        assert ids(none) == [], bounds
+
+
 def test_sparse_rows_beyond_a_score(engine: Engine) -> None:
     schema = plain(None, type=DataType.SPARSE_FLOAT_VECTOR)
     column = pa.array([{"indices": [1], "values": [i // 3 + 0.1]} for i in range(30)], SPARSE)

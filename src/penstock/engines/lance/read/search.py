@@ -100,9 +100,12 @@ def _bounds(field: Field, request: SearchRequest) -> tuple[float | None, float |
 
 def _first_distance_beyond(field: Field, request: SearchRequest, score: float) -> float:
     """The lowest distance whose score, as rounded to 32 bits, is farther than this one."""
-    bound = np.float32(score)
+    with np.errstate(over="ignore"):
+        bound = np.float32(score)
     if not request.metric.higher_is_nearer:
         return float(np.nextafter(bound, np.float32(np.inf)))
+    if np.isinf(bound):  # infinite steps would never meet
+        return float(-bound)
     offset = np.float32(_similarity_offset(field))
     near = offset - bound
     far = offset - np.nextafter(bound, np.float32(-np.inf))
