@@ -87,8 +87,7 @@ class EntityService:
         reservation = self.reserve(
             collection, org_id, fields, request.limit, lambda: engine.count(table, where, numbers)
         )
-        # Iterators begin with a query for one row, of which they read the time only.
-        if not request.whole_keys or request.limit is None or request.limit == 1:
+        if not request.whole_keys or request.limit is None:
             return self._rows(collection, where, fields, numbers, reservation, org_id, request.limit, request.offset)
         result = self._rows(
             collection, where, fields, numbers, reservation, org_id, request.limit + 1, request.offset
@@ -232,7 +231,7 @@ def _whole_keys(rows: pa.Table, primary: str, limit: int) -> pa.Table:
     if not end:
         raise InvalidParameter(
             f"more than {limit} rows have the primary key {shorten(repr(keys[0]))}, which an iterator reads on one "
-            "page; take a larger batch_size",
+            "page; take a larger batch_size, or another offset",
             key="batch_size",
         )
     return rows.slice(0, end)
