@@ -196,6 +196,16 @@ def test_offset_limit_and_columns(engine: Engine, table: Table) -> None:
     assert none.rows.schema.names == ["id", "word", META_FIELD, "vector"]
 
 
+def test_a_result_that_exceeds_its_limit_is_refused(engine: Engine, table: Table) -> None:
+    request = SearchRequest(
+        field_name="vector", queries=vectors(3, seed=1), metric=Metric.L2, limit=100, max_bytes=200 * DIM * 4
+    )
+    assert [len(ids(hits)) for hits in engine.search(table, request)] == [100] * 3
+    assert len(engine.search(table, replace(request, limit=50, columns=["vector"]))) == 3
+    with pytest.raises(InvalidParameter, match=r"rows would take about .* Use limit and offset, or fewer output"):
+        engine.search(table, replace(request, columns=["vector"]))
+
+
 def test_equal_scores_come_in_order_of_their_keys(engine: Engine) -> None:
     rows = np.tile(vectors(1), (50, 1))
     table, _ = import_rows(engine, new_table(engine), plain_batch(rows))

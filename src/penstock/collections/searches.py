@@ -30,6 +30,7 @@ from penstock.domain.index import Bm25Params, Metric, default_metric
 from penstock.domain.schema import DataType, Field
 from penstock.engines.base import Engine
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.result_limit import ResultLimit
 from penstock.engines.values import QueryHits, SearchRequest, Table
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
 from penstock.filters import Filter, parse
@@ -187,6 +188,7 @@ class SearchService:
             radius=params.radius,
             range_filter=_range_filter(metric, params.range_filter),
             exact=request.exact,
+            max_bytes=self._entities.max_bytes,
             bm25=self._bm25(collection, target),
             params=params.tuning,
         )
@@ -286,7 +288,9 @@ class SearchService:
             filter=keys_filter if filter is None else And((filter, keys_filter)),
             partitions=partitions,
             columns=list(dict.fromkeys((*columns, *known))),
+            max_bytes=self._entities.max_bytes,
         )
+        limit = ResultLimit(self._entities.max_bytes)
         position_of: dict[Any, int] = {}
         for position, identity in enumerate(_identities(stored, known)):
             position_of.setdefault(identity, position)
@@ -295,6 +299,7 @@ class SearchService:
             positions = [position_of.get(identity) for identity in _identities(hit.rows, known)]
             present = np.array([position is not None for position in positions], np.bool_)
             rows = stored.take(pa.array([position for position in positions if position is not None], pa.int64()))
+            limit.add(rows)  # many queries may have found the same long rows
             complete.append(QueryHits(rows=rows.select(columns), scores=hit.scores[present]))
         return complete
 

@@ -74,8 +74,13 @@ class Scan:
             )
             yield from scanner.to_batches()
             return
-        for start in range(0, len(self.addresses), BATCH_ROWS):
-            chunk = self.addresses.slice(start, BATCH_ROWS)
+        vectors: Any = self.dataset.schema.field(self.vector).type
+        rows_at_once = BATCH_ROWS
+        if pa.types.is_fixed_size_list(vectors):
+            width = vectors.list_size * vectors.value_type.bit_width // 8
+            rows_at_once = max(1, min(BATCH_ROWS, BATCH_BYTES // width))
+        for start in range(0, len(self.addresses), rows_at_once):
+            chunk = self.addresses.slice(start, rows_at_once)
             rows = self.dataset._take_rows(chunk, columns=[self.key, self.vector])
             yield from rows.append_column("_rowaddr", chunk).combine_chunks().to_batches()
 

@@ -27,7 +27,7 @@ from penstock.domain.schema import Field
 from penstock.engines.lance.index.build import partitions_of, vector_index
 from penstock.engines.lance.index.mapping import vector_bytes
 from penstock.engines.lance.layout.encoding import stored_type
-from penstock.engines.lance.layout.resident_vectors import TableVectors
+from penstock.engines.lance.layout.resident_vectors import BlockKey, ResidentVectors
 from penstock.engines.lance.layout.vector_block import VectorBlock
 from penstock.engines.lance.read.brute_force import (
     ADDRESS,
@@ -98,28 +98,46 @@ class _SearchPlan:
 _EXACT = _SearchPlan({"use_index": False})
 
 
+@dataclass(frozen=True)
+class Carried:
+    """The stored columns that may be read with the keys, of at most so many ``rows``: more might take too much."""
+
+    columns: Sequence[str]
+    rows: int
+
+    def of(self, rows: int) -> Sequence[str]:
+        """The columns to read of so many rows."""
+        return self.columns if rows <= self.rows else ()
+
+
+def carried_name(column: str) -> str:
+    """The name of a stored column among those of :func:`nearest_rows`."""
+    return f"stored {column}"
+
+
 def nearest_rows(
-    scan: Scan, field: Field, request: SearchRequest, columns: Sequence[str], resident: TableVectors
+    scan: Scan, field: Field, request: SearchRequest, carried: Carried, resident: ResidentVectors, key: BlockKey
 ) -> list[pa.Table]:
     """Per query a table of :data:`KEY`, :data:`ADDRESS`, :data:`DISTANCE`, nearest first, of ``scan.k`` rows.
 
-    It may have some of the stored ``columns``, too, by the names of :func:`carried`: what is read with the key costs
-    little, and a read of its own 1.6 ms of processor time (5 fragments).
+    It may have some of the columns to be ``carried``, too, by their :func:`carried_name`: what is read with the key
+    costs little, and a read of its own 1.6 ms of processor time (5 fragments). ``key`` is the block of the vectors
+    in memory.
     """
     binary = request.metric is Metric.HAMMING
     queries = np.ascontiguousarray(request.queries, np.uint8 if binary else np.float32)
     if resident.limit and not request.exact and _may_be_resident(field, request.metric):
-        answer = _nearest_in_memory(scan, field, request.metric, queries, columns, resident)
+        answer = _nearest_in_memory(scan, field, request.metric, queries, carried, resident, key)
         if answer is not None:
             return answer
     plan = _plan_search(scan, field, request)
     if plan.selects_few:
         return scan.nearest(len(queries), dense_distances(request.metric, queries, field.width))
-    tables = _run(scan, field, request.metric, queries, plan, columns)
+    tables = _run(scan, field, request.metric, queries, plan, carried)
     short = [number for number, rows in enumerate(tables) if len(rows) < plan.least] if plan.uses_index else []
     if short:
         # A graph walk may end too early where few nodes match.
-        complete = _run(scan, field, request.metric, queries[short], _EXACT, columns)
+        complete = _run(scan, field, request.metric, queries[short], _EXACT, carried)
         for number, rows in zip(short, complete, strict=True):
             tables[number] = rows
     return tables
@@ -136,11 +154,12 @@ def _nearest_in_memory(
     field: Field,
     metric: Metric,
     queries: npt.NDArray[Any],
-    columns: Sequence[str],
-    resident: TableVectors,
+    carried: Carried,
+    resident: ResidentVectors,
+    key: BlockKey,
 ) -> list[pa.Table] | None:
     """As :func:`nearest_rows`, from the vectors in memory; None if they aren't there, and don't come now."""
-    block = _block(scan, field, metric, resident)
+    block = _block(scan, field, metric, resident, key)
     if block is None:
         return None
     selected = None if scan.where is None else block.selection(scan.dataset, scan.where)
@@ -153,10 +172,10 @@ def _nearest_in_memory(
         DISTANCE: pa.array(neighbours.distances),
         KEY: _at(block.keys, neighbours.positions),
     }
-    for name in columns:
+    for name in carried.of(len(neighbours.positions)):
         column = resident.column(block, scan.dataset, name)
         if column is not None:
-            rows[carried(name)] = _at(column, neighbours.positions)
+            rows[carried_name(name)] = _at(column, neighbours.positions)
     return _first_rows(pa.table(rows), len(queries), scan.k)
 
 
@@ -169,9 +188,9 @@ def _at(column: pa.Array[Any], positions: npt.NDArray[np.intp]) -> pa.Array[Any]
     return column.take(indices)
 
 
-def _block(scan: Scan, field: Field, metric: Metric, resident: TableVectors) -> VectorBlock | None:
+def _block(scan: Scan, field: Field, metric: Metric, resident: ResidentVectors, key: BlockKey) -> VectorBlock | None:
     dataset = scan.dataset
-    block = resident.get(scan.vector, int(dataset.version))
+    block = resident.get(key, int(dataset.version))
     if block is not None:
         return block
     size = vector_bytes(field, int(dataset.count_rows()))
@@ -180,14 +199,9 @@ def _block(scan: Scan, field: Field, metric: Metric, resident: TableVectors) -> 
     index = vector_index(dataset, field) if size > RESIDENT_BYTES else None
     if index is not None and index.metric is metric:
         return None
-    if not resident.is_due(scan.vector, int(dataset.version), max(1, min(size, RESIDENT_BYTES) // BYTES_PER_PASS)):
+    if not resident.is_due(key, int(dataset.version), max(1, min(size, RESIDENT_BYTES) // BYTES_PER_PASS)):
         return None
-    return resident.load(scan.vector, dataset, scan.key, field.width)
-
-
-def carried(column: str) -> str:
-    """The name of a stored column among those of :func:`nearest_rows`."""
-    return f"stored {column}"
+    return resident.load(key, dataset, scan.key, field.width)
 
 
 def _plan_search(scan: Scan, field: Field, request: SearchRequest) -> _SearchPlan:
@@ -236,7 +250,7 @@ def _run(
     metric: Metric,
     queries: npt.NDArray[Any],
     plan: _SearchPlan,
-    columns: Sequence[str],
+    carried: Carried,
 ) -> list[pa.Table]:
     clause = {
         "column": scan.vector,
@@ -246,6 +260,7 @@ def _run(
         **plan.clause,
     }
     candidates = _candidates(scan, queries, clause)
+    columns = carried.of(len(candidates))
     if (plan.refine or 1) > _CARRIED_REFINE or len(candidates) > _CARRIED_ROWS:
         columns = ()
     if plan.refine is None:
@@ -322,7 +337,7 @@ def _refined(
 def _with_columns(candidates: pa.Table, rows: pa.Table, key: str, columns: Sequence[str]) -> pa.Table:
     candidates = candidates.append_column(KEY, rows[key])
     for name in columns:
-        candidates = candidates.append_column(carried(name), rows[name])
+        candidates = candidates.append_column(carried_name(name), rows[name])
     return candidates
 
 

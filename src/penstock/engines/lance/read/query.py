@@ -11,7 +11,7 @@ from lance.dataset import LanceDataset
 
 from penstock.domain.arrow_schema import PARTITION_COLUMN
 from penstock.domain.deadline import check_deadline
-from penstock.domain.schema import META_FIELD, CollectionSchema
+from penstock.domain.schema import CollectionSchema
 from penstock.engines.lance.layout.encoding import JOB_COLUMN, decode
 from penstock.engines.lance.layout.names import quoted, stored_name
 from penstock.engines.lance.layout.tables import TableRoot
@@ -19,9 +19,15 @@ from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.filter_pushdown import SCAN_WEIGHT, split
 from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.engines.lance.read.row_expiry import not_expired
+from penstock.engines.lance.read.rows import output_columns, rows_within, take_rows
+from penstock.engines.result_limit import ResultLimit
 from penstock.engines.values import Table
-from penstock.errors import FieldNotFound
 from penstock.filters import Filter
+
+_BATCH_ROWS = 8192
+_READAHEAD = 2
+_IO_BUFFER = 64 << 20
+"""Bytes read ahead of decoding; Lance's default is 2 GB."""
 
 
 def condition(table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
@@ -33,29 +39,6 @@ def condition(table: Table, filter: Filter | None, partitions: Sequence[int] | N
     if filter is not None:
         parts.append(f"({to_sql(filter, table.schema)})")
     return " AND ".join(parts) or None
-
-
-def output_columns(schema: CollectionSchema, columns: Sequence[str]) -> list[str]:
-    """The primary key, then ``columns``, each once.
-
-    Raises:
-        FieldNotFound: the collection has no such field.
-    """
-    names = list(dict.fromkeys([schema.primary.name, *columns]))
-    for name in names:
-        if schema.get(name) is None and not (name == META_FIELD and schema.dynamic):
-            raise FieldNotFound(f"field {name} not exist", field=name)
-    return names
-
-
-def take_rows(
-    dataset: LanceDataset, addresses: pa.Array[Any], schema: CollectionSchema, columns: Sequence[str]
-) -> pa.Table:
-    """Fetch columns (fields or ``$meta``) of the rows at ``addresses``, in that order."""
-    stored = [stored_name(name) for name in columns]
-    if not len(addresses):
-        return decode(dataset.schema.empty_table().select(stored), schema, columns)
-    return decode(dataset._take_rows(addresses, columns=stored), schema, columns)
 
 
 def count(store: TableRoot, table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> int:
@@ -85,6 +68,7 @@ def query(
     columns: Sequence[str],
     limit: int | None,
     offset: int,
+    max_bytes: int | None,
 ) -> pa.Table:
     doing = f"reading the table {table.id}"
     output = output_columns(table.schema, columns)
@@ -94,10 +78,10 @@ def query(
     def read(dataset: LanceDataset) -> pa.Table:
         if rest is not None:
             addresses = _sorted_addresses(dataset, table.schema, where, rest, limit, offset)
-            return take_rows(dataset, addresses, table.schema, output)
+            return take_rows(dataset, addresses, table.schema, output, max_bytes)
         if limit is None:
-            return _scan(dataset, table.schema, where, output, offset)
-        return _page(dataset, table.schema, where, output, limit, offset)
+            return _scan(dataset, table.schema, where, output, offset, max_bytes)
+        return _page(dataset, table.schema, where, output, limit, offset, max_bytes)
 
     return store.read(table, doing, read)
 
@@ -138,6 +122,7 @@ def _page(
     columns: Sequence[str],
     limit: int,
     offset: int,
+    max_bytes: int | None,
 ) -> pa.Table:
     """Sort keys and addresses alone, a heap of limit + offset, then fetch the rows: vectors are never sorted."""
     key = stored_name(schema.primary.name)
@@ -146,7 +131,7 @@ def _page(
     ).to_table()
     if list(columns) == [schema.primary.name]:
         return decode(page, schema, columns)
-    return take_rows(dataset, page["_rowaddr"].combine_chunks(), schema, columns)
+    return take_rows(dataset, page["_rowaddr"].combine_chunks(), schema, columns, max_bytes)
 
 
 def _scan(
@@ -155,12 +140,19 @@ def _scan(
     where: str | None,
     columns: Sequence[str],
     offset: int,
+    max_bytes: int | None,
 ) -> pa.Table:
-    scanner = dataset.scanner(columns=[stored_name(name) for name in columns], filter=where)
-    batches = []
+    bounds: dict[str, Any] = {}
+    if max_bytes is not None and (rows := rows_within(schema, columns, max_bytes)) < _BATCH_ROWS:
+        io_buffer = min(_IO_BUFFER, max_bytes)
+        bounds = {"batch_size": rows, "batch_readahead": _READAHEAD, "io_buffer_size": io_buffer}
+    scanner = dataset.scanner(columns=[stored_name(name) for name in columns], filter=where, **bounds)
+    result = ResultLimit(max_bytes)
+    tables = [decode(pa.Table.from_batches([], scanner.projected_schema), schema, columns)]
     for batch in scanner.to_batches():
         check_deadline()
-        batches.append(batch)
-    rows = pa.Table.from_batches(batches, scanner.projected_schema)
-    ranks = pc.sort_indices(rows[stored_name(schema.primary.name)])
-    return decode(rows.take(ranks[offset:]), schema, columns)
+        tables.append(decode(pa.Table.from_batches([batch]), schema, columns))
+        result.add(tables[-1])
+    found = pa.concat_tables(tables)
+    ranks = pc.sort_indices(found[schema.primary.name])
+    return found.take(ranks[offset:])
