@@ -142,11 +142,17 @@ class ExportRun:
         return collection, engine
 
     def _partitions(self, collection: Collection) -> Mapping[int, str] | None:
-        """The partitions that get a folder each; None where all rows go to the target itself."""
+        """The partitions that get a folder each; None where all rows go to the target itself.
+
+        Raises:
+            PartitionNotFound: one was dropped after the export was created.
+        """
         if collection.schema.partition_key:
             return None
-        present = self._context.catalog.collections.partitions(collection.id)
         names = self._export.request.partitions
+        for name in names:
+            self._context.catalog.collections.partition(collection.id, name)
+        present = self._context.catalog.collections.partitions(collection.id)
         if not names and len(present) == 1:
             return None
         return {partition.number: partition.name for partition in present if not names or partition.name in names}
