@@ -160,7 +160,12 @@ class SearchService:
         )
 
     def engine_request(self, collection: Collection, request: VectorSearchRequest, org_id: str) -> SearchRequest:
-        """Check a search and take it apart for the engine; the columns are still missing."""
+        """Check a search and take it apart for the engine; the columns are still missing.
+
+        Raises:
+            DeadlineExceeded: as of the others of a hybrid search, each may take a second to parse its filter.
+        """
+        check_deadline()
         request.check_window()
         check_number_of_queries(request.number_of_queries)
         check_loaded(collection)
