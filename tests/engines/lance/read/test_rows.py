@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -35,7 +36,7 @@ class LongTexts:
 
     def __init__(self, folder: Path) -> None:
         engine = LanceEngine(str(folder))
-        columns: list[pa.Array] = [  # type: ignore[type-arg]
+        columns: list[pa.Array[Any]] = [
             pa.array(range(ROWS)),
             fixed_lists(vectors(ROWS, 4)),
             pa.array([f"{row:06}" * (LENGTH // 6) for row in range(ROWS)]),
