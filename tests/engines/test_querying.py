@@ -99,6 +99,23 @@ def test_a_result_that_exceeds_its_limit_is_refused(engine: Engine, table: Table
     assert len(engine.query(table, filter=found, limit=300, max_bytes=size)) == 300
 
 
+@pytest.mark.parametrize("text", ["", f"number not in {[*range(-1, -1200, -1)]}"])
+def test_rows_with_the_same_key_are_on_one_page_each(engine: Engine, text: str) -> None:
+    batch = plain_batch(vectors(ROWS))
+    keys, numbers = pa.array([0] * 100 + [7, 3] * 150 + [9] * 100, pa.int64()), pa.array(range(ROWS), pa.int64())
+    batch = batch.set_column(0, batch.schema.field(0), keys).set_column(2, batch.schema.field(2), numbers)
+    table, _ = import_rows(engine, new_table(engine), batch.slice(0, 300))
+    table, _ = import_rows(engine, table, batch.slice(300))
+    for size in (7, 100, 250):
+        pages = [
+            engine.query(table, filter=parse(text, table.schema), columns=["number"], limit=size, offset=offset)
+            for offset in range(0, ROWS, size)
+        ]
+        rows = pa.concat_tables(pages)
+        assert rows["id"].to_pylist() == sorted(keys.to_pylist())
+        assert sorted(rows["number"].to_pylist()) == list(range(ROWS))
+
+
 def test_text_keys_and_names_that_differ_in_case_only(engine: Engine) -> None:
     schema = CollectionSchema(
         fields=(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -77,7 +77,9 @@ def query(
 
     def read(dataset: LanceDataset) -> pa.Table:
         if rest is not None:
-            addresses = _sorted_addresses(dataset, table.schema, where, rest, limit, offset)
+            key = table.schema.primary.name
+            batches = matching(dataset, where, rest, {stored_name(key): quoted(key)})
+            addresses = _sorted_addresses(batches, stored_name(key), limit, offset)
             return take_rows(dataset, addresses, table.schema, output, max_bytes)
         if limit is None:
             return _scan(dataset, table.schema, where, output, offset, max_bytes)
@@ -86,20 +88,16 @@ def query(
     return store.read(table, doing, read)
 
 
-def _sorted_addresses(
-    dataset: LanceDataset,
-    schema: CollectionSchema,
-    where: str | None,
-    rest: Filter,
-    limit: int | None,
-    offset: int,
-) -> pa.Array[Any]:
-    """Addresses of the matching rows in key order; holds at most twice as many as the page's end."""
-    key = stored_name(schema.primary.name)
+def _sorted_addresses(batches: Iterable[pa.RecordBatch], key: str, limit: int | None, offset: int) -> pa.Array[Any]:
+    """The addresses of a page of the rows, in the order of :func:`_by_key`.
+
+    Holds at most twice as many as the page's end.
+    """
     page_end = None if limit is None else limit + offset
     tables: list[pa.Table] = []
     rows = 0
-    for batch in matching(dataset, where, rest, {key: quoted(schema.primary.name)}):
+    for batch in batches:
+        check_deadline()
         tables.append(pa.Table.from_batches([batch]))
         rows += len(batch)
         if page_end is not None and rows >= 2 * page_end + len(batch):
@@ -112,7 +110,8 @@ def _sorted_addresses(
 
 
 def _by_key(tables: Sequence[pa.Table], key: str) -> pa.Table:
-    return pa.concat_tables(tables).sort_by(key)
+    """The rows in order of their keys, those with the same key in that of their addresses."""
+    return pa.concat_tables(tables).sort_by([(key, "ascending"), ("_rowaddr", "ascending")])
 
 
 def _page(
@@ -124,14 +123,35 @@ def _page(
     offset: int,
     max_bytes: int | None,
 ) -> pa.Table:
-    """Sort keys and addresses alone, a heap of limit + offset, then fetch the rows: vectors are never sorted."""
+    """Sort keys and addresses alone, a heap of limit + offset, then fetch the rows: vectors are never sorted.
+
+    Of rows with the same key, which Lance sorts in any order, each is on one page: where one begins or ends between
+    them, all keys are read.
+    """
     key = stored_name(schema.primary.name)
-    page = dataset.scanner(
-        columns=[key], filter=where, order_by=[key], limit=limit, offset=offset, with_row_address=True
+    before = min(offset, 1)
+    around = dataset.scanner(
+        columns=[key],
+        filter=where,
+        order_by=[key],
+        limit=before + limit + 1,
+        offset=offset - before,
+        with_row_address=True,
     ).to_table()
-    if list(columns) == [schema.primary.name]:
+    page = _by_key([around.slice(before, limit)], key)
+    if _are_cut(around[key], before) or _are_cut(around[key], before + limit):
+        keys = dataset.scanner(columns=[key], filter=where, with_row_address=True)
+        addresses = _sorted_addresses(keys.to_batches(), key, limit, offset)
+    elif list(columns) == [schema.primary.name]:
         return decode(page, schema, columns)
-    return take_rows(dataset, page["_rowaddr"].combine_chunks(), schema, columns, max_bytes)
+    else:
+        addresses = page["_rowaddr"].combine_chunks()
+    return take_rows(dataset, addresses, schema, columns, max_bytes)
+
+
+def _are_cut(keys: Any, place: int) -> bool:
+    """Whether the keys before and at a place are equal."""
+    return 0 < place < len(keys) and bool(keys[place - 1].equals(keys[place]))
 
 
 def _scan(
