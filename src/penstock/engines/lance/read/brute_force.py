@@ -94,6 +94,7 @@ class Scan:
             if not len(batch):
                 continue
             for top, (places, distances) in zip(tops, measure(batch[self.vector]), strict=True):
+                check_deadline()
                 within = self.within(distances)
                 chosen = places[within]
                 top.add(distances[within], batch[self.key].take(chosen), batch["_rowaddr"].take(chosen))

@@ -73,6 +73,9 @@ _MAX_CACHED_COUNTS = 1_000
 _MAX_CACHED_LENGTH = 1_000
 """Longer conditions, with lists of values, hardly come again."""
 
+_PASS_QUERIES = 256
+"""Query vectors that Lance compares in one pass, which can't be stopped when the call's time is over."""
+
 _QUERY = "query"
 _OPEN = (None, None)
 
@@ -282,7 +285,11 @@ def _candidates(scan: Scan, queries: npt.NDArray[Any], clause: Mapping[str, Any]
     """The columns :data:`_QUERY` (its number), :data:`ADDRESS` and :data:`DISTANCE`, in order of the addresses."""
     # Lance names its own column query_index when it answers many queries in one pass.
     together = len(queries) > 1 and "query_index" not in scan.dataset.schema.names
-    passes: Sequence[tuple[int, npt.NDArray[Any]]] = [(0, queries)] if together else list(enumerate(queries))
+    passes: Sequence[tuple[int, npt.NDArray[Any]]] = (
+        [(start, queries[start : start + _PASS_QUERIES]) for start in range(0, len(queries), _PASS_QUERIES)]
+        if together
+        else list(enumerate(queries))
+    )
     numbers, addresses, distances = [], [], []
     for number, vectors in passes:
         check_deadline()
@@ -293,8 +300,8 @@ def _candidates(scan: Scan, queries: npt.NDArray[Any], clause: Mapping[str, Any]
             prefilter=True,
             disable_scoring_autoprojection=True,
         ).to_table()
-        own = answer["query_index"].to_numpy() if together else np.full(len(answer), number, np.int32)
-        numbers.append(own)
+        own = answer["query_index"].to_numpy() if together else np.zeros(len(answer), np.int32)
+        numbers.append(own + np.int32(number))
         addresses.append(answer["_rowid"].to_numpy())
         distances.append(answer["_distance"].to_numpy())
     column = np.concatenate(addresses)
