@@ -92,7 +92,7 @@ def test_a_search_of_many_queries_ends_with_its_deadline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filter: str | None
 ) -> None:
     """Lance compares all queries of a pass without a stop; NumPy all of a batch, one after the other."""
-    rows, queries = 8000, 6000
+    rows, queries = 8000, 16_000
     engine = LanceEngine(str(tmp_path))
     table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(rows)))
     monkeypatch.setattr(filter_pushdown, "_MAX_SQL_VALUES", 1)
