@@ -126,7 +126,12 @@ class ExportRun:
             memory_limit=self._context.settings.worker_memory,
         )
         taken: Snapshot = self._result(self._runner.submit(take_snapshot, task))
-        snapshot = ExportSnapshot(version=taken.version, schema=collection.schema, expiry=expiry)
+        snapshot = ExportSnapshot(
+            version=taken.version,
+            schema=collection.schema,
+            expiry=expiry,
+            timezone=collection.settings.timezone,
+        )
         parts = plan_parts(taken.fragments, partitions, self._context.settings.split_bytes)
         self._export = self._exports.save_plan(self._export, snapshot, parts)
 
@@ -171,7 +176,7 @@ class ExportRun:
                 expiry=snapshot.expiry,
             ),
             schema=exported_schema(snapshot.schema, with_auto_ids=self._export.request.with_auto_ids),
-            filter=parse(self._export.request.filter, snapshot.schema),
+            filter=parse(self._export.request.filter, snapshot.schema.in_timezone(snapshot.timezone)),
             part=ExportPart(ordinal=0, fragments=(), rows=0, size=0),
             format=self._export.request.format,
             target=target,
