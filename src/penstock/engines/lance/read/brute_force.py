@@ -29,7 +29,7 @@ Measure = Callable[["pa.Array[Any]"], Iterator[tuple[npt.NDArray[np.intp], Dista
 
 
 class _TopK:
-    """The ``k`` smallest distances so far; ties by key."""
+    """The ``k`` smallest distances so far; ties by address."""
 
     def __init__(self, k: int) -> None:
         self._k = k
@@ -42,7 +42,9 @@ class _TopK:
             distances, keys, addresses = distances[positions], keys.take(positions), addresses.take(positions)
         rows = pa.table({KEY: keys, ADDRESS: addresses, DISTANCE: pa.array(distances)})
         merged = rows if self._rows is None else pa.concat_tables([self._rows, rows])
-        self._rows = merged.sort_by([(DISTANCE, "ascending"), (KEY, "ascending")]).slice(0, self._k).combine_chunks()
+        self._rows = (
+            merged.sort_by([(DISTANCE, "ascending"), (ADDRESS, "ascending")]).slice(0, self._k).combine_chunks()
+        )
 
     def rows(self, key_type: pa.DataType) -> pa.Table:
         if self._rows is not None:

@@ -274,8 +274,11 @@ def _run(
 
 
 def _first_rows(rows: pa.Table, queries: int, k: int) -> list[pa.Table]:
-    """The ``k`` nearest rows of each query."""
-    rows = rows.sort_by([(_QUERY, "ascending"), (DISTANCE, "ascending"), (KEY, "ascending")])
+    """The ``k`` nearest rows of each query, equally near ones in order of their addresses.
+
+    Lance keeps the first of these. In another order, as that of their keys, the pages of a search would not fit.
+    """
+    rows = rows.sort_by([(_QUERY, "ascending"), (DISTANCE, "ascending"), (ADDRESS, "ascending")])
     edges = np.searchsorted(rows[_QUERY].to_numpy(), np.arange(queries + 1))
     rows = rows.drop_columns([_QUERY])
     return [rows.slice(start, min(end - start, k)) for start, end in pairwise(edges.tolist())]

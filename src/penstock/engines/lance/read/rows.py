@@ -91,5 +91,6 @@ def rows_in_parts(
     stored = [stored_name(name) for name in columns]
     if not len(addresses):
         yield decode(dataset.schema.empty_table().select(stored), schema, columns)
+        return
     for start in range(0, len(addresses), size):
         yield decode(dataset._take_rows(addresses.slice(start, size), columns=stored), schema, columns)
