@@ -106,7 +106,7 @@ def test_rows_with_the_same_key_are_on_one_page_each(engine: Engine, text: str) 
     batch = batch.set_column(0, batch.schema.field(0), keys).set_column(2, batch.schema.field(2), numbers)
     table, _ = import_rows(engine, new_table(engine), batch.slice(0, 300))
     table, _ = import_rows(engine, table, batch.slice(300))
-    for size in (60, 250):
+    for size in (130, 250):
         pages = [
             engine.query(table, filter=parse(text, table.schema), columns=["number"], limit=size, offset=offset)
             for offset in range(0, ROWS, size)

@@ -223,8 +223,8 @@ def test_pages_of_equal_scores_have_each_row_once(engine: Engine, text: str) -> 
     table, _ = import_rows(engine, new_table(engine), batch.slice(0, 180))
     table, _ = import_rows(engine, table, batch.slice(180))
     found = parse(text, table.schema)
-    request = SearchRequest(field_name="vector", queries=vectors(1), metric=Metric.L2, limit=20, filter=found)
-    pages = [engine.search(table, replace(request, offset=offset))[0] for offset in range(0, rows, 20)]
+    request = SearchRequest(field_name="vector", queries=vectors(1), metric=Metric.L2, limit=100, filter=found)
+    pages = [engine.search(table, replace(request, offset=offset))[0] for offset in range(0, rows, 100)]
     seen = [key for page in pages for key in ids(page)]
     assert len(seen) == len(set(seen)) == engine.count(table, found)
 

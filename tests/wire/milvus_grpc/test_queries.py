@@ -112,7 +112,7 @@ def test_an_offset_of_an_iterator_skips_whole_keys(plane: DataPlane, client: Mil
     assert ids(6) == [4]
     assert ids(9) == []
     for within in (1, 4, 5):
-        with pytest.raises(MilvusException, match=r"rows have the primary key . .*or another offset"):
+        with pytest.raises(MilvusException, match=r"rows have the primary key ., .*or another offset"):
             ids(within)
 
 
