@@ -69,6 +69,7 @@ DIFFERENCES: Sequence[tuple[str, str, str]] = (
     ("Indexes", "needed before a load", "not needed: rows outside of an index are searched exactly"),
     ("Index types", "each its own", "the nearest of the engine, see [indexes](indexes.md)"),
     ("Search iterators", "use the index", "exact, so each page costs a scan of the field"),
+    ("Rows with the same primary key", "of one result one of them", "all of them; a hybrid search fuses them to one"),
     ("Flush, compaction", "asked for", "automatic; the calls succeed at once"),
     ("Clustering keys", "rows are sorted by them", "accepted and described, without effect: rows stay as imported"),
     (

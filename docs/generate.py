@@ -201,8 +201,9 @@ turns it off. The service is `milvus.proto.milvus.MilvusService`. To clients the
 - **Nothing is left to flush or compact**: `Flush` and `ManualCompaction` succeed at once, since rows are durable from
   the import's commit and compaction runs by itself. A collection is shown as one segment and one replica.
 - **Hybrid search** fuses the rankings of its searches by primary key; equal scores are in order of their keys. An
-  offset of one of the searches has no effect, as in Milvus. A weighted sum of distances alone without `norm_score`
-  is a distance: the lowest comes first. All searches together have at most 16,384 query vectors.
+  offset of one of the searches has no effect, as in Milvus; groups, rounding and time zone of one are refused unless
+  they are the hybrid search's own. A weighted sum of distances alone without `norm_score` is a distance: the lowest
+  comes first. All searches together have at most 16,384 query vectors.
 - **Iterators** return each row once, in order. A search iterator searches exactly, whatever the index, so each page
   costs a scan of the field. Rows with equal scores are on one page, which then has more rows than `batch_size`. Rows
   that are imported meanwhile are met if they come after the last page. With a radius, iterators of clients before

@@ -12,8 +12,9 @@ import pytest
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.engines.base import Engine
 from penstock.engines.values import Table
+from penstock.errors import InvalidParameter
 from penstock.filters import parse
-from tests.support.tables import fixed_lists, import_rows, new_table, plain_batch, vectors
+from tests.support.tables import DIM, fixed_lists, import_rows, new_table, plain_batch, vectors
 
 ROWS = 500
 
@@ -85,6 +86,34 @@ def test_filters(engine: Engine, table: Table, text: str, expected: list[int]) -
     assert engine.query(table, filter=found, limit=3, offset=1)["id"].to_pylist() == wanted[1:4]
     assert engine.count(table, found) == len(wanted)
     assert engine.count(table, found, [1]) == len([i for i in wanted if i % 4 == 0])
+
+
+@pytest.mark.parametrize("text", ["", "number < 9", f"number not in {[*range(-1, -1200, -1)]}"])
+def test_a_result_that_exceeds_its_limit_is_refused(engine: Engine, table: Table, text: str) -> None:
+    """Of the last filter Lance gets nothing: it is evaluated on the batches of a scan."""
+    found, size = parse(text, table.schema), 100 * DIM * 4
+    for limit in (None, 300):
+        with pytest.raises(InvalidParameter, match=r"rows would take about .* Use limit and offset, or fewer output"):
+            engine.query(table, filter=found, columns=["vector"], limit=limit, max_bytes=size)
+    assert len(engine.query(table, filter=found, columns=["vector"], limit=50, max_bytes=size)) == 50
+    assert len(engine.query(table, filter=found, limit=300, max_bytes=size)) == 300
+
+
+@pytest.mark.parametrize("text", ["", f"number not in {[*range(-1, -1200, -1)]}"])
+def test_rows_with_the_same_key_are_on_one_page_each(engine: Engine, text: str) -> None:
+    batch = plain_batch(vectors(ROWS))
+    keys, numbers = pa.array([0] * 100 + [7, 3] * 150 + [9] * 100, pa.int64()), pa.array(range(ROWS), pa.int64())
+    batch = batch.set_column(0, batch.schema.field(0), keys).set_column(2, batch.schema.field(2), numbers)
+    table, _ = import_rows(engine, new_table(engine), batch.slice(0, 300))
+    table, _ = import_rows(engine, table, batch.slice(300))
+    for size in (130, 250):
+        pages = [
+            engine.query(table, filter=parse(text, table.schema), columns=["number"], limit=size, offset=offset)
+            for offset in range(0, ROWS, size)
+        ]
+        rows = pa.concat_tables(pages)
+        assert rows["id"].to_pylist() == sorted(keys.to_pylist())
+        assert sorted(rows["number"].to_pylist()) == list(range(ROWS))
 
 
 def test_text_keys_and_names_that_differ_in_case_only(engine: Engine) -> None:

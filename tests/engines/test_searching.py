@@ -196,11 +196,37 @@ def test_offset_limit_and_columns(engine: Engine, table: Table) -> None:
     assert none.rows.schema.names == ["id", "word", META_FIELD, "vector"]
 
 
+def test_a_result_that_exceeds_its_limit_is_refused(engine: Engine, table: Table) -> None:
+    request = SearchRequest(
+        field_name="vector", queries=vectors(3, seed=1), metric=Metric.L2, limit=100, max_bytes=200 * DIM * 4
+    )
+    assert [len(ids(hits)) for hits in engine.search(table, request)] == [100] * 3
+    assert len(engine.search(table, replace(request, limit=50, columns=["vector"]))) == 3
+    with pytest.raises(InvalidParameter, match=r"rows would take about .* Use limit and offset, or fewer output"):
+        engine.search(table, replace(request, columns=["vector"]))
+
+
 def test_equal_scores_come_in_order_of_their_keys(engine: Engine) -> None:
     rows = np.tile(vectors(1), (50, 1))
     table, _ = import_rows(engine, new_table(engine), plain_batch(rows))
     [hits] = engine.search(table, SearchRequest(field_name="vector", queries=rows[:1], metric=Metric.L2, limit=50))
     assert ids(hits) == list(range(50))
+
+
+@pytest.mark.parametrize("text", ["", "number >= 0", f"number not in {[*range(-1, -1200, -1)]}"])
+def test_pages_of_equal_scores_have_each_row_once(engine: Engine, text: str) -> None:
+    """Also where keys and rows are in another order. Of the last filter Lance gets nothing."""
+    rows = 300
+    batch = plain_batch(np.tile(vectors(1), (rows, 1)))
+    keys = pa.array(np.random.default_rng(1).permutation(rows))
+    batch = batch.set_column(0, batch.schema.field(0), keys)
+    table, _ = import_rows(engine, new_table(engine), batch.slice(0, 180))
+    table, _ = import_rows(engine, table, batch.slice(180))
+    found = parse(text, table.schema)
+    request = SearchRequest(field_name="vector", queries=vectors(1), metric=Metric.L2, limit=100, filter=found)
+    pages = [engine.search(table, replace(request, offset=offset))[0] for offset in range(0, rows, 100)]
+    seen = [key for page in pages for key in ids(page)]
+    assert len(seen) == len(set(seen)) == engine.count(table, found)
 
 
 @pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
@@ -245,6 +271,19 @@ def test_rows_beyond_a_score(engine: Engine, metric: Metric, size: int) -> None:
         assert ids(hits) == np.array(ids(everything))[farther].tolist()
     [inside] = engine.search(table, replace(request, beyond=float(scores[150]), radius=float(scores[150])))
     assert ids(inside) == []
+
+
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
+def test_infinite_bounds(engine: Engine, table: Table, metric: Metric) -> None:
+    nearer, farther = (np.inf, -np.inf) if metric.higher_is_nearer else (-np.inf, np.inf)
+    request = SearchRequest(field_name="vector", queries=vectors(1, seed=1), metric=metric, limit=9, exact=True)
+    [hits] = engine.search(table, request)
+    for bounds in ({"beyond": nearer}, {"range_filter": nearer}, {"radius": farther}):
+        [same] = engine.search(table, replace(request, **bounds))
+        assert ids(same) == ids(hits), bounds
+    for bounds in ({"beyond": farther}, {"range_filter": farther}, {"radius": nearer}):
+        [none] = engine.search(table, replace(request, **bounds))
+        assert ids(none) == [], bounds
 
 
 def test_sparse_rows_beyond_a_score(engine: Engine) -> None:

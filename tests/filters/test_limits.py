@@ -49,6 +49,12 @@ SCHEMA = CollectionSchema(
         ("text_match(prose, {p})", {"p": "a " * 8193}, "texts of 16,386 characters, more than 16,384"),
         ("name like {p}", {"p": "a" * (MAX_PATTERN + 1)}, "4,097 characters in a like pattern"),
         ("not (k like {p})", {"p": "_" * (MAX_PATTERN + 1)}, "4,097 characters in a like pattern"),
+        ("name like {p}", {"p": "a" * MAX_PATTERN + "\\"}, "4,097 characters in a like pattern"),
+        (
+            "id in {l}" + " or id in {l}" * 9000,
+            {"l": [0] * 100_000},
+            "values in lists of its templates, more than 1,",
+        ),
     ],
 )
 def test_more_than_the_bound(text: str, params: dict[str, Any], problem: str) -> None:

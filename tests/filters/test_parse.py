@@ -351,6 +351,24 @@ def test_trees_are_values() -> None:
     assert field_names(tree) == {"size", "name", "doc", "tags", "$meta"}
 
 
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ('doc["a"] == 1', 'doc["a"] == true'),
+        ('doc["a"] == 0.0', 'doc["a"] == false'),
+        ('doc["a"] in [1, 2]', 'doc["a"] in [true, 2]'),
+        ('json_contains(doc["a"], 1)', 'json_contains(doc["a"], true)'),
+        ('json_contains(doc["a"], [[1], 2])', 'json_contains(doc["a"], [[true], 2])'),
+        ("size / 2 == 1", "size / 2.0 == 1"),
+        ('not (doc["a"] == 1 and size > 1)', 'not (doc["a"] == true and size > 1)'),
+    ],
+)
+def test_trees_with_constants_of_other_types_differ(text: str, other: str) -> None:
+    """Python takes 1, 1.0 and True for equal. Searches with equal filters share their work."""
+    assert parse(text, SCHEMA) == parse(text, SCHEMA)
+    assert parse(text, SCHEMA) != parse(other, SCHEMA)
+
+
 def test_conditions_on_words_have_the_terms_of_the_fields_analyzer() -> None:
     prose, english = Column("prose", DataType.VARCHAR), '{"type": "english"}'
     assert parse("text_match(prose, 'The dogs, the DOGS ran')", SCHEMA) == TextMatch(

@@ -23,6 +23,7 @@ from penstock.domain.index import Metric
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.domain.write_modes import APPEND, Duplicates, WriteMode, WriteOptions
 from penstock.engines.base import Engine
+from penstock.engines.result_limit import ResultLimit
 from penstock.engines.values import (
     DuplicateKey,
     EngineCapabilities,
@@ -318,9 +319,12 @@ class ArrowEngine:
         columns: Sequence[str] = (),
         limit: int | None = None,
         offset: int = 0,
+        max_bytes: int | None = None,
     ) -> pa.Table:
         names = _output(table.schema, columns)
-        return self._rows(table, filter, partitions).slice(offset, limit).select(names)
+        rows = self._rows(table, filter, partitions).slice(offset, limit).select(names)
+        ResultLimit(max_bytes).add(rows)
+        return rows
 
     def search(self, table: Table, request: SearchRequest) -> list[QueryHits]:
         target = table.schema[request.field_name]
@@ -338,7 +342,11 @@ class ArrowEngine:
         else:
             scores = [_inner_products(vectors.to_pylist(), query) for query in request.queries]
         names = _output(table.schema, request.columns)
-        return [_hits(rows.select(names), scores_of_query, request) for scores_of_query in scores]
+        found = [_hits(rows.select(names), scores_of_query, request) for scores_of_query in scores]
+        limit = ResultLimit(request.max_bytes)
+        for hits in found:
+            limit.add(hits.rows)
+        return found
 
     def _newest(self, table_id: str) -> _Version:
         numbers = [int(path.stem) for path in (self._root / table_id / "versions").glob("[0-9]*.json")]

@@ -19,6 +19,7 @@ from penstock.collections.result_memory import MAX_ANSWER_BYTES, MemoryReservati
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.result_limit import result_too_large
 from penstock.engines.values import Table
 from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported, shorten
 from penstock.filters import Filter, parse
@@ -87,8 +88,7 @@ class EntityService:
         reservation = self.reserve(
             collection, org_id, fields, request.limit, lambda: engine.count(table, where, numbers)
         )
-        # Iterators begin with a query for one row, of which they read the time only.
-        if not request.whole_keys or request.limit is None or request.limit == 1:
+        if not request.whole_keys or request.limit is None:
             return self._rows(collection, where, fields, numbers, reservation, org_id, request.limit, request.offset)
         result = self._rows(
             collection, where, fields, numbers, reservation, org_id, request.limit + 1, request.offset
@@ -126,6 +126,7 @@ class EntityService:
                 columns=fields.with_dynamic,
                 limit=limit,
                 offset=offset,
+                max_bytes=MAX_ANSWER_BYTES,
             )
         held = self.reserve_read(org_id, reservation, [rows])
         return QueryResult(collection=collection, fields=fields, table=rows, held=held)
@@ -136,6 +137,11 @@ class EntityService:
         where = parse(request.filter, collection.schema, request.filter_params)
         numbers = self._partitions.numbers(collection, request.partitions)
         return self._engines.for_collection(collection).count(self.table(collection), where, numbers)
+
+    @property
+    def max_bytes(self) -> int:
+        """The most bytes of rows that one result may have."""
+        return MAX_ANSWER_BYTES
 
     def table(self, collection: Collection) -> Table:
         """The collection's table, with the rows that are not expired now."""
@@ -155,7 +161,7 @@ class EntityService:
         if most is not None:
             rows = min(rows, most)
         if rows * width > MAX_ANSWER_BYTES:
-            raise _too_much(rows, rows * width)
+            raise result_too_large(rows, rows * width, MAX_ANSWER_BYTES)
         return self._room.take(org_id, rows * width)
 
     def reserve_read(
@@ -175,7 +181,7 @@ class EntityService:
         if reservation is not None:
             reservation.release()
         if size > MAX_ANSWER_BYTES:
-            raise _too_much(sum(map(len, tables)), size)
+            raise result_too_large(sum(map(len, tables)), size, MAX_ANSWER_BYTES)
         return self._room.take(org_id, size)
 
     def output_fields(self, collection: Collection, names: Sequence[str]) -> OutputFields:
@@ -232,18 +238,10 @@ def _whole_keys(rows: pa.Table, primary: str, limit: int) -> pa.Table:
     if not end:
         raise InvalidParameter(
             f"more than {limit} rows have the primary key {shorten(repr(keys[0]))}, which an iterator reads on one "
-            "page; take a larger batch_size",
+            "page; take a larger batch_size, or another offset",
             key="batch_size",
         )
     return rows.slice(0, end)
-
-
-def _too_much(rows: int, size: int) -> InvalidParameter:
-    return InvalidParameter(
-        f"{rows} rows would take about {size >> 20} MiB, more than the {MAX_ANSWER_BYTES >> 20} MiB "
-        "of one result. Use limit and offset, or fewer outputFields",
-        rows=rows,
-    )
 
 
 def check_loaded(collection: Collection) -> None:

@@ -11,7 +11,7 @@ from penstock.collections.query_vectors import Queries, check_number_of_queries
 from penstock.collections.rankers import Ranker, ReciprocalRankFusion, check_number_of_weights
 from penstock.collections.search_groups import Grouping
 from penstock.collections.search_params import SearchParams
-from penstock.errors import InvalidParameter
+from penstock.errors import InvalidParameter, shorten
 
 MAX_WINDOW = 16384
 """Maximum of limit plus offset, as in Milvus."""
@@ -108,9 +108,10 @@ class VectorSearchRequest:
 class HybridSearchRequest:
     """Searches of vector fields whose rankings become one, by ``ranker``.
 
-    The searches have as many query vectors each. Their partitions, limits and filters are their own; their offsets,
-    output fields, groups and roundings don't count, only those of the hybrid search. The other fields are as in
-    :class:`VectorSearchRequest`.
+    The searches have as many query vectors each. Their partitions, limits, filters and ranges are their own. Groups,
+    rounding and time zone are those of the hybrid search, which clients repeat in each search; so others in one of
+    them are refused. The offsets and output fields of the searches have no effect, as in Milvus. The other fields are
+    as in :class:`VectorSearchRequest`.
     """
 
     searches: Sequence[VectorSearchRequest]
@@ -123,8 +124,8 @@ class HybridSearchRequest:
 
     @property
     def timezone(self) -> str:
-        """The time zone of times in results: that of the first search."""
-        return next((search.params.timezone for search in self.searches), "")
+        """The time zone of times in filters and results: that of the first search that has one."""
+        return next((search.params.timezone for search in self.searches if search.params.timezone), "")
 
     def check(self) -> None:
         """Check limit, offset, and the number of searches, weights and query vectors.
@@ -141,6 +142,8 @@ class HybridSearchRequest:
                 value=len(self.searches),
             )
         check_number_of_weights(self.ranker, len(self.searches))
+        for number, search in enumerate(self.searches, 1):
+            self._check_params(number, search.params)
         queries = [search.number_of_queries for search in self.searches]
         for number in queries:
             if number != queries[0]:
@@ -151,6 +154,28 @@ class HybridSearchRequest:
                     actual=number,
                 )
         check_number_of_queries(sum(queries))
+
+    def _check_params(self, number: int, params: SearchParams) -> None:
+        """Refuse what would have no effect in one of the searches."""
+        if params.grouping is not None and not params.grouping.makes_the_groups_of(self.grouping):
+            raise InvalidParameter(
+                "not support search_group_by operation in the hybrid search: group_by_field, group_size and "
+                f"strict_group_size of its search {number} are not those of the hybrid search itself; give them to "
+                "that alone",
+                key="group_by_field",
+            )
+        if params.round_decimal not in (None, self.round_decimal):
+            raise InvalidParameter(
+                f"round_decimal [{params.round_decimal}] of search {number} of a hybrid search is not that of the "
+                "hybrid search itself: only fused scores are rounded",
+                key="round_decimal",
+            )
+        if params.timezone not in ("", self.timezone):
+            raise InvalidParameter(
+                f"timezone [{shorten(params.timezone)}] of search {number} of a hybrid search is not that of the "
+                "first; give all of them the same",
+                key="timezone",
+            )
 
 
 def _check_result_window(limit: int, offset: int) -> None:

@@ -34,6 +34,14 @@ class Grouping:
     strict: bool = False
     scorer: str = "max"
 
+    def makes_the_groups_of(self, other: Grouping | None) -> bool:
+        """Whether another grouping has the same groups, maybe in another order."""
+        return other is not None and (self.field_name, self.size, self.strict) == (
+            other.field_name,
+            other.size,
+            other.strict,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Groups:

@@ -30,6 +30,7 @@ from penstock.domain.index import Bm25Params, Metric, default_metric
 from penstock.domain.schema import DataType, Field
 from penstock.engines.base import Engine
 from penstock.engines.registry import EngineRegistry
+from penstock.engines.result_limit import ResultLimit
 from penstock.engines.values import QueryHits, SearchRequest, Table
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
 from penstock.filters import Filter, parse
@@ -159,7 +160,12 @@ class SearchService:
         )
 
     def engine_request(self, collection: Collection, request: VectorSearchRequest, org_id: str) -> SearchRequest:
-        """Check a search and take it apart for the engine; the columns are still missing."""
+        """Check a search and take it apart for the engine; the columns are still missing.
+
+        Raises:
+            DeadlineExceeded: as of the others of a hybrid search, each may take a second to parse its filter.
+        """
+        check_deadline()
         request.check_window()
         check_number_of_queries(request.number_of_queries)
         check_loaded(collection)
@@ -187,6 +193,7 @@ class SearchService:
             radius=params.radius,
             range_filter=_range_filter(metric, params.range_filter),
             exact=request.exact,
+            max_bytes=self._entities.max_bytes,
             bm25=self._bm25(collection, target),
             params=params.tuning,
         )
@@ -286,7 +293,9 @@ class SearchService:
             filter=keys_filter if filter is None else And((filter, keys_filter)),
             partitions=partitions,
             columns=list(dict.fromkeys((*columns, *known))),
+            max_bytes=self._entities.max_bytes,
         )
+        limit = ResultLimit(self._entities.max_bytes)
         position_of: dict[Any, int] = {}
         for position, identity in enumerate(_identities(stored, known)):
             position_of.setdefault(identity, position)
@@ -295,6 +304,7 @@ class SearchService:
             positions = [position_of.get(identity) for identity in _identities(hit.rows, known)]
             present = np.array([position is not None for position in positions], np.bool_)
             rows = stored.take(pa.array([position for position in positions if position is not None], pa.int64()))
+            limit.add(rows)  # many queries may have found the same long rows
             complete.append(QueryHits(rows=rows.select(columns), scores=hit.scores[present]))
         return complete
 

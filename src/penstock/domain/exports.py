@@ -18,6 +18,7 @@ from typing import Any
 
 from penstock.domain.expiry import Expiry
 from penstock.domain.schema import CollectionSchema
+from penstock.domain.times import UTC_ZONE
 
 SCHEMA_FILE, MANIFEST_FILE = "_schema.json", "_manifest.json"
 """Files beside the parts. Imports of a folder skip them as side files."""
@@ -75,15 +76,24 @@ class ExportPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportSnapshot:
-    """What all parts of an export read: a version of the table, the schema then, and the rows expired then."""
+    """What all parts of an export read: a version of the table, the schema then, and the rows expired then.
+
+    ``timezone`` is that of times without an offset in the export's filter.
+    """
 
     version: int
     schema: CollectionSchema
     expiry: Expiry | None = None
+    timezone: str = UTC_ZONE
 
     def to_json(self) -> dict[str, Any]:
         expiry = None if self.expiry is None else {"cutoff": self.expiry.cutoff, "late": list(self.expiry.late)}
-        return {"version": self.version, "schema": self.schema.to_json(), "expiry": expiry}
+        return {
+            "version": self.version,
+            "schema": self.schema.to_json(),
+            "expiry": expiry,
+            "timezone": self.timezone,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ExportSnapshot:
@@ -92,6 +102,7 @@ class ExportSnapshot:
             version=data["version"],
             schema=CollectionSchema.from_json(data["schema"]),
             expiry=None if expiry is None else Expiry(cutoff=expiry["cutoff"], late=tuple(expiry["late"])),
+            timezone=data.get("timezone", UTC_ZONE),
         )
 
 

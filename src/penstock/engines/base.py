@@ -221,14 +221,23 @@ class Engine(Protocol):
         columns: Sequence[str] = (),
         limit: int | None = None,
         offset: int = 0,
+        max_bytes: int | None = None,
     ) -> pa.Table:
-        """Read rows in canonical types, ordered by primary key. ``columns`` may hold field names and ``$meta``."""
+        """Read rows in canonical types, ordered by primary key. ``columns`` may hold field names and ``$meta``.
+
+        Raises:
+            InvalidParameter: the rows take more than ``max_bytes``: reading has ended there.
+        """
         ...
 
     def search(self, table: Table, request: SearchRequest) -> list[QueryHits]:
         """Find nearest neighbours: one :class:`QueryHits` per query.
 
         Rows not yet indexed are found; a filter or partition never loses rows.
+
+        Raises:
+            InvalidParameter: the rows take more than ``request.max_bytes``: reading has ended there; or the request
+                doesn't fit the field.
         """
         ...
 

@@ -111,7 +111,8 @@ class SearchRequest:
 
     For BM25 the maps are term vectors; the statistics are those of all rows that aren't expired. Binary queries are
     uint8 of dim / 8 bytes. ``radius`` and ``range_filter`` bound the score as Milvus does; found
-    rows are farther than the score ``beyond``. ``exact``: search without an index.
+    rows are farther than the score ``beyond``. ``exact``: search without an index. ``max_bytes`` is the most that the
+    rows of all queries may take together.
     """
 
     field_name: str
@@ -126,6 +127,7 @@ class SearchRequest:
     range_filter: float | None = None
     beyond: float | None = None
     exact: bool = False
+    max_bytes: int | None = None
     bm25: Bm25Params = field(default_factory=Bm25Params)
     params: Mapping[str, Any] = field(default_factory=dict)
 

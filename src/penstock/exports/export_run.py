@@ -126,7 +126,12 @@ class ExportRun:
             memory_limit=self._context.settings.worker_memory,
         )
         taken: Snapshot = self._result(self._runner.submit(take_snapshot, task))
-        snapshot = ExportSnapshot(version=taken.version, schema=collection.schema, expiry=expiry)
+        snapshot = ExportSnapshot(
+            version=taken.version,
+            schema=collection.schema,
+            expiry=expiry,
+            timezone=collection.settings.timezone,
+        )
         parts = plan_parts(taken.fragments, partitions, self._context.settings.split_bytes)
         self._export = self._exports.save_plan(self._export, snapshot, parts)
 
@@ -142,11 +147,17 @@ class ExportRun:
         return collection, engine
 
     def _partitions(self, collection: Collection) -> Mapping[int, str] | None:
-        """The partitions that get a folder each; None where all rows go to the target itself."""
+        """The partitions that get a folder each; None where all rows go to the target itself.
+
+        Raises:
+            PartitionNotFound: one was dropped after the export was created.
+        """
         if collection.schema.partition_key:
             return None
-        present = self._context.catalog.collections.partitions(collection.id)
         names = self._export.request.partitions
+        for name in names:
+            self._context.catalog.collections.partition(collection.id, name)
+        present = self._context.catalog.collections.partitions(collection.id)
         if not names and len(present) == 1:
             return None
         return {partition.number: partition.name for partition in present if not names or partition.name in names}
@@ -165,7 +176,7 @@ class ExportRun:
                 expiry=snapshot.expiry,
             ),
             schema=exported_schema(snapshot.schema, with_auto_ids=self._export.request.with_auto_ids),
-            filter=parse(self._export.request.filter, snapshot.schema),
+            filter=parse(self._export.request.filter, snapshot.schema.in_timezone(snapshot.timezone)),
             part=ExportPart(ordinal=0, fragments=(), rows=0, size=0),
             format=self._export.request.format,
             target=target,

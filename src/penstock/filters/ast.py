@@ -7,6 +7,9 @@ it is true are selected. The nodes' constants have been checked against the sche
 * integer terms hold integers within the range of the field's type,
 * ``Float`` terms hold floats that are exact in 32 bits, ``Double`` terms floats,
 * JSON terms hold constants as written: bool, int (64 bits), float, str, or a nested list of these.
+
+Filters are equal if they say the same, so constants are equal only if their types are: for Python ``True``, ``1`` and
+``1.0`` are equal, but ``doc["a"] == true`` is no ``doc["a"] == 1``.
 """
 
 from __future__ import annotations
@@ -20,6 +23,16 @@ from penstock.domain.schema import DataType
 Scalar: TypeAlias = bool | int | float | str
 Value: TypeAlias = "Scalar | tuple[Value, ...]"
 """A constant; tuples stand for list literals, which only JSON terms are compared with."""
+
+
+def same_constants(left: Value, right: Value) -> bool:
+    """Whether two constants are equal, and of the same type. Lists of many take milliseconds."""
+    if type(left) is not type(right) or left != right:
+        return False
+    if not isinstance(left, tuple) or not isinstance(right, tuple):
+        return True
+    types = list(map(type, left))
+    return types == list(map(type, right)) and (tuple not in types or all(map(same_constants, left, right)))
 
 
 class CompareOp(StrEnum):
@@ -150,6 +163,11 @@ class Arithmetic:
     term: Operand
     value: int | float
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Arithmetic):
+            return NotImplemented
+        return self.op == other.op and self.term == other.term and same_constants(self.value, other.value)
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -184,6 +202,11 @@ class Compare(Filter):
     term: Term
     value: Value
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Compare):
+            return NotImplemented
+        return self.op == other.op and self.term == other.term and same_constants(self.value, other.value)
+
 
 @dataclass(frozen=True, slots=True)
 class CompareColumns(Filter):
@@ -198,6 +221,11 @@ class In(Filter):
 
     term: Operand
     values: tuple[Scalar, ...]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, In):
+            return NotImplemented
+        return self.term == other.term and same_constants(self.values, other.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +257,11 @@ class Contains(Filter):
     term: ArrayColumn | JsonPath
     values: tuple[Value, ...]
     every: bool
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Contains):
+            return NotImplemented
+        return self.every == other.every and self.term == other.term and same_constants(self.values, other.values)
 
 
 @dataclass(frozen=True, slots=True)

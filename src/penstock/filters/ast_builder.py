@@ -30,6 +30,7 @@ from penstock.filters.ast import (
     Term,
     Value,
 )
+from penstock.filters.limits import check_template_values, size_of
 from penstock.filters.numbers import fold, power
 from penstock.filters.text_condition import phrase_match, text_match
 from penstock.filters.time_condition import Interval, compare_times, interval_of
@@ -126,6 +127,8 @@ class Builder(Transformer[Token, Part]):
         self._schema = schema
         self._params = params
         self._matched_text = 0
+        self._templates: dict[str, Literal] = {}
+        self._template_values = 0
 
     # Literals
 
@@ -169,7 +172,13 @@ class Builder(Transformer[Token, Part]):
             raise MissingTemplateValue(
                 f"the value of expression template variable name {{{name}}} is not found", template=name
             )
-        return Literal(template_value(name, self._params[name]))
+        if name not in self._templates:
+            self._templates[name] = Literal(template_value(name, self._params[name]))
+        literal = self._templates[name]
+        if isinstance(literal.value, tuple):
+            self._template_values += size_of(literal.value)
+            check_template_values(self._template_values)
+        return literal
 
     # Names
 

@@ -38,6 +38,10 @@ MAX_JSON_CONDITIONS = 128
 MAX_VALUES = 200_000
 """Constants in lists, nested ones too. They become sets: each row costs one look-up, however many there are."""
 
+MAX_TEMPLATE_VALUES = 1_000_000
+"""Values of the lists that templates stand for, counted at each place where one does: they are looked through there
+before the tree is counted. A short text can name a long list ten thousand times."""
+
 MAX_NESTED_LISTS = 256
 """Lists among the values of ``json_contains`` and its kin: they are compared one by one."""
 
@@ -60,7 +64,6 @@ class _Work:
     json: int = 0
     values: int = 0
     nested: int = 0
-    pattern: int = 0
     keys: int = 0
     texts: int = 0
     phrase: int = 0
@@ -95,10 +98,9 @@ def check_limits(filter: Filter) -> None:
             "put the words of a field into one, as in text_match(a, 'one two')",
         ),
         (work.phrase, MAX_PHRASE, "words in a phrase", "shorten the phrase"),
-        (work.pattern, MAX_PATTERN, "characters in a like pattern", "shorten the pattern"),
     ):
         if number > limit:
-            raise InvalidFilter(f"it has {number:,} {what}, more than {limit:,}; {remedy}", limit=limit)
+            raise _exceeded(number, limit, what, remedy)
 
 
 def _count(filter: Filter, work: _Work) -> None:
@@ -115,12 +117,10 @@ def _count(filter: Filter, work: _Work) -> None:
         case In(values=values):
             work.values += len(values)
         case Contains(values=constants):
-            work.values += sum(map(_size, constants))
+            work.values += sum(map(size_of, constants))
             work.nested += sum(isinstance(value, tuple) for value in constants)
         case Compare(value=tuple() as value):
-            work.values += _size(value)
-        case Like(pattern=pattern):
-            work.pattern = max(work.pattern, len(pattern))
+            work.values += size_of(value)
         case TextMatch(terms=terms):
             work.texts += 1
             work.values += len(terms)
@@ -163,6 +163,24 @@ def json_path(filter: Filter) -> JsonPath | None:
     return None
 
 
-def _size(value: Value) -> int:
+def check_pattern(pattern: str) -> None:
+    """Raise InvalidFilter for a ``like`` pattern that is too long, before it is taken apart."""
+    if len(pattern) > MAX_PATTERN:
+        raise _exceeded(len(pattern), MAX_PATTERN, "characters in a like pattern", "shorten the pattern")
+
+
+def check_template_values(number: int) -> None:
+    """Raise InvalidFilter if the templates so far stand for too many values."""
+    if number > MAX_TEMPLATE_VALUES:
+        raise _exceeded(
+            number, MAX_TEMPLATE_VALUES, "values in lists of its templates", "name each list once, or filter in steps"
+        )
+
+
+def _exceeded(number: int, limit: int, what: str, remedy: str) -> InvalidFilter:
+    return InvalidFilter(f"it has {number:,} {what}, more than {limit:,}; {remedy}", limit=limit)
+
+
+def size_of(value: Value) -> int:
     """Count the scalars and lists in a value."""
-    return 1 + sum(map(_size, value)) if isinstance(value, tuple) else 1
+    return 1 + sum(map(size_of, value)) if isinstance(value, tuple) else 1

@@ -27,6 +27,7 @@ from penstock.filters.ast import (
     Value,
 )
 from penstock.filters.like import split_pattern
+from penstock.filters.limits import check_pattern
 from penstock.filters.literals import INT64_MAX, INT64_MIN
 from penstock.filters.numbers import check_step, integer_bound, to_float32
 
@@ -241,5 +242,6 @@ def like(term: object, pattern: object) -> Filter:
     _check_term(term)
     if not isinstance(pattern, str):
         raise InvalidFilter(f"like takes a string pattern, not {type_name(pattern)}")
+    check_pattern(pattern)
     split_pattern(pattern)
     return Like(term, pattern)

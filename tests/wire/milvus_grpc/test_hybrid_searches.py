@@ -157,6 +157,20 @@ def test_offset_rounding_and_several_queries(client: MilvusClient, docs: str) ->
     assert found(nothing) == []
 
 
+def test_each_search_has_its_range(client: MilvusClient, docs: str) -> None:
+    near, like = ranking("near", 60), ranking("like", 60)
+
+    def before(scores: Ranking, place: int) -> float:
+        return (scores[place - 1][1] + scores[place][1]) / 2
+
+    searches = [
+        request("near", 60, radius=before(near, 20), range_filter=before(near, 4)),
+        request("like", 60, radius=before(like, 9)),
+    ]
+    (hits,) = client.hybrid_search(docs, searches, RRFRanker(), limit=60)
+    assert {key for key, _ in found(hits)} == {key for key, _ in near[4:20]} | {key for key, _ in like[:9]}
+
+
 def test_groups(client: MilvusClient, docs: str) -> None:
     searches = [request("near", 3), request("like", 3)]
     options: dict[str, Any] = {"group_by_field": "book", "group_size": 2, "output_fields": ["book"]}
@@ -188,6 +202,19 @@ def test_groups(client: MilvusClient, docs: str) -> None:
         ({"reqs": [request("near", 5, metric_type="IP")]}, "metric type not match"),
         ({"reqs": [request("near", 5, n_probe=1)]}, "did you mean nprobe?"),
         ({"reqs": [AnnSearchRequest([_QUERY], "nope", {}, 5)]}, "field not found[field=nope]"),
+        (
+            {"reqs": [request("near", 5), request("like", 5, group_by_field="book")]},
+            "group_by_field, group_size and strict_group_size of its search 2 are not those of the hybrid search",
+        ),
+        (
+            {"reqs": [request("near", 5, group_by_field="book", group_size=3)], "group_by_field": "book"},
+            "not support search_group_by operation in the hybrid search",
+        ),
+        ({"reqs": [request("near", 5, round_decimal=2)]}, "round_decimal [2] of search 1 of a hybrid search"),
+        (
+            {"reqs": [request("near", 5, timezone="Asia/Tokyo"), request("like", 5, timezone="UTC")]},
+            "timezone [UTC] of search 2 of a hybrid search is not that of the first",
+        ),
         (
             {"reqs": [request("near", 5), AnnSearchRequest([_QUERY, _QUERY], "like", {}, 5)]},
             "sub search request nq should be the same: invalid parameter[expected=1][actual=2]",

@@ -80,6 +80,42 @@ def test_an_iterator_has_all_rows_of_a_key_on_one_page(plane: DataPlane, client:
         iterator.next()
 
 
+@pytest.mark.parametrize("fields", [None, ["place"]])
+def test_a_page_of_one_row_skips_no_rows_with_its_key(
+    plane: DataPlane, client: MilvusClient, fields: list[str] | None
+) -> None:
+    name = plane.quick(2)
+    plane.put(name, [{"id": key, "vector": [i, 1], "place": i} for i, key in enumerate([1, 2, 2, 3])])
+    iterator = client.query_iterator(name, batch_size=1, output_fields=fields)
+    assert [row["id"] for row in iterator.next()] == [1]
+    with pytest.raises(MilvusException, match=r"more than 1 rows have the primary key 2, .*larger batch_size"):
+        iterator.next()
+    iterator = client.query_iterator(name, batch_size=1, filter="id > 1 and place != 1", output_fields=fields)
+    assert [iterator.next()[0]["id"] for _ in range(2)] == [2, 3]
+    assert not iterator.next()
+
+
+def test_an_offset_of_an_iterator_skips_whole_keys(plane: DataPlane, client: MilvusClient) -> None:
+    """pymilvus reads the rows before it, and goes on behind the last key of these."""
+    name = plane.quick(2)
+    plane.put(name, [{"id": key, "vector": [i, 1]} for i, key in enumerate([1, 1, 2, 3, 3, 3, 4])])
+
+    def ids(offset: int) -> list[int]:
+        iterator = client.query_iterator(name, batch_size=5, output_fields=["id"], offset=offset)
+        found = []
+        while rows := iterator.next():
+            found += [row["id"] for row in rows]
+        return found
+
+    assert ids(2) == [2, 3, 3, 3, 4]
+    assert ids(3) == [3, 3, 3, 4]
+    assert ids(6) == [4]
+    assert ids(9) == []
+    for within in (1, 4, 5):
+        with pytest.raises(MilvusException, match=r"rows have the primary key ., .*or another offset"):
+            ids(within)
+
+
 def test_an_iterator_ends_when_another_collection_has_its_name(plane: DataPlane, client: MilvusClient) -> None:
     name = plane.quick(2)
     plane.put(name, [{"id": i, "vector": [1, 2]} for i in range(9)])

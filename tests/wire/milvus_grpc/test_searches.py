@@ -78,6 +78,9 @@ def test_by_stored_rows_in_groups_and_rounded(plane: DataPlane, client: MilvusCl
     assert [(hit["id"], hit["entity"]["book"]) for hit in hits] == [(0, "a"), (1, "a"), (2, "b"), (5, "b")]
     ((hit,),) = client.search(name, [[0, 0]], limit=1, round_decimal=1, **options)
     assert hit["distance"] == 0.0
+    rounded = {"metric_type": "L2", "params": {"round_decimal": 1}}
+    ((hit,),) = client.search(name, [[0, 0]], limit=1, search_params=rounded)
+    assert hit["distance"] == 0.0
 
 
 def test_groups_of_keys_that_were_imported_twice(plane: DataPlane, client: MilvusClient) -> None:

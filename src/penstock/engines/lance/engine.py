@@ -223,6 +223,7 @@ class LanceEngine:
         columns: Sequence[str] = (),
         limit: int | None = None,
         offset: int = 0,
+        max_bytes: int | None = None,
     ) -> pa.Table:
         return query.query(
             self._tables,
@@ -232,6 +233,7 @@ class LanceEngine:
             columns=columns,
             limit=limit,
             offset=offset,
+            max_bytes=max_bytes,
         )
 
     def search(self, table: Table, request: SearchRequest) -> list[QueryHits]:

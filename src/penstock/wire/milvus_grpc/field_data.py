@@ -212,8 +212,13 @@ def _dynamic(array: pa.Array[Any], keys: Sequence[str] | None) -> Any:
 
 
 def _chooser(keys: Sequence[str]) -> Callable[[bytes], bytes]:
+    """Callers may request many keys of rows that have few: the shorter of the two is iterated."""
+    chosen = dict.fromkeys(keys)
+
     def choose(text: bytes) -> bytes:
         document = orjson.loads(text or b"{}")
-        return orjson.dumps({key: document[key] for key in keys if key in document})
+        if len(chosen) <= len(document):
+            return orjson.dumps({key: document[key] for key in chosen if key in document})
+        return orjson.dumps({key: value for key, value in document.items() if key in chosen})
 
     return choose

@@ -32,6 +32,9 @@ from penstock.wire.milvus_grpc.read_requests import (
 )
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 
+_HIGHEST_LEVEL = 2
+"""Guarantee timestamps up to here stand for consistency levels."""
+
 
 def methods(collections: CollectionService, entities: EntityService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
     def query(request: Request) -> object:
@@ -76,8 +79,22 @@ def _query_request(message: Any, parameters: Mapping[str, str]) -> QueryRequest:
         request,
         limit=limit,
         offset=whole_parameter(parameters, "offset") or 0,
-        whole_keys=bool(go_boolean(parameters.get("iterator"))),
+        whole_keys=_continues_after_its_last_key(message, parameters, limit),
     )
+
+
+def _continues_after_its_last_key(message: Any, parameters: Mapping[str, str], limit: int) -> bool:
+    """Whether the query is a page of an iterator, or a step to an iterator's offset.
+
+    Of the first query of an iterator only the time counts, which its pages have as their timestamp.
+    """
+    is_page = go_boolean(parameters.get("iterator"))
+    if is_page is None:
+        return False
+    if not is_page:
+        return "collection_id" in parameters
+    has_timestamp = message.guarantee_timestamp > _HIGHEST_LEVEL
+    return has_timestamp or limit > 1 or bool(message.output_fields) or bool(message.partition_names)
 
 
 def _results(collection: Collection, data: Sequence[Any], names: Sequence[str]) -> Any:

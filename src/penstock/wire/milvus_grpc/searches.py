@@ -46,6 +46,7 @@ _OUTSIDE = ("topk", "limit", "offset", "anns_field", "metric_type", "collection_
 """Parameters of the request itself, not of the search of an index."""
 _OF_THE_CALL = ("collection_id", "cluster_id")
 """Of these the Node.js client copies all that it sends into ``params``."""
+_NO_ROUNDING = "-1"
 _ITERATOR = tuple(name for parameter in ITERATOR_PARAMS.rows for name in parameter.names)
 
 
@@ -176,8 +177,13 @@ def json_parameters(text: str, what: str) -> dict[str, Any]:
 
 
 def _search_params(outer: Mapping[str, str], inner: Mapping[str, Any]) -> SearchParams:
-    """Merge the parameters of both places. Clients copy those outside, as text, into ``params``, as JSON."""
+    """Merge the parameters of both places. Clients copy those outside, as text, into ``params``, as JSON.
+
+    pymilvus always has a ``round_decimal`` outside: its default is none.
+    """
     beside = {key: value for key, value in outer.items() if key not in (*_OUTSIDE, *_ITERATOR)}
+    if "round_decimal" in inner and beside.get("round_decimal") == _NO_ROUNDING:
+        del beside["round_decimal"]
     copies = {key for key in _OF_THE_CALL if str(inner.get(key)) == outer.get(key)}
     within = {key: value for key, value in inner.items() if key not in ("offset", *_ITERATOR, *beside, *copies)}
     return search_params(within, beside, metric=outer.get("metric_type"))

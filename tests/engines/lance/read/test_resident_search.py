@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,17 @@ def is_within(score: float, request: SearchRequest) -> bool:
     return (lower is None or distance >= offset + sign * lower) and (
         below is None or distance < offset + sign * below
     )
+
+
+def test_a_limit_beyond_the_rows_takes_no_memory(case: Case) -> None:
+    request = search_of(vectors(300), Metric.L2, limit=16_384, filter=parse("id < 40", case.table.schema))
+    case.resident.search(case.table, request)
+    tracemalloc.start()
+    hits = case.resident.search(case.table, request)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(hits) == 300
+    assert peak < 8 * MIB, "the heap of 300 x 16,384 distances alone would take 20"
 
 
 @pytest.mark.parametrize("rows", [1, 40_000, 160_001])

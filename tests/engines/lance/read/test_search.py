@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from penstock.domain.deadline import DeadlineExceeded, deadline
 from penstock.domain.index import Metric
 from penstock.domain.schema import DataType
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
-from penstock.engines.lance.read import nearest, search
+from penstock.engines.lance.read import filter_pushdown, nearest, search
 from penstock.engines.values import SearchRequest
 from penstock.filters import parse
 from tests.support.exact_search import ids
@@ -73,6 +74,37 @@ def test_few_matching_rows_are_compared_as_lance_compares(
     for alone, expected in zip(engine.search(table, request), by_lance, strict=True):
         assert ids(alone) == ids(expected)
         np.testing.assert_allclose(alone.scores, expected.scores, rtol=1e-4, atol=1e-4)
+
+
+def test_many_queries_are_compared_in_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = LanceEngine(str(tmp_path))
+    table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(ROWS)))
+    request = SearchRequest(field_name="vector", queries=vectors(50, seed=1), metric=Metric.L2, limit=10)
+    at_once = engine.search(table, request)
+    monkeypatch.setattr(nearest, "_PASS_QUERIES", 7)
+    for hits, expected in zip(engine.search(table, request), at_once, strict=True):
+        assert ids(hits) == ids(expected)
+        assert hits.scores.tolist() == expected.scores.tolist()
+
+
+@pytest.mark.parametrize("filter", [None, "number not in [-1, -2]"])
+def test_a_search_of_many_queries_ends_with_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filter: str | None
+) -> None:
+    """Lance compares all queries of a pass without a stop; NumPy all of a batch, one after the other."""
+    rows, queries = 8000, 16_000
+    engine = LanceEngine(str(tmp_path))
+    table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(rows)))
+    monkeypatch.setattr(filter_pushdown, "_MAX_SQL_VALUES", 1)
+    request = SearchRequest(
+        field_name="vector",
+        queries=vectors(queries, seed=1),
+        metric=Metric.L2,
+        limit=1,
+        filter=None if filter is None else parse(filter, table.schema),
+    )
+    with deadline(0.1), pytest.raises(DeadlineExceeded):
+        engine.search(table, request)
 
 
 def test_the_vectors_of_other_rows_are_not_read(tmp_path: Path) -> None:

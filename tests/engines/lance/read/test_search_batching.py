@@ -142,6 +142,19 @@ def test_searches_that_differ_wait_for_no_other(
     assert passes.sizes == [1, 1, 2]
 
 
+def test_searches_whose_filters_python_takes_for_equal_share_no_pass(
+    passes: Passes, threads: ThreadPoolExecutor
+) -> None:
+    number, flag = (parse(text, passes.table.schema) for text in ("tag == 1", "tag == true"))
+    with passes.busy(threads, passes.of(0, filter=number)):
+        waiting = passes.submit(threads, passes.of(1, filter=number))
+        other = threads.submit(passes.search, passes.of(2, filter=flag))
+        while not other.done() and passes.waiting() < 2:
+            time.sleep(0.001)
+    assert [len(hits.scores) for hits in waiting.result(10)] == [5]
+    assert [len(hits.scores) for hits in other.result(10)] == [0]
+
+
 def test_a_search_that_fails_fails_alone(passes: Passes, threads: ThreadPoolExecutor) -> None:
     bad = replace(SEARCH, queries=np.full_like(QUERIES[:1], np.inf))
     requests = [passes.of(1), bad, passes.of(2)]

@@ -13,7 +13,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -140,27 +139,3 @@ class ResidentVectors:
             self._timer = threading.Timer(_IDLE_SECONDS / 3, self.drop_idle)
             self._timer.daemon = True
             self._timer.start()
-
-
-@dataclass(frozen=True, slots=True)
-class TableVectors:
-    """The blocks of one table, by the stored names of its vector columns: see :class:`ResidentVectors`."""
-
-    blocks: ResidentVectors
-    table_id: str
-
-    @property
-    def limit(self) -> int:
-        return self.blocks.limit
-
-    def get(self, vector: str, version: int) -> VectorBlock | None:
-        return self.blocks.get((self.table_id, vector), version)
-
-    def is_due(self, vector: str, version: int, passes: int) -> bool:
-        return self.blocks.is_due((self.table_id, vector), version, passes)
-
-    def load(self, vector: str, dataset: LanceDataset, primary: str, width: int) -> VectorBlock | None:
-        return self.blocks.load((self.table_id, vector), dataset, primary, width)
-
-    def column(self, block: VectorBlock, dataset: LanceDataset, name: str) -> pa.Array[Any] | None:
-        return self.blocks.column(block, dataset, name)

@@ -15,7 +15,7 @@ from lance.lance import _Session as Session
 
 from penstock.engines.lance.layout.errors import is_unexplained, translating_errors
 from penstock.engines.lance.layout.files import TableFiles, files_of
-from penstock.engines.lance.layout.resident_vectors import ResidentVectors, TableVectors
+from penstock.engines.lance.layout.resident_vectors import ResidentVectors
 from penstock.engines.values import Table
 from penstock.errors import StorageError, TableDamaged
 from penstock.machine import memory_limit
@@ -111,8 +111,10 @@ class TableRoot:
             )
         return f"{self.root}/{table_id}.lance"
 
-    def vectors(self, table_id: str) -> TableVectors:
-        return TableVectors(self._opened.vectors, table_id)
+    @property
+    def vectors(self) -> ResidentVectors:
+        """The vectors that are kept for searches, of all tables."""
+        return self._opened.vectors
 
     def files(self, table_id: str) -> TableFiles:
         return files_of(self.uri(table_id), self.options)

@@ -29,7 +29,7 @@ Measure = Callable[["pa.Array[Any]"], Iterator[tuple[npt.NDArray[np.intp], Dista
 
 
 class _TopK:
-    """The ``k`` smallest distances so far; ties by key."""
+    """The ``k`` smallest distances so far; ties by address."""
 
     def __init__(self, k: int) -> None:
         self._k = k
@@ -42,7 +42,9 @@ class _TopK:
             distances, keys, addresses = distances[positions], keys.take(positions), addresses.take(positions)
         rows = pa.table({KEY: keys, ADDRESS: addresses, DISTANCE: pa.array(distances)})
         merged = rows if self._rows is None else pa.concat_tables([self._rows, rows])
-        self._rows = merged.sort_by([(DISTANCE, "ascending"), (KEY, "ascending")]).slice(0, self._k).combine_chunks()
+        self._rows = (
+            merged.sort_by([(DISTANCE, "ascending"), (ADDRESS, "ascending")]).slice(0, self._k).combine_chunks()
+        )
 
     def rows(self, key_type: pa.DataType) -> pa.Table:
         if self._rows is not None:
@@ -74,8 +76,13 @@ class Scan:
             )
             yield from scanner.to_batches()
             return
-        for start in range(0, len(self.addresses), BATCH_ROWS):
-            chunk = self.addresses.slice(start, BATCH_ROWS)
+        vectors: Any = self.dataset.schema.field(self.vector).type
+        rows_at_once = BATCH_ROWS
+        if pa.types.is_fixed_size_list(vectors):
+            width = vectors.list_size * vectors.value_type.bit_width // 8
+            rows_at_once = max(1, min(BATCH_ROWS, BATCH_BYTES // width))
+        for start in range(0, len(self.addresses), rows_at_once):
+            chunk = self.addresses.slice(start, rows_at_once)
             rows = self.dataset._take_rows(chunk, columns=[self.key, self.vector])
             yield from rows.append_column("_rowaddr", chunk).combine_chunks().to_batches()
 
@@ -89,6 +96,7 @@ class Scan:
             if not len(batch):
                 continue
             for top, (places, distances) in zip(tops, measure(batch[self.vector]), strict=True):
+                check_deadline()
                 within = self.within(distances)
                 chosen = places[within]
                 top.add(distances[within], batch[self.key].take(chosen), batch["_rowaddr"].take(chosen))

@@ -28,7 +28,7 @@ from penstock.engines.lance.index.build import LANCE_METRICS, partitions_of, vec
 from penstock.engines.lance.index.mapping import vector_bytes
 from penstock.engines.lance.index.probes import default_probes
 from penstock.engines.lance.layout.encoding import stored_type
-from penstock.engines.lance.layout.resident_vectors import TableVectors
+from penstock.engines.lance.layout.resident_vectors import BlockKey, ResidentVectors
 from penstock.engines.lance.layout.vector_block import VectorBlock
 from penstock.engines.lance.read.brute_force import (
     ADDRESS,
@@ -72,6 +72,9 @@ _MAX_CACHED_COUNTS = 1_000
 _MAX_CACHED_LENGTH = 1_000
 """Longer conditions, with lists of values, hardly come again."""
 
+_PASS_QUERIES = 256
+"""Query vectors that Lance compares in one pass, which can't be stopped when the call's time is over."""
+
 _QUERY = "query"
 _OPEN = (None, None)
 
@@ -97,28 +100,46 @@ class _SearchPlan:
 _EXACT = _SearchPlan({"use_index": False})
 
 
+@dataclass(frozen=True)
+class Carried:
+    """The stored columns that may be read with the keys, of at most so many ``rows``: more might take too much."""
+
+    columns: Sequence[str]
+    rows: int
+
+    def of(self, rows: int) -> Sequence[str]:
+        """The columns to read of so many rows."""
+        return self.columns if rows <= self.rows else ()
+
+
+def carried_name(column: str) -> str:
+    """The name of a stored column among those of :func:`nearest_rows`."""
+    return f"stored {column}"
+
+
 def nearest_rows(
-    scan: Scan, field: Field, request: SearchRequest, columns: Sequence[str], resident: TableVectors
+    scan: Scan, field: Field, request: SearchRequest, carried: Carried, resident: ResidentVectors, key: BlockKey
 ) -> list[pa.Table]:
     """Per query a table of :data:`KEY`, :data:`ADDRESS`, :data:`DISTANCE`, nearest first, of ``scan.k`` rows.
 
-    It may have some of the stored ``columns``, too, by the names of :func:`carried`: what is read with the key costs
-    little, and a read of its own 1.6 ms of processor time (5 fragments).
+    It may have some of the columns to be ``carried``, too, by their :func:`carried_name`: what is read with the key
+    costs little, and a read of its own 1.6 ms of processor time (5 fragments). ``key`` is the block of the vectors
+    in memory.
     """
     binary = request.metric is Metric.HAMMING
     queries = np.ascontiguousarray(request.queries, np.uint8 if binary else np.float32)
     if resident.limit and not request.exact and _may_be_resident(field, request.metric):
-        answer = _nearest_in_memory(scan, field, request.metric, queries, columns, resident)
+        answer = _nearest_in_memory(scan, field, request.metric, queries, carried, resident, key)
         if answer is not None:
             return answer
     plan = _plan_search(scan, field, request)
     if plan.selects_few:
         return scan.nearest(len(queries), dense_distances(request.metric, queries, field.width))
-    tables = _run(scan, field, request.metric, queries, plan, columns)
+    tables = _run(scan, field, request.metric, queries, plan, carried)
     short = [number for number, rows in enumerate(tables) if len(rows) < plan.least] if plan.uses_index else []
     if short:
         # A graph walk may end too early where few nodes match.
-        complete = _run(scan, field, request.metric, queries[short], _EXACT, columns)
+        complete = _run(scan, field, request.metric, queries[short], _EXACT, carried)
         for number, rows in zip(short, complete, strict=True):
             tables[number] = rows
     return tables
@@ -135,11 +156,12 @@ def _nearest_in_memory(
     field: Field,
     metric: Metric,
     queries: npt.NDArray[Any],
-    columns: Sequence[str],
-    resident: TableVectors,
+    carried: Carried,
+    resident: ResidentVectors,
+    key: BlockKey,
 ) -> list[pa.Table] | None:
     """As :func:`nearest_rows`, from the vectors in memory; None if they aren't there, and don't come now."""
-    block = _block(scan, field, metric, resident)
+    block = _block(scan, field, metric, resident, key)
     if block is None:
         return None
     selected = None if scan.where is None else block.selection(scan.dataset, scan.where)
@@ -152,10 +174,10 @@ def _nearest_in_memory(
         DISTANCE: pa.array(neighbours.distances),
         KEY: _at(block.keys, neighbours.positions),
     }
-    for name in columns:
+    for name in carried.of(len(neighbours.positions)):
         column = resident.column(block, scan.dataset, name)
         if column is not None:
-            rows[carried(name)] = _at(column, neighbours.positions)
+            rows[carried_name(name)] = _at(column, neighbours.positions)
     return _first_rows(pa.table(rows), len(queries), scan.k)
 
 
@@ -168,9 +190,9 @@ def _at(column: pa.Array[Any], positions: npt.NDArray[np.intp]) -> pa.Array[Any]
     return column.take(indices)
 
 
-def _block(scan: Scan, field: Field, metric: Metric, resident: TableVectors) -> VectorBlock | None:
+def _block(scan: Scan, field: Field, metric: Metric, resident: ResidentVectors, key: BlockKey) -> VectorBlock | None:
     dataset = scan.dataset
-    block = resident.get(scan.vector, int(dataset.version))
+    block = resident.get(key, int(dataset.version))
     if block is not None:
         return block
     size = vector_bytes(field, int(dataset.count_rows()))
@@ -179,14 +201,9 @@ def _block(scan: Scan, field: Field, metric: Metric, resident: TableVectors) -> 
     index = vector_index(dataset, field) if size > RESIDENT_BYTES else None
     if index is not None and index.metric is metric:
         return None
-    if not resident.is_due(scan.vector, int(dataset.version), max(1, min(size, RESIDENT_BYTES) // BYTES_PER_PASS)):
+    if not resident.is_due(key, int(dataset.version), max(1, min(size, RESIDENT_BYTES) // BYTES_PER_PASS)):
         return None
-    return resident.load(scan.vector, dataset, scan.key, field.width)
-
-
-def carried(column: str) -> str:
-    """The name of a stored column among those of :func:`nearest_rows`."""
-    return f"stored {column}"
+    return resident.load(key, dataset, scan.key, field.width)
 
 
 def _plan_search(scan: Scan, field: Field, request: SearchRequest) -> _SearchPlan:
@@ -237,7 +254,7 @@ def _run(
     metric: Metric,
     queries: npt.NDArray[Any],
     plan: _SearchPlan,
-    columns: Sequence[str],
+    carried: Carried,
 ) -> list[pa.Table]:
     clause = {
         "column": scan.vector,
@@ -247,6 +264,7 @@ def _run(
         **plan.clause,
     }
     candidates = _candidates(scan, queries, clause)
+    columns = carried.of(len(candidates))
     if (plan.refine or 1) > _CARRIED_REFINE or len(candidates) > _CARRIED_ROWS:
         columns = ()
     if plan.refine is None:
@@ -257,8 +275,11 @@ def _run(
 
 
 def _first_rows(rows: pa.Table, queries: int, k: int) -> list[pa.Table]:
-    """The ``k`` nearest rows of each query."""
-    rows = rows.sort_by([(_QUERY, "ascending"), (DISTANCE, "ascending"), (KEY, "ascending")])
+    """The ``k`` nearest rows of each query, equally near ones in order of their addresses.
+
+    Lance keeps the first of these. In another order, as that of their keys, the pages of a search would not fit.
+    """
+    rows = rows.sort_by([(_QUERY, "ascending"), (DISTANCE, "ascending"), (ADDRESS, "ascending")])
     edges = np.searchsorted(rows[_QUERY].to_numpy(), np.arange(queries + 1))
     rows = rows.drop_columns([_QUERY])
     return [rows.slice(start, min(end - start, k)) for start, end in pairwise(edges.tolist())]
@@ -268,7 +289,11 @@ def _candidates(scan: Scan, queries: npt.NDArray[Any], clause: Mapping[str, Any]
     """The columns :data:`_QUERY` (its number), :data:`ADDRESS` and :data:`DISTANCE`, in order of the addresses."""
     # Lance names its own column query_index when it answers many queries in one pass.
     together = len(queries) > 1 and "query_index" not in scan.dataset.schema.names
-    passes: Sequence[tuple[int, npt.NDArray[Any]]] = [(0, queries)] if together else list(enumerate(queries))
+    passes: Sequence[tuple[int, npt.NDArray[Any]]] = (
+        [(start, queries[start : start + _PASS_QUERIES]) for start in range(0, len(queries), _PASS_QUERIES)]
+        if together
+        else list(enumerate(queries))
+    )
     numbers, addresses, distances = [], [], []
     for number, vectors in passes:
         check_deadline()
@@ -279,8 +304,8 @@ def _candidates(scan: Scan, queries: npt.NDArray[Any], clause: Mapping[str, Any]
             prefilter=True,
             disable_scoring_autoprojection=True,
         ).to_table()
-        own = answer["query_index"].to_numpy() if together else np.full(len(answer), number, np.int32)
-        numbers.append(own)
+        own = answer["query_index"].to_numpy() if together else np.zeros(len(answer), np.int32)
+        numbers.append(own + np.int32(number))
         addresses.append(answer["_rowid"].to_numpy())
         distances.append(answer["_distance"].to_numpy())
     column = np.concatenate(addresses)
@@ -323,7 +348,7 @@ def _refined(
 def _with_columns(candidates: pa.Table, rows: pa.Table, key: str, columns: Sequence[str]) -> pa.Table:
     candidates = candidates.append_column(KEY, rows[key])
     for name in columns:
-        candidates = candidates.append_column(carried(name), rows[name])
+        candidates = candidates.append_column(carried_name(name), rows[name])
     return candidates
 
 

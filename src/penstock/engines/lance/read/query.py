@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ from lance.dataset import LanceDataset
 
 from penstock.domain.arrow_schema import PARTITION_COLUMN
 from penstock.domain.deadline import check_deadline
-from penstock.domain.schema import META_FIELD, CollectionSchema
+from penstock.domain.schema import CollectionSchema
 from penstock.engines.lance.layout.encoding import JOB_COLUMN, decode
 from penstock.engines.lance.layout.names import quoted, stored_name
 from penstock.engines.lance.layout.tables import TableRoot
@@ -19,9 +19,15 @@ from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.filter_pushdown import SCAN_WEIGHT, split
 from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.engines.lance.read.row_expiry import not_expired
+from penstock.engines.lance.read.rows import output_columns, rows_within, take_rows
+from penstock.engines.result_limit import ResultLimit
 from penstock.engines.values import Table
-from penstock.errors import FieldNotFound
 from penstock.filters import Filter
+
+_BATCH_ROWS = 8192
+_READAHEAD = 2
+_IO_BUFFER = 64 << 20
+"""Bytes read ahead of decoding; Lance's default is 2 GB."""
 
 
 def condition(table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
@@ -33,29 +39,6 @@ def condition(table: Table, filter: Filter | None, partitions: Sequence[int] | N
     if filter is not None:
         parts.append(f"({to_sql(filter, table.schema)})")
     return " AND ".join(parts) or None
-
-
-def output_columns(schema: CollectionSchema, columns: Sequence[str]) -> list[str]:
-    """The primary key, then ``columns``, each once.
-
-    Raises:
-        FieldNotFound: the collection has no such field.
-    """
-    names = list(dict.fromkeys([schema.primary.name, *columns]))
-    for name in names:
-        if schema.get(name) is None and not (name == META_FIELD and schema.dynamic):
-            raise FieldNotFound(f"field {name} not exist", field=name)
-    return names
-
-
-def take_rows(
-    dataset: LanceDataset, addresses: pa.Array[Any], schema: CollectionSchema, columns: Sequence[str]
-) -> pa.Table:
-    """Fetch columns (fields or ``$meta``) of the rows at ``addresses``, in that order."""
-    stored = [stored_name(name) for name in columns]
-    if not len(addresses):
-        return decode(dataset.schema.empty_table().select(stored), schema, columns)
-    return decode(dataset._take_rows(addresses, columns=stored), schema, columns)
 
 
 def count(store: TableRoot, table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> int:
@@ -85,6 +68,7 @@ def query(
     columns: Sequence[str],
     limit: int | None,
     offset: int,
+    max_bytes: int | None,
 ) -> pa.Table:
     doing = f"reading the table {table.id}"
     output = output_columns(table.schema, columns)
@@ -93,29 +77,27 @@ def query(
 
     def read(dataset: LanceDataset) -> pa.Table:
         if rest is not None:
-            addresses = _sorted_addresses(dataset, table.schema, where, rest, limit, offset)
-            return take_rows(dataset, addresses, table.schema, output)
+            key = table.schema.primary.name
+            batches = matching(dataset, where, rest, {stored_name(key): quoted(key)})
+            addresses = _sorted_addresses(batches, stored_name(key), limit, offset)
+            return take_rows(dataset, addresses, table.schema, output, max_bytes)
         if limit is None:
-            return _scan(dataset, table.schema, where, output, offset)
-        return _page(dataset, table.schema, where, output, limit, offset)
+            return _scan(dataset, table.schema, where, output, offset, max_bytes)
+        return _page(dataset, table.schema, where, output, limit, offset, max_bytes)
 
     return store.read(table, doing, read)
 
 
-def _sorted_addresses(
-    dataset: LanceDataset,
-    schema: CollectionSchema,
-    where: str | None,
-    rest: Filter,
-    limit: int | None,
-    offset: int,
-) -> pa.Array[Any]:
-    """Addresses of the matching rows in key order; holds at most twice as many as the page's end."""
-    key = stored_name(schema.primary.name)
+def _sorted_addresses(batches: Iterable[pa.RecordBatch], key: str, limit: int | None, offset: int) -> pa.Array[Any]:
+    """The addresses of a page of the rows, in the order of :func:`_by_key`.
+
+    Holds at most twice as many as the page's end.
+    """
     page_end = None if limit is None else limit + offset
     tables: list[pa.Table] = []
     rows = 0
-    for batch in matching(dataset, where, rest, {key: quoted(schema.primary.name)}):
+    for batch in batches:
+        check_deadline()
         tables.append(pa.Table.from_batches([batch]))
         rows += len(batch)
         if page_end is not None and rows >= 2 * page_end + len(batch):
@@ -128,7 +110,8 @@ def _sorted_addresses(
 
 
 def _by_key(tables: Sequence[pa.Table], key: str) -> pa.Table:
-    return pa.concat_tables(tables).sort_by(key)
+    """The rows in order of their keys, those with the same key in that of their addresses."""
+    return pa.concat_tables(tables).sort_by([(key, "ascending"), ("_rowaddr", "ascending")])
 
 
 def _page(
@@ -138,15 +121,37 @@ def _page(
     columns: Sequence[str],
     limit: int,
     offset: int,
+    max_bytes: int | None,
 ) -> pa.Table:
-    """Sort keys and addresses alone, a heap of limit + offset, then fetch the rows: vectors are never sorted."""
+    """Sort keys and addresses alone, a heap of limit + offset, then fetch the rows: vectors are never sorted.
+
+    Of rows with the same key, which Lance sorts in any order, each is on one page: where one begins or ends between
+    them, all keys are read.
+    """
     key = stored_name(schema.primary.name)
-    page = dataset.scanner(
-        columns=[key], filter=where, order_by=[key], limit=limit, offset=offset, with_row_address=True
+    before = min(offset, 1)
+    around = dataset.scanner(
+        columns=[key],
+        filter=where,
+        order_by=[key],
+        limit=before + limit + 1,
+        offset=offset - before,
+        with_row_address=True,
     ).to_table()
-    if list(columns) == [schema.primary.name]:
+    page = _by_key([around.slice(before, limit)], key)
+    if _are_cut(around[key], before) or _are_cut(around[key], before + limit):
+        keys = dataset.scanner(columns=[key], filter=where, with_row_address=True)
+        addresses = _sorted_addresses(keys.to_batches(), key, limit, offset)
+    elif list(columns) == [schema.primary.name]:
         return decode(page, schema, columns)
-    return take_rows(dataset, page["_rowaddr"].combine_chunks(), schema, columns)
+    else:
+        addresses = page["_rowaddr"].combine_chunks()
+    return take_rows(dataset, addresses, schema, columns, max_bytes)
+
+
+def _are_cut(keys: Any, place: int) -> bool:
+    """Whether the keys before and at a place are equal."""
+    return 0 < place < len(keys) and bool(keys[place - 1].equals(keys[place]))
 
 
 def _scan(
@@ -155,12 +160,19 @@ def _scan(
     where: str | None,
     columns: Sequence[str],
     offset: int,
+    max_bytes: int | None,
 ) -> pa.Table:
-    scanner = dataset.scanner(columns=[stored_name(name) for name in columns], filter=where)
-    batches = []
+    bounds: dict[str, Any] = {}
+    if max_bytes is not None and (rows := rows_within(schema, columns, max_bytes)) < _BATCH_ROWS:
+        io_buffer = min(_IO_BUFFER, max_bytes)
+        bounds = {"batch_size": rows, "batch_readahead": _READAHEAD, "io_buffer_size": io_buffer}
+    scanner = dataset.scanner(columns=[stored_name(name) for name in columns], filter=where, **bounds)
+    result = ResultLimit(max_bytes)
+    tables = [decode(pa.Table.from_batches([], scanner.projected_schema), schema, columns)]
     for batch in scanner.to_batches():
         check_deadline()
-        batches.append(batch)
-    rows = pa.Table.from_batches(batches, scanner.projected_schema)
-    ranks = pc.sort_indices(rows[stored_name(schema.primary.name)])
-    return decode(rows.take(ranks[offset:]), schema, columns)
+        tables.append(decode(pa.Table.from_batches([batch]), schema, columns))
+        result.add(tables[-1])
+    found = pa.concat_tables(tables)
+    ranks = pc.sort_indices(found[schema.primary.name])
+    return found.take(ranks[offset:])

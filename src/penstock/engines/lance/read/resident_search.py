@@ -194,8 +194,9 @@ def _candidates(
     is_mask = selected is not None and selected.dtype == np.bool_
     mask, copied = (selected, None) if is_mask else (None, selected)
     total = len(block.addresses) if copied is None else len(copied)
-    group = max(1, min(_MAX_GROUP, total // (_GROUPS_PER_ROW * scan.k)))
-    nearest: Floats = np.full((products.queries, scan.k), np.inf, np.float32)
+    k = max(1, min(scan.k, total))
+    group = max(1, min(_MAX_GROUP, total // (_GROUPS_PER_ROW * k)))
+    nearest: Floats = np.full((products.queries, k), np.inf, np.float32)
     farthest = np.full(products.queries, np.inf, np.float32)
     numbers, positions, near = [], [], []
     size = _CHUNK_PRODUCTS // products.queries
@@ -214,7 +215,7 @@ def _candidates(
             groups = np.where(groups >= limits.maybe[:, None, None], groups, np.float32(np.inf))
         least = groups.min(axis=2)
         nearest = np.concatenate([nearest, least if counted is None else counted], axis=1)
-        nearest = np.partition(nearest, scan.k - 1, axis=1)[:, : scan.k]
+        nearest = np.partition(nearest, k - 1, axis=1)[:, :k]
         farthest = np.minimum(_rounded(nearest[:, -1] + 2 * products.errors, np.inf), limits.below)
         near_groups = np.nonzero((least <= farthest[:, None]) & (least < np.inf))
         members = groups[near_groups]

@@ -17,7 +17,8 @@ from penstock.engines.lance.layout.names import stored_name
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.filter_pushdown import SCAN_WEIGHT, split
-from penstock.engines.lance.read.query import condition, take_rows
+from penstock.engines.lance.read.query import condition
+from penstock.engines.lance.read.rows import rows_in_parts, rows_within
 from penstock.engines.values import Snapshot, SnapshotFragment, Table
 from penstock.errors import TableDamaged
 from penstock.filters import Filter
@@ -25,6 +26,7 @@ from penstock.filters import Filter
 _BATCH_ROWS = 8192
 _BATCH_BYTES = 4 << 20
 """Of 40,000 rows of 768 dimensions an export took 33,000 page faults with batches of 8 MB, 25,000 with these."""
+_TAKEN_BYTES = 64 << 20
 _READAHEAD = 2
 _IO_BUFFER = 64 << 20
 """Bytes read ahead of decoding; Lance's default is 2 GB."""
@@ -72,9 +74,10 @@ def scan(
         numbers = set(fragments)
         chosen = [fragment for fragment in dataset.get_fragments() if fragment.fragment_id in numbers]
         if rest is not None:
+            size = rows_within(table.schema, columns, _TAKEN_BYTES)
             for batch in matching(dataset, where, rest, {}, fragments=chosen):
-                addresses = batch.column("_rowaddr")
-                yield from take_rows(dataset, addresses, table.schema, columns).combine_chunks().to_batches()
+                for part in rows_in_parts(dataset, batch.column("_rowaddr"), table.schema, columns, size):
+                    yield from part.combine_chunks().to_batches()
             return
         scanner = dataset.scanner(
             columns=[stored_name(name) for name in columns],

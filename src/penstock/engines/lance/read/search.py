@@ -5,6 +5,7 @@ Lance's distances become scores: COSINE and IP as ``1 - distance`` (higher is ne
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from penstock.domain.index import Metric
 from penstock.domain.schema import DataType, Field
 from penstock.engines.lance.layout.encoding import decode
 from penstock.engines.lance.layout.names import stored_name
-from penstock.engines.lance.layout.resident_vectors import TableVectors
+from penstock.engines.lance.layout.resident_vectors import ResidentVectors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.bm25 import bm25_distances, term_statistics
@@ -31,8 +32,10 @@ from penstock.engines.lance.read.brute_force import (
     jaccard_distances,
 )
 from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, SCAN_WEIGHT, fits_sql, split, weight
-from penstock.engines.lance.read.nearest import carried, nearest_rows
-from penstock.engines.lance.read.query import condition, output_columns, take_rows
+from penstock.engines.lance.read.nearest import Carried, carried_name, nearest_rows
+from penstock.engines.lance.read.query import condition
+from penstock.engines.lance.read.rows import output_columns, rows_within, take_rows
+from penstock.engines.result_limit import ResultLimit
 from penstock.engines.values import QueryHits, SearchRequest, Table
 from penstock.errors import InvalidParameter
 from penstock.filters import Filter
@@ -47,11 +50,12 @@ def search(store: TableRoot, table: Table, request: SearchRequest) -> list[Query
     is_light = filter is None or (fits_sql(filter) and weight(filter) <= NEAREST_WEIGHT)
     pushed, rest = (filter, None) if is_light else split(filter, SCAN_WEIGHT)
     where = condition(table, pushed, request.partitions)
+    most = sys.maxsize if request.max_bytes is None else rows_within(table.schema, columns, request.max_bytes)
+    carried = Carried([stored_name(name) for name in columns[1:]], most)  # the first one is the primary key
 
     def read(dataset: LanceDataset) -> list[QueryHits]:
         addresses = None if rest is None else _addresses(dataset, where, rest)
-        others = [stored_name(name) for name in columns[1:]]  # the first one is the primary key
-        neighbours = _nearest(dataset, table, field, request, where, addresses, others, store.vectors(table.id))
+        neighbours = _nearest(dataset, table, field, request, where, addresses, carried, store.vectors)
         return _hits(dataset, table, field, request, neighbours, columns)
 
     return store.read(table, doing, read)
@@ -100,9 +104,12 @@ def _bounds(field: Field, request: SearchRequest) -> tuple[float | None, float |
 
 def _first_distance_beyond(field: Field, request: SearchRequest, score: float) -> float:
     """The lowest distance whose score, as rounded to 32 bits, is farther than this one."""
-    bound = np.float32(score)
+    with np.errstate(over="ignore"):
+        bound = np.float32(score)
     if not request.metric.higher_is_nearer:
         return float(np.nextafter(bound, np.float32(np.inf)))
+    if np.isinf(bound):  # infinite steps would never meet
+        return float(-bound)
     offset = np.float32(_similarity_offset(field))
     near = offset - bound
     far = offset - np.nextafter(bound, np.float32(-np.inf))
@@ -122,12 +129,12 @@ def _nearest(
     request: SearchRequest,
     where: str | None,
     addresses: pa.Array[Any] | None,
-    columns: Sequence[str],
-    resident: TableVectors,
+    carried: Carried,
+    resident: ResidentVectors,
 ) -> list[pa.Table]:
     """Per query a table of :data:`KEY`, :data:`ADDRESS`, :data:`DISTANCE`, nearest first, of offset + limit rows.
 
-    Of the stored ``columns`` it has those that were read by the way, see :func:`nearest_rows`.
+    Of the columns to be ``carried`` it has those that were read by the way, see :func:`nearest_rows`.
     """
     k = request.limit + request.offset
     key, vector = stored_name(table.schema.primary.name), stored_name(field.name)
@@ -145,7 +152,7 @@ def _nearest(
     if addresses is not None:
         dtype = np.uint8 if request.metric is Metric.HAMMING else np.float32
         return scan.nearest(len(queries), dense_distances(request.metric, np.asarray(queries, dtype), field.width))
-    return nearest_rows(scan, field, request, columns, resident)
+    return nearest_rows(scan, field, request, carried, resident, (table.id, vector))
 
 
 def _hits(
@@ -159,13 +166,16 @@ def _hits(
     if not neighbours:
         return []
     pages = [page.slice(request.offset, request.limit) for page in neighbours]
-    read = [KEY, *(carried(stored_name(name)) for name in columns[1:])]
+    read = [KEY, *(carried_name(stored_name(name)) for name in columns[1:])]
     if all(set(read) <= set(page.column_names) for page in pages):
         stored = [stored_name(name) for name in columns]
         rows = [decode(page.select(read).rename_columns(stored), table.schema, columns) for page in pages]
+        limit = ResultLimit(request.max_bytes)
+        for page_rows in rows:
+            limit.add(page_rows)
     else:
         addresses = pa.concat_tables([page.select([ADDRESS]) for page in pages])[ADDRESS].combine_chunks()
-        fetched = take_rows(dataset, addresses, table.schema, columns)
+        fetched = take_rows(dataset, addresses, table.schema, columns, request.max_bytes)
         rows, start = [], 0
         for page in pages:
             rows.append(fetched.slice(start, len(page)))

@@ -66,10 +66,13 @@ def _refine(index: ActualIndex, wanted: int, params: Mapping[str, Any]) -> int |
 
 
 def _number(params: Mapping[str, Any], name: str) -> int | None:
-    """A parameter as a positive whole number, maybe given as text; None for any other value."""
+    """A parameter as a positive whole number, rounded up, maybe given as text; None for any other value."""
     value = params.get(name)
     if isinstance(value, str):
-        value = int(value) if value.isascii() and value.isdigit() else None
+        try:
+            value = float(value)
+        except ValueError:
+            return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 2**31:
         return None
     return math.ceil(value)
