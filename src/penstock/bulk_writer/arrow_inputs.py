@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from penstock.bulk_writer.json_texts import json_text
 from penstock.bulk_writer.masks import is_absent, masked_rows
-from penstock.bulk_writer.values import cell_maker, json_text
+from penstock.bulk_writer.values import cell_maker
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, InvalidParameter
@@ -26,6 +28,8 @@ SLICE_BYTES = 2 << 20
 
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 _OBJECTS = (DataType.JSON, DataType.SPARSE_FLOAT_VECTOR)
+_COARSE_UNITS = frozenset({"Y", "M", "W", "h", "m"})
+"""Units of times that Arrow lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ def to_batches(data: Any, schema: CollectionSchema) -> Batches:
         return Batches(whole=_columns(data, schema), borrowed=True)
     family = type(data).__module__.partition(".")[0]
     if family == "pandas" and hasattr(data, "columns"):
+        _check_names(list(map(str, data.columns)))
         return Batches(whole=_columns({name: data[name].array for name in data.columns}, schema), borrowed=True)
     if family == "polars":
         frame = data.collect() if hasattr(data, "collect") else data
@@ -95,12 +100,21 @@ def _checked_batches(data: Iterable[Any]) -> Iterator[pa.RecordBatch]:
 
 
 def _columns(data: Mapping[Any, Any], schema: CollectionSchema) -> pa.Table:
+    _check_names(list(map(str, data)))
     arrays = {str(name): _column(str(name), values, schema.get(str(name))) for name, values in data.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
         raise DataError(f"the columns differ in length: {listed}", remedy="Give each column one value per row.")
     return pa.table(arrays)
+
+
+def _check_names(names: list[str]) -> None:
+    name, count = max(Counter(names).items(), key=lambda item: item[1], default=("", 0))
+    if count > 1:
+        raise DataError(
+            f"there are {count} columns with the name '{name}'", field=name, remedy="Give each a name of its own."
+        )
 
 
 def _column(name: str, values: Any, field: Field | None) -> Array:
@@ -129,14 +143,32 @@ def _from_numpy(values: np.ndarray[Any, Any], name: str, field: Field | None) ->
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
     if values.ndim == 1:
-        return pa.array(values)
+        return _to_arrow(values, name)
     if values.ndim != 2:
         raise DataError(f"the array has {values.ndim} dimensions; columns have one, vector columns two", field=name)
     if field is not None and field.type is DataType.BINARY_VECTOR and values.shape[1] == field.dim:
         values = _packed_bits(values, name)
     if not values.shape[1]:
         raise DataError("the vectors have no elements", field=name)
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
+    return pa.FixedSizeListArray.from_arrays(
+        _to_arrow(np.ascontiguousarray(values).reshape(-1), name), values.shape[1]
+    )
+
+
+def _to_arrow(values: np.ndarray[Any, Any], name: str) -> Array:
+    source: Any = values
+    if values.dtype.kind in "US":
+        source = values.tolist()  # Arrow ends the texts of an array at their first NUL
+    elif values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] in _COARSE_UNITS:
+        source = values.astype("datetime64[s]")
+    try:
+        return pa.array(source)
+    except (pa.ArrowException, UnicodeError) as error:
+        raise DataError(
+            f"the array has the type {values.dtype}, which can't be converted: {' '.join(str(error).split())[:200]}",
+            field=name,
+            remedy="Give numbers, booleans, texts or times.",
+        ) from None
 
 
 def _packed_bits(bits: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
