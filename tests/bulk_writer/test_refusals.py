@@ -243,37 +243,6 @@ def test_keys_that_are_the_same_in_json_are_refused(tmp_path: Path) -> None:
     assert read_files(writer.batch_files, collection)[0]["$meta"] == '{"1":"a","2":"b"}'
 
 
-@pytest.mark.parametrize("columns", [{1: [1], "1": [2]}, {"a": [1], "b": [2]}])
-def test_columns_of_one_name_are_refused(tmp_path: Path, columns: dict[Any, Any]) -> None:
-    collection = CollectionSchema(fields=SCHEMA.fields[:2], dynamic=True)
-    data: Any = {"id": [1], "vector": np.zeros((1, 2)), **columns}
-    if "a" in columns:
-        pandas = pytest.importorskip("pandas")
-        data = pandas.DataFrame({**data, "vector": [[0.0, 0.0]]}).rename(columns={"b": "a"})
-    with (
-        LocalBulkWriter(collection, tmp_path) as writer,
-        pytest.raises(DataError, match="2 columns with the name"),
-    ):
-        writer.append_batch(data)
-
-
-@pytest.mark.parametrize(
-    "values", [np.zeros(1, "c8"), np.zeros(1, "g"), np.zeros(1, [("a", "i4")]), np.zeros((1, 2), "g")]
-)
-def test_arrays_of_types_that_arrow_lacks_are_refused(tmp_path: Path, values: Any) -> None:
-    collection = CollectionSchema(fields=SCHEMA.fields[:2], dynamic=True)
-    with LocalBulkWriter(collection, tmp_path) as writer:
-        with pytest.raises(DataError, match="can't be converted") as caught:
-            writer.append_batch({"id": [1], "vector": np.zeros((1, 2)), "x": values})
-        assert caught.value.field == "x"
-
-
-def test_texts_of_arrays_keep_what_follows_a_nul(tmp_path: Path) -> None:
-    with LocalBulkWriter(SCHEMA, tmp_path) as writer:
-        writer.append_batch({"id": [1, 2], "vector": np.zeros((2, 2)), "tag": np.array(["a\0b", "c"])})
-    assert [row["tag"] for row in read_files(writer.batch_files, SCHEMA)] == ["a\0b", "c"]
-
-
 NULLABLE = CollectionSchema(fields=SCHEMA.fields[:3])
 
 
