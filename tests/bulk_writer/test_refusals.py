@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,17 @@ SCHEMA = CollectionSchema(
         Field(name="half", type=DataType.FLOAT16_VECTOR, dim=2, nullable=True),
     )
 )
+
+
+@dataclass
+class Measure:
+    value: float
+
+
+class Level(Enum):
+    NONE = float("nan")
+
+
 GOOD = {"id": 1, "vector": [0.5, 1.0]}
 
 
@@ -46,6 +59,8 @@ GOOD = {"id": 1, "vector": [0.5, 1.0]}
         ("vector", ["0", "1"], "FloatVector"),
         ("vector", [1.0, None], "FloatVector"),
         ("vector", [[1.0, 2.0]], "FloatVector"),
+        ("vector", [True, 0.5], "FloatVector"),
+        ("vector", (0.5, np.False_), "FloatVector"),
         ("vector", None, "value of field 'vector' is missed"),
         ("id", "1", "the value is str, the field is Int64"),
         ("id", 1.5, "the value is float"),
@@ -64,6 +79,11 @@ GOOD = {"id": 1, "vector": [0.5, 1.0]}
         ("info", {"a": float("nan")}, "value 'NaN'"),
         ("info", {float("nan"): "a"}, "value 'NaN'"),
         ("info", {"a": object()}, "can't be written as JSON"),
+        ("info", {"a": Measure(float("nan"))}, "value 'NaN'"),
+        ("info", {"a": Level.NONE}, "value 'NaN'"),
+        ("info", {1: "a", "1": "b"}, "duplicated key is not allowed, key=1"),
+        ("info", [{"a": {True: 1, "true": 2}}], "duplicated key is not allowed, key=true"),
+        ("info", {2**70: 1, str(2**70): 2}, f"duplicated key is not allowed, key={2**70}"),
         ("info", {"a": "x" * 70_000}, "more than 65536 bytes, the limit"),
         ("list", [1, 2, 3], "array capacity(3) for field list exceeds max_capacity(2)"),
         ("list", [1, "2"], "the value is str"),
@@ -74,9 +94,15 @@ GOOD = {"id": 1, "vector": [0.5, 1.0]}
         ("sparse", {"indices": [1, 1], "values": [1.0, 2.0]}, "same indices"),
         ("sparse", {"indices": [1], "values": []}, "length mismatch"),
         ("sparse", [1.0], "the value is list"),
+        ("sparse", {"indices": "12", "values": [1.0, 2.0]}, "the value is str"),
+        ("sparse", {"indices": [1], "values": None}, "the value is NoneType"),
+        ("bytes", [1, True], "Int8Vector"),
         ("bytes", [1, 200], "element 1 is out of range for Int8Vector"),
         ("bytes", [1.5, 2.0], "Int8Vector"),
         ("bits", [1, 0, 2, 0, 0, 0, 0, 0], "neither a bit nor a byte"),
+        ("bits", [True, 0.7, 1, 0, 0, 0, 0, 0], "BinaryVector"),
+        ("bits", [True, "1", 1, 0, 0, 0, 0, 0], "BinaryVector"),
+        ("bits", [True, 5, 1, 0, 0, 0, 0, 0], "BinaryVector"),
         ("bits", [1, 0], "the vector has 2 values"),
         ("bits", b"ab", "the vector has 2 values"),
         ("half", [1.0, 70000.0], "element 1 is out of range"),
@@ -207,7 +233,47 @@ def test_keys_of_the_dynamic_field_are_given_once(tmp_path: Path) -> None:
     assert read_files(writer.batch_files, collection)[0]["$meta"] == '{"b":1,"a":2}'
 
 
+def test_keys_that_are_the_same_in_json_are_refused(tmp_path: Path) -> None:
+    collection = CollectionSchema(fields=SCHEMA.fields[:2], dynamic=True)
+    with LocalBulkWriter(collection, tmp_path) as writer:
+        for extra in ({1: "a", "1": "b"}, {1: "a", "$meta": {"1": "b"}}, {"a": {None: 1, "null": 2}}):
+            with pytest.raises(DataError, match="duplicated key is not allowed"):
+                writer.append_row({**GOOD, **extra})  # type: ignore[arg-type]
+        writer.append_row({**GOOD, 1: "a", 2: "b"})  # type: ignore[dict-item]
+    assert read_files(writer.batch_files, collection)[0]["$meta"] == '{"1":"a","2":"b"}'
+
+
 NULLABLE = CollectionSchema(fields=SCHEMA.fields[:3])
+
+
+@pytest.mark.parametrize(
+    ("null_key", "field", "value"),
+    [
+        ("0", "small", 0),
+        ("0.5", "weight", 0.5),
+        ("true", "on", True),
+        ("[]", "list", []),
+        ("{}", "sparse", {}),
+        ("7", "info", 7),
+    ],
+)
+def test_csv_refuses_values_that_mean_null(tmp_path: Path, null_key: str, field: str, value: Any) -> None:
+    config = {"nullkey": null_key}
+    with LocalBulkWriter(SCHEMA, tmp_path, file_type=BulkFileType.CSV, config=config) as writer:
+        writer.append_row(GOOD)
+        with pytest.raises(DataError, match="would be read back as null"):
+            writer.append_row({**GOOD, field: value})
+        with pytest.raises(DataError, match="would be read back as null") as caught:
+            writer.append_batch(pa.table({"id": [2, 3], "vector": [[0.5, 1.0]] * 2, **_column(field, [None, value])}))
+        assert (caught.value.row, caught.value.field) == (1, field)
+    (row,) = read_files(writer.batch_files, SCHEMA, config)
+    assert row[field] is None
+
+
+def _column(field: str, values: list[Any]) -> dict[str, Any]:
+    texts = {"sparse": "{}", "info": "7"}
+    kinds = {"small": pa.int8(), "weight": pa.float32(), "list": pa.list_(pa.int64())}
+    return {field: pa.array([None, texts[field]] if field in texts else values, kinds.get(field))}
 
 
 def test_csv_refuses_text_that_means_null(tmp_path: Path) -> None:
@@ -243,7 +309,30 @@ def test_numpy_refuses_types_that_it_has_no_form_for(tmp_path: Path) -> None:
         LocalBulkWriter(SCHEMA, tmp_path, file_type=BulkFileType.NUMPY)
 
 
-@pytest.mark.parametrize("config", [{"sep": ""}, {"sep": "||"}, {"sep": '"'}, {"seperator": ";"}])
+@pytest.mark.parametrize("separator", list("0.-+etr_gi "))
+def test_a_separator_may_be_in_numbers_and_names(tmp_path: Path, separator: str) -> None:
+    config = {"sep": separator}
+    fields = (*SCHEMA.fields, Field(name="a_tag", type=DataType.VARCHAR, max_length=4, nullable=True))
+    schema = CollectionSchema(fields=fields)
+    row = {**GOOD, "id": -10, "weight": 1e30, "on": True, "a_tag": "r"}
+    with LocalBulkWriter(schema, tmp_path, file_type=BulkFileType.CSV, config=config) as writer:
+        writer.append_row(row)
+    (back,) = read_files(writer.batch_files, schema, config)
+    assert {name: back[name] for name in row} == {**row, "weight": pytest.approx(1e30)}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"sep": ""},
+        {"sep": "||"},
+        {"sep": '"'},
+        {"seperator": ";"},
+        {"nullkey": "a,b"},
+        {"nullkey": 'a"'},
+        {"nullkey": "a\n"},
+    ],
+)
 def test_bad_csv_options(tmp_path: Path, config: dict[str, str]) -> None:
     with pytest.raises(InvalidParameter):
         LocalBulkWriter(SCHEMA, tmp_path, file_type=BulkFileType.CSV, config=config)

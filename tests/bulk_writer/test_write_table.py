@@ -192,3 +192,21 @@ def test_sources_that_cannot_be_read(tmp_path: Path, make: Any, error: type[Exce
     (tmp_path / "in").mkdir()
     with LocalBulkWriter(SCHEMA, tmp_path / "out") as writer, pytest.raises(error):
         writer.write_table(make(tmp_path / "in"))
+
+
+@pytest.mark.parametrize("kind", list(BulkFileType))
+def test_times_and_geometries_of_every_kind_of_file_can_be_converted(tmp_path: Path, kind: BulkFileType) -> None:
+    schema = CollectionSchema(
+        fields=(
+            *SCHEMA.fields,
+            Field(name="at", type=DataType.TIMESTAMPTZ, timezone="Asia/Tokyo"),
+            Field(name="place", type=DataType.GEOMETRY),
+        )
+    )
+    row = {"id": 1, "vector": [0.5, 1.0], "tag": "a", "at": "2024-05-18T12:00:00", "place": "POINT (1 2)"}
+    with LocalBulkWriter(schema, tmp_path / "first", file_type=kind) as first:
+        first.append_row(row)
+    with LocalBulkWriter(schema, tmp_path / "second", file_type=BulkFileType.JSONL) as second:
+        assert second.write_table(str(first.data_path)) == 1
+    [[file]] = second.batch_files
+    assert json.loads(Path(file).read_text()) == row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -105,6 +106,7 @@ def read(
                 rules[first_row + reject.row] = [error.rule_id for error in reject.errors]
                 origins[first_row + reject.row] = text_of_origin(reject.origin)
             rows += batch.row_count
+        assert rows <= file_range.max_rows, "the next range's ids begin behind these"
         first_row += rows
     return Found(kept, rejected, origins, rules)
 
@@ -238,6 +240,27 @@ def test_lines_that_are_no_json_are_rejected_rows() -> None:
     assert found.origins[2] == "not JSON at all"
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rows.jsonl", "1\n" * 500 + '{"vector": [0, 0]}\n' * 3),
+        ("rows.jsonl", "{}" * 500 + '{"vector": [0, 0]}\n' * 3),
+        ("rows.json", "[" + "{}," * 500 + '{"vector": [0, 0]}]'),
+        ("rows.csv", "vector,text\n" + "x\n" * 500 + '"[0, 0]",a\n' * 3),
+        ("rows.jsonl.gz", "1\n" * 500 + '{"vector": [0, 0]}\n' * 3),
+    ],
+)
+def test_ids_are_reserved_for_the_shortest_bad_rows(name: str, text: str) -> None:
+    schema = CollectionSchema(
+        fields=(Field(name="key", type=DataType.INT64, primary=True), *SCHEMA.fields[1:]), auto_id=True
+    )
+    content = gzip.compress(text.encode()) if name.endswith(".gz") else text.encode()
+
+    for split_bytes in (100, 1 << 30):
+        found = read(name, content, schema, split_bytes=split_bytes)
+        assert len(found.rejected) == 500
+
+
 def test_rows_of_csv_with_too_many_or_too_few_cells_are_rejected() -> None:
     text = 'id,vector,text\n0,"[0, 0]",a\n1,"[0, 0]"\n\n2,"[0, 0]","b,\nc",d\n3,"[0, 0]",e\n4,"[0]",f\n'
 
@@ -248,6 +271,47 @@ def test_rows_of_csv_with_too_many_or_too_few_cells_are_rejected() -> None:
     assert found.rules[1] == ["row_width"]
     assert found.origins[1] == '1,"[0, 0]"'
     assert found.origins[4] == '{"id":4,"vector":[0],"text":"f"}'
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "value"),
+    [
+        (Field(name="x", type=DataType.INT64), "+007", 7),
+        (Field(name="x", type=DataType.INT64), " -0 ", 0),
+        (Field(name="x", type=DataType.INT64), "9007199254740993", 9007199254740993),
+        (Field(name="x", type=DataType.DOUBLE), ".5", 0.5),
+        (Field(name="x", type=DataType.DOUBLE), "-5.e1", -50.0),
+        (Field(name="x", type=DataType.BOOL), " T ", True),
+        (Field(name="x", type=DataType.TIMESTAMPTZ), " 2024-05-18 ", "2024-05-18"),
+        (Field(name="x", type=DataType.TIMESTAMPTZ, nullable=True), "", None),
+        (Field(name="x", type=DataType.TIMESTAMPTZ, nullable=True), '""', None),
+        (Field(name="x", type=DataType.VARCHAR, max_length=8, nullable=True), "", None),
+        (Field(name="x", type=DataType.VARCHAR, max_length=8, nullable=True), '""', ""),
+        (Field(name="x", type=DataType.VARCHAR, max_length=8), "", ""),
+        (Field(name="x", type=DataType.VARCHAR, max_length=8), '" a,""b"" "', ' a,"b" '),
+        (Field(name="x", type=DataType.JSON), '"{""a"": [1, ""b""]}"', {"a": [1, "b"]}),
+        (Field(name="x", type=DataType.FLOAT_VECTOR, dim=20_000), f'"{[0.123456] * 20_000}"', [0.123456] * 20_000),
+    ],
+)
+def test_the_good_cells_of_a_rejected_row_of_csv_are_good_in_its_object(field: Field, cell: str, value: Any) -> None:
+    schema = CollectionSchema(fields=(*SCHEMA.fields, field))
+    text = f'x,id,vector,text\n{cell},1,"[0, 0]",{LONG}\n{cell},1,"[0, 0]",a\n'
+
+    found = read("rows.csv", text.encode(), schema)
+
+    assert (found.kept, found.rejected) == ({1: 1}, {0: ["text"]})
+    row = json.loads(found.origins[0] or "")
+    assert row.get("x") == value
+    again = read("rows.jsonl", json.dumps({**row, "text": "a"}).encode(), schema)
+    assert again.kept == {0: 1}
+
+
+def test_a_null_key_that_is_text_stays_in_the_object_of_a_rejected_row() -> None:
+    schema = CollectionSchema(fields=(*SCHEMA.fields, Field(name="x", type=DataType.VARCHAR, max_length=8)))
+
+    found = read("rows.csv", b'x,id,vector,text\nNA,1,"[0]",NA\n', schema, nullkey="NA")
+
+    assert json.loads(found.origins[0] or "") == {"x": "NA", "id": 1, "vector": [0]}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from penstock.imports.requests import JobQuery, ReplayImport, StoreCredentials
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.imports.test_recovery import SMALL_SPLITS, staged_splits, wait_until
-from tests.support.catalogs import CLUSTER
+from tests.support.catalogs import CLUSTER, SCHEMA
 from tests.support.workers import workers_of
 from tests.support.worlds import World, a_world, job_settings
 
@@ -68,6 +69,19 @@ def test_a_file_of_bad_rows_only_is_not_one_without_rows(world: World) -> None:
     job = world.imported(["a.jsonl"], on_error="skip_row")
     assert (job.state, job.rows, job.rejected_rows) == (JobState.COMPLETED, 0, 2)
     assert warned(job) == {"rows_rejected": 2}
+
+
+def test_generated_ids_come_once_where_bad_rows_are_shorter_than_any_row(tmp_path: Path, runner: LocalRunner) -> None:
+    schema = replace(SCHEMA, auto_id=True)
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        world.collection(schema=schema)
+        row = json.dumps({"vector": [1, 2, 3, 4]}) + "\n"
+        (world.files / "a.jsonl").write_text("0\n" * 9_000 + row * 2_000)
+
+        job = world.imported(["a.jsonl"], on_error="skip_row")
+
+        assert (job.state, job.rows, job.rejected_rows) == (JobState.COMPLETED, 2_000, 9_000), job.reason
+        assert len(set(ids(world, job))) == 2_000
 
 
 def test_skip_file_leaves_out_whole_files_also_those_that_share_a_split(world: World) -> None:

@@ -153,6 +153,22 @@ def test_csv_cells() -> None:
     assert inferred.indexes[0].metric is Metric.L2
 
 
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (2**63 - 1, DataType.INT64),
+        (-(2**63), DataType.INT64),
+        (2**63, DataType.VARCHAR),
+        (-(2**63) - 1, DataType.VARCHAR),
+        (10**19 - 1, DataType.VARCHAR),
+        (10**40, DataType.VARCHAR),
+    ],
+)
+def test_cells_of_more_than_64_bits_are_no_numbers(number: int, kind: DataType) -> None:
+    inferred = infer({"a.csv": f'id,vector\n{number},"[1.5, 2, 3]"\n'.encode()})
+    assert inferred.schema.primary.type is kind
+
+
 def test_a_numpy_set() -> None:
     inferred = infer({"id.npy": npy(np.arange(3)), "vector.npy": npy(np.eye(3, dtype=np.float32))})
     assert inferred.schema.fields == (

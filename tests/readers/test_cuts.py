@@ -219,6 +219,14 @@ def test_csv(data: list[str], header: str, between: str, changes: Any, split_byt
     assert_alike(CsvReader, content, "csv", split_bytes, block_bytes)
 
 
+def test_a_line_of_many_rows_has_ids_for_all_of_them() -> None:
+    row = '{"id":1,"vector":[0,0]}'
+    text = f"{row}\n" * 3 + row * 100 + f"\n{row}" * 3
+    for splits in range(1, 12):
+        found, _ = outcome(JsonLinesReader(), text.encode(), "jsonl", len(text) // splits)
+        assert found == outcome(JsonLinesReader(), text.encode(), "jsonl", WHOLE)[0]
+
+
 @pytest.mark.parametrize(
     ("text", "splits"),
     [

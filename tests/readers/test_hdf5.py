@@ -128,7 +128,9 @@ def test_texts_and_values_of_varying_length() -> None:
         assert found.rows[2]["$meta"] == '{"flags":false,"lists":[0,1]}'
 
 
-@pytest.mark.parametrize("values", [np.zeros((10, 2, 2)), np.zeros(10, "c8"), np.zeros(10, [("a", "i4")])])
+@pytest.mark.parametrize(
+    "values", [np.zeros((10, 2, 2)), np.zeros(10, "c8"), np.zeros(10, "g"), np.zeros(10, [("a", "i4")])]
+)
 def test_types_that_cannot_be_imported_are_named(values: Any) -> None:
     error = failure("a.h5", hdf5_file(id=KEYS, vector=values))
     assert (error.field, "can't be imported" in error.rule) == ("vector", True)

@@ -68,6 +68,8 @@ def test_nulls_and_the_text_null() -> None:
         ('{"4294967295": 1}', "the index 4294967295 is out of range (0 to 4294967294)"),
         ('{"a": 1}', "the index 'a' is not a whole number"),
         ('{"indices": [1.5], "values": [1]}', "the index 1.5 is not a whole number"),
+        ('{"indices": [1], "indices": [2], "values": [1]}', "the index 'indices' is not a whole number"),
+        ('{"indices": [1], "values": [1], "values": [2]}', "the index 'values' is not a whole number"),
         ('{"1": "a"}', "the value 'a' is not a number"),
         ('{"1": null}', "the value None is not a number"),
         ('{"1": -0.5}', "negative value in sparse float vector"),

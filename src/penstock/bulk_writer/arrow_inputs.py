@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,18 @@ import ml_dtypes
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as pt
 
+from penstock.bulk_writer.json_texts import json_text
 from penstock.bulk_writer.masks import is_absent, masked_rows
-from penstock.bulk_writer.values import cell_maker, json_text
+from penstock.bulk_writer.values import cell_maker
 from penstock.domain.arrow_schema import canonical_type
-from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError, InvalidParameter
+from penstock.readers.arrow_values import is_list
+from penstock.rules.forms import FORMS, type_error
 from penstock.rules.rule import Array
+from penstock.writers.base import META
 from penstock.writers.file_schema import WRITTEN_AS_TEXT
 
 __all__ = ["SLICE_BYTES", "Batches", "to_batches"]
@@ -26,6 +32,14 @@ SLICE_BYTES = 2 << 20
 
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 _OBJECTS = (DataType.JSON, DataType.SPARSE_FLOAT_VECTOR)
+_MADE_ALIKE = frozenset({int, dict, list, tuple, set, frozenset, np.ndarray})
+_SETS = frozenset({set, frozenset})
+_BOOLS = frozenset({bool, np.bool_})
+_MISSING = frozenset({"NAType", "NaTType"})
+"""Names of the types of what stands for a missing value in pandas, which need not be installed."""
+_STRING = pa.string()
+_COARSE_UNITS = frozenset({"Y", "M", "W", "h", "m"})
+"""Units of times that Arrow lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,7 @@ def to_batches(data: Any, schema: CollectionSchema) -> Batches:
         return Batches(whole=_columns(data, schema), borrowed=True)
     family = type(data).__module__.partition(".")[0]
     if family == "pandas" and hasattr(data, "columns"):
+        _check_names(list(map(str, data.columns)))
         return Batches(whole=_columns({name: data[name].array for name in data.columns}, schema), borrowed=True)
     if family == "polars":
         frame = data.collect() if hasattr(data, "collect") else data
@@ -95,12 +110,21 @@ def _checked_batches(data: Iterable[Any]) -> Iterator[pa.RecordBatch]:
 
 
 def _columns(data: Mapping[Any, Any], schema: CollectionSchema) -> pa.Table:
+    _check_names(list(map(str, data)))
     arrays = {str(name): _column(str(name), values, schema.get(str(name))) for name, values in data.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
         raise DataError(f"the columns differ in length: {listed}", remedy="Give each column one value per row.")
     return pa.table(arrays)
+
+
+def _check_names(names: list[str]) -> None:
+    name, count = max(Counter(names).items(), key=lambda item: item[1], default=("", 0))
+    if count > 1:
+        raise DataError(
+            f"there are {count} columns with the name '{name}'", field=name, remedy="Give each a name of its own."
+        )
 
 
 def _column(name: str, values: Any, field: Field | None) -> Array:
@@ -112,8 +136,17 @@ def _column(name: str, values: Any, field: Field | None) -> Array:
         values = [None if value is np.ma.masked else value for value in values]
     if hasattr(values, "to_arrow"):
         return values.to_arrow()
+    if hasattr(values, "to_dense"):
+        values = values.to_dense()  # a sparse array of pandas
     if type(values).__module__.startswith("pandas") and getattr(values.dtype, "kind", "O") in "biuf":
         return pa.array(values, from_pandas=True)
+    if isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
+        raise DataError(
+            f"a column is a list or array with one value per row, not {type(values).__name__}",
+            field=name,
+            value=values,
+            remedy="Repeat a value that all rows have.",
+        )
     return _from_objects(list(values), name, field)
 
 
@@ -129,14 +162,32 @@ def _from_numpy(values: np.ndarray[Any, Any], name: str, field: Field | None) ->
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
     if values.ndim == 1:
-        return pa.array(values)
+        return _to_arrow(values, name)
     if values.ndim != 2:
         raise DataError(f"the array has {values.ndim} dimensions; columns have one, vector columns two", field=name)
     if field is not None and field.type is DataType.BINARY_VECTOR and values.shape[1] == field.dim:
         values = _packed_bits(values, name)
     if not values.shape[1]:
         raise DataError("the vectors have no elements", field=name)
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
+    return pa.FixedSizeListArray.from_arrays(
+        _to_arrow(np.ascontiguousarray(values).reshape(-1), name), values.shape[1]
+    )
+
+
+def _to_arrow(values: np.ndarray[Any, Any], name: str) -> Array:
+    source: Any = values
+    if values.dtype.kind in "US":
+        source = values.tolist()  # Arrow ends the texts of an array at their first NUL
+    elif values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] in _COARSE_UNITS:
+        source = values.astype("datetime64[s]")
+    try:
+        return pa.array(source)
+    except (pa.ArrowException, UnicodeError) as error:
+        raise DataError(
+            f"the array has the type {values.dtype}, which can't be converted: {' '.join(str(error).split())[:200]}",
+            field=name,
+            remedy="Give numbers, booleans, texts or times.",
+        ) from None
 
 
 def _packed_bits(bits: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
@@ -149,41 +200,69 @@ def _packed_bits(bits: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
 
 def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
     """Convert Python objects to a column: vectors as arrays or lists, dicts for JSON and sparse fields, scalars."""
-    missing = [
-        is_absent(value, field, row) or (isinstance(value, float) and value != value)
+    # Data frames store missing values as NaN; in a column of numbers the later checks decide.
+    nan_is_missing = field is None or not field.type.is_number
+    values = [
+        None if is_absent(value, field, row) or _is_missing(value, nan=nan_is_missing) else value
         for row, value in enumerate(values)
     ]
-    if field is not None and field.type in _OBJECTS:
-        return pa.array(
-            [
-                None if is_missing else _text(value, row, field)
-                for row, (value, is_missing) in enumerate(zip(values, missing, strict=True))
-            ],
-            pa.string(),
-        )
-    if field is not None and field.type in WRITTEN_AS_TEXT:
-        return pa.array(
-            [
-                None if is_missing or value != value else _cell(value, row, field)
-                for row, (value, is_missing) in enumerate(zip(values, missing, strict=True))
-            ],
-            pa.string(),
-        )
-    if field is not None and field.type.is_vector:
-        values = [_vector(value, row, field) for row, value in enumerate(values)]
-    elif field is not None and field.type is DataType.ARRAY_OF_STRUCT:
-        values = [
-            None if is_missing else _cell(value, row, field)
-            for row, (value, is_missing) in enumerate(zip(values, missing, strict=True))
-        ]
-    elif not (field is not None and field.type.is_number):
-        # Data frames store missing text as NaN; in a column of numbers the later checks decide.
-        values = [None if is_missing else value for value, is_missing in zip(values, missing, strict=True)]
+    if name == META_FIELD:
+        return _converted(values, lambda value: json_text(value, META))
+    if field is None:
+        return _dynamic_column(values, name)
+    if field.type in _OBJECTS:
+        return _converted(values, lambda value: json_text(value, field))
+    if field.type in WRITTEN_AS_TEXT:
+        return _converted(values, lambda value: cell_maker(field)(value)[0])
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        # Arrow converts dicts with different keys to structs with nulls.
+        return _converted(values, lambda value: cell_maker(field)(value)[0], canonical_type(field))
+    if field.type.is_vector:
+        values = [_without_bfloat16(value) for value in values]
+    _refuse_types(values, _SETS, field)
+    array = _inferred(values, name)
+    if _has_ones(array):
+        _refuse_types(values, _BOOLS, field)
+    return array
+
+
+def _is_missing(value: Any, *, nan: bool) -> bool:
+    """Whether a value of a data frame stands for none: NaN (with ``nan``), NaT, or NA."""
+    if isinstance(value, float | np.floating):
+        return nan and value != value
+    return type(value).__name__ in _MISSING or (isinstance(value, np.datetime64) and bool(np.isnat(value)))
+
+
+def _dynamic_column(values: list[Any], name: str) -> Array:
+    """Convert dynamic values: to JSON where they are of several types, nested, or whole numbers of any size, since
+    Arrow would make them alike."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 and kinds.isdisjoint(_MADE_ALIKE):
+        return _inferred(values, name)
+    column = Field(name=name, type=DataType.JSON)
+    # Text in a list is no JSON text.
+    texts = _converted(values, lambda value: json_text([value], column)[1:-1])
+    return pa.ExtensionArray.from_storage(pa.json_(pa.string()), texts)
+
+
+def _converted(values: list[Any], convert: Callable[[Any], Any], kind: Any = _STRING) -> Array:
+    """Convert the values that are not None one by one. Raises DataError with the row."""
+    converted = []
+    for row, value in enumerate(values):
+        try:
+            converted.append(None if value is None else convert(value))
+        except DataError as error:
+            raise error.at(row=row) from None
+    return pa.array(converted, kind)
+
+
+def _inferred(values: list[Any], name: str) -> Array:
+    """Convert values to the type that Arrow infers from them."""
     try:
-        if field is not None and field.type is DataType.ARRAY_OF_STRUCT:
-            return pa.array(values, canonical_type(field))
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+    except pa.ArrowMemoryError:
+        raise
+    except (pa.ArrowException, OverflowError, TypeError, UnicodeError) as error:
         raise DataError(
             f"the column's values are not of one type: {error}",
             field=name,
@@ -191,25 +270,20 @@ def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
         ) from None
 
 
-def _vector(value: Any, row: int, field: Field) -> Any:
-    if is_absent(value, field, row):
-        return None
-    if isinstance(value, np.ndarray) and value.dtype == _BFLOAT16:
-        return value.astype(np.float32)
-    return value
+def _has_ones(array: Array) -> bool:
+    """Whether a column of floats has numbers that may have been booleans."""
+    numbers = array.flatten() if is_list(array.type) else array
+    if not (pt.is_float32(numbers.type) or pt.is_float64(numbers.type)):
+        return False
+    return bool(pc.any(pc.is_in(numbers, pa.array([0, 1], numbers.type))).as_py())
 
 
-def _cell(value: Any, row: int, field: Field) -> Any:
-    """Check one value: Arrow converts dicts with different keys to structs with nulls, and times with and without an
-    offset to one kind."""
-    try:
-        return cell_maker(field)(value)[0]
-    except DataError as error:
-        raise error.at(row=row) from None
+def _refuse_types(values: list[Any], types: Set[type], field: Field) -> None:
+    """Raise DataError for the first value that has one of the types, or an element with one."""
+    for row, value in enumerate(values):
+        if type(value) in types or (isinstance(value, list | tuple) and not types.isdisjoint(map(type, value))):
+            raise type_error(field, type(value).__name__, FORMS[field.type].python, row=row, value=value)
 
 
-def _text(value: Any, row: int, field: Field) -> str:
-    try:
-        return json_text(value, field)
-    except DataError as error:
-        raise error.at(row=row) from None
+def _without_bfloat16(value: Any) -> Any:
+    return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype == _BFLOAT16 else value

@@ -22,6 +22,7 @@ from penstock.readers.formats import format_of
 from penstock.rules.rule import Array
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
+from penstock.writers.file_schema import schema_of_files
 
 __all__ = ["Dataset", "DatasetChunk", "Selection", "open_table"]
 
@@ -104,7 +105,8 @@ def _open_path(path: Path, schema: CollectionSchema, columns: Selection) -> Data
     format = format_of(files[0].name)
     assert format is not None  # its suffix is one of _SUFFIXES
     groups = [[file] for file in files] if format.file_set is None else _file_sets(files)
-    read_schema = schema if columns is None else _selected_fields(schema, columns)
+    # Times and geometries stay the text that they are in files: the check of the batches reads it.
+    read_schema = schema_of_files(schema if columns is None else _selected_fields(schema, columns))
     return Dataset(pieces=(_read_rows(group, format, read_schema, columns) for group in groups))
 
 

@@ -6,16 +6,24 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.errors import DataError, Unsupported
 from penstock.rules.rule import Array
+from penstock.writers.csv import csv_cells
 from penstock.writers.file_schema import TEXT_TYPES
 from penstock.writers.file_type import BulkFileType
 
 __all__ = ["Limits", "limits_of"]
+
+
+_TEXT = Field(name="text", type=DataType.VARCHAR)
+_NESTED_VECTORS = (DataType.ARRAY_OF_STRUCT, *(data_type for data_type in DataType if data_type.is_dense_vector))
+"""Types none of whose values is meant by a null key."""
 
 
 class Limits(Protocol):
@@ -49,27 +57,46 @@ def limits_of(file_type: BulkFileType, columns: Sequence[Field], null_key: str) 
 
 
 class _CsvLimits:
-    """CSV: a cell that equals the null key is read as null if the field is nullable or has a default, so such text
-    can't be written."""
+    """CSV: a cell that equals the null key is read as null, so such a value can't be written; but in a field of text
+    that is neither nullable nor has a default it is text."""
 
     def __init__(self, columns: Sequence[Field], null_key: str) -> None:
         self._null_key = null_key
-        self._fields = [
+        self._cells: Array = pa.array([null_key, *csv_cells(pa.array([null_key]), _TEXT).to_pylist()])
+        self._texts = [
             (at, column)
             for at, column in enumerate(columns)
-            if column.type in TEXT_TYPES and (column.nullable or column.default is not None)
+            if column.type in TEXT_TYPES and (column.nullable or column.default is not None or _is_json(column))
+        ]
+        self._values = [
+            (at, column)
+            for at, column in enumerate(columns)
+            if _is_json_text(null_key) and column.type not in (*TEXT_TYPES, *_NESTED_VECTORS)
         ]
 
     def check_cells(self, cells: Sequence[Any]) -> None:
-        for at, field in self._fields:
+        for at, field in self._texts:
             if cells[at] == self._null_key:
+                raise self._error(field)
+        for at, field in self._values:
+            if self._first_null(pa.array([cells[at]], canonical_type(field)), field) == 0:
                 raise self._error(field)
 
     def check_batch(self, batch: pa.RecordBatch) -> None:
-        for at, field in self._fields:
+        for at, field in self._texts:
             row = batch.column(at).index(self._null_key).as_py()
             if row >= 0:
                 raise self._error(field).at(row=row)
+        for at, field in self._values:
+            row = self._first_null(batch.column(at), field)
+            if row >= 0:
+                raise self._error(field).at(row=row)
+
+    def _first_null(self, column: Array, field: Field) -> int:
+        """The first row whose cell is the null key; -1 if there is none."""
+        equal: Array = pc.is_in(csv_cells(column, field), self._cells)
+        row: int = equal.index(True).as_py()
+        return row
 
     def state(self) -> object:
         return None
@@ -80,11 +107,24 @@ class _CsvLimits:
     def _error(self, field: Field) -> DataError:
         key = repr(self._null_key)
         return DataError(
-            f"the text {key} would be read back as null from a CSV file",
+            f"the {'text' if field.type in TEXT_TYPES else 'value'} {key} would be read back as null from a CSV file",
             field=field.name,
             value=self._null_key,
             remedy=f"Choose another null key (config={{'nullkey': ...}}) than {key}, or another file type.",
         )
+
+
+def _is_json(field: Field) -> bool:
+    """Whether a field takes JSON, where quotes make no difference to the null key; absence is ``{}`` in ``$meta``."""
+    return field.type is DataType.JSON and field.name != META_FIELD
+
+
+def _is_json_text(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 class _NumpyLimits:

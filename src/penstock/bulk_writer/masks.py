@@ -10,7 +10,7 @@ import numpy.typing as npt
 from penstock.domain.schema import Field
 from penstock.errors import DataError
 
-__all__ = ["is_absent", "masked_rows"]
+__all__ = ["is_absent", "masked_rows", "refuse_masked"]
 
 
 def is_absent(value: Any, field: Field | None, row: int | None = None) -> bool:
@@ -52,3 +52,14 @@ def _partly_masked(name: str | None, row: int | None, value: Any) -> DataError:
         value=str(value),
         remedy="Fill the elements (numpy.ma.filled), or mask the whole row where the field is nullable.",
     )
+
+
+def refuse_masked(field: Field, value: Any) -> None:
+    """Raise DataError for an array with masked elements, within a value that takes none."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DataError(
+            "the value is masked, or has masked elements",
+            field=field.name,
+            value=str(value),
+            remedy="Fill them (numpy.ma.filled).",
+        )

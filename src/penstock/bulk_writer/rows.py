@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from penstock.bulk_writer.format_constraints import Limits
+from penstock.bulk_writer.json_texts import json_text
 from penstock.bulk_writer.masks import is_absent
-from penstock.bulk_writer.values import cell_maker, json_text
+from penstock.bulk_writer.values import cell_maker
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError

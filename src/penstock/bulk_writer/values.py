@@ -6,7 +6,7 @@ it is rejected at once. ``DataError`` has no row here: the caller adds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
 from typing import Any, NoReturn
@@ -14,23 +14,19 @@ from typing import Any, NoReturn
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-import orjson
 
+from penstock.bulk_writer.json_texts import json_text
+from penstock.bulk_writer.masks import refuse_masked
 from penstock.bulk_writer.row_size import SCALAR_BYTES, SPARSE_PAIR_BYTES
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.rules.forms import FORMS, type_error
 from penstock.rules.geometries import wkt_of_text
-from penstock.rules.json_texts import parse_json
 from penstock.rules.numbers import WHOLE_RANGES, float_error, integer_error
 from penstock.rules.sparse import check_sparse_lengths, sparse_index
 from penstock.rules.structs import check_struct_keys
 from penstock.rules.table import (
     ARRAY_CAPACITY,
-    JSON_DEPTH,
-    JSON_SIZE,
-    MAX_JSON_BYTES,
-    MAX_JSON_DEPTH,
     MAX_SPARSE_INDEX,
     NO_NULL_ELEMENTS,
     SPARSE_INDEX,
@@ -44,7 +40,7 @@ from penstock.rules.table import (
 )
 from penstock.rules.times import micros_of_text
 
-__all__ = ["Cell", "cell_maker", "json_text"]
+__all__ = ["Cell", "cell_maker"]
 
 Cell = tuple[Any, int]
 """The canonical value, and its bytes for the chunk size."""
@@ -53,10 +49,8 @@ _FLOAT32_LIMIT = float(np.finfo(np.float32).max) * (1 + 2.0**-26)
 """Less than half an ulp above the largest float32, which such numbers are rounded to: 3.4028235e38 as printed."""
 _FLOAT64_LIMIT = float(np.finfo(np.float64).max)
 MIDNIGHT = "T00:00:00"
-_MIN_JSON_INTEGER, _MAX_JSON_INTEGER = -(2**63), 2**64 - 1
-"""Of the integers that the JSON library takes, as keys and as values."""
-_JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+_BOOLS = frozenset({bool, np.bool_})
 
 
 def cell_maker(field: Field) -> Callable[[Any], Cell]:
@@ -166,82 +160,13 @@ def _utf8_length(field: Field, value: str) -> int:
         raise TEXT_ENCODING.error(field, value=repr(value)) from None
 
 
-def json_text(value: Any, field: Field) -> str:
-    """Serialize a Python value as JSON; a str counts as JSON text, as in pymilvus."""
-    if isinstance(value, str | bytes):
-        raw = value if isinstance(value, bytes) else _json_bytes(field, value)
-        parse_json(raw, field)
-    else:
-        raw = _dump(value, field)
-        if len(raw) > MAX_JSON_BYTES:
-            raise JSON_SIZE.error(field, value=raw.decode())
-    return raw.decode()
-
-
-def _json_bytes(field: Field, value: str) -> bytes:
-    _utf8_length(field, value)
-    return value.encode()
-
-
-def _dump(value: Any, field: Field) -> bytes:
-    _refuse_not_json(value, field, MAX_JSON_DEPTH)
-    try:
-        return orjson.dumps(value, option=_JSON_OPTIONS)
-    except TypeError as error:
-        if "64-bit" in str(error):
-            return orjson.dumps(_wide_integers_as_text(value), option=_JSON_OPTIONS)
-        _refuse(field, f"the value can't be written as JSON: {error}", value, "Use dicts, lists, text and numbers.")
-
-
-def _wide_integers_as_text(value: Any) -> Any:
-    """Replace integers of more than 64 bits, which the JSON library refuses, by their text. An import rounds them,
-    and reports it."""
-    if isinstance(value, Mapping):
-        return {_wide_key_as_text(key): _wide_integers_as_text(member) for key, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_wide_integers_as_text(element) for element in value]
-    if isinstance(value, int) and not _MIN_JSON_INTEGER <= value <= _MAX_JSON_INTEGER:
-        return orjson.Fragment(str(value))
-    return value
-
-
-def _wide_key_as_text(key: Any) -> Any:
-    return str(key) if isinstance(key, int) and not _MIN_JSON_INTEGER <= key <= _MAX_JSON_INTEGER else key
-
-
-def _refuse_not_json(value: Any, field: Field, depth: int) -> None:
-    """Reject values nested more than ``depth`` deep, and those that the JSON library would write as another value:
-    NaN as null (a key, too), a masked element as the value under the mask."""
-    if depth < 0:
-        raise JSON_DEPTH.error(field)
-    _refuse_masked(field, value)
-    if isinstance(value, float | np.floating):
-        if not np.isfinite(value):
-            raise float_error(field, float(value))
-    elif isinstance(value, Mapping):
-        for key, member in value.items():
-            if isinstance(key, float) and not np.isfinite(key):
-                raise float_error(field, key)
-            _refuse_not_json(member, field, depth - 1)
-    elif isinstance(value, list | tuple):
-        for element in value:
-            _refuse_not_json(element, field, depth - 1)
-    elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise float_error(field, float(value[~np.isfinite(value)][0]))
-
-
 def _json(field: Field, value: Any) -> Cell:
     text = json_text(value, field)
     return text, len(text)
 
 
-def _refuse_masked(field: Field, value: Any) -> None:
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        _refuse(field, "the value is masked, or has masked elements", str(value), "Fill them (numpy.ma.filled).")
-
-
 def _array(field: Field, value: Any) -> Cell:
-    _refuse_masked(field, value)
+    refuse_masked(field, value)
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if not isinstance(value, list | tuple):
@@ -288,7 +213,7 @@ def _sparse(field: Field, value: Any) -> Cell:
     if not isinstance(value, Mapping):
         _wrong_type(field, value)
     if value.keys() == {"indices", "values"}:
-        places, weights = list(value["indices"]), list(value["values"])
+        places, weights = _elements(field, value["indices"]), _elements(field, value["values"])
         check_sparse_lengths(field, len(places), len(weights))
     else:
         places, weights = list(value.keys()), list(value.values())
@@ -300,6 +225,12 @@ def _sparse(field: Field, value: Any) -> Cell:
     if len(set(indices)) != len(indices):
         raise SPARSE_ORDER.error(field, value=value)
     return {"indices": indices, "values": [weight for _, weight in pairs]}, len(pairs) * SPARSE_PAIR_BYTES
+
+
+def _elements(field: Field, values: Any) -> list[Any]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        _wrong_type(field, values)
+    return list(values)
 
 
 def _sparse_index(field: Field, place: Any) -> int:
@@ -321,7 +252,7 @@ def _sparse_weight(field: Field, weight: Any) -> float:
 
 def _numbers(field: Field, value: Any) -> npt.NDArray[Any]:
     """Convert a list, tuple or array to a one-dimensional array of numbers."""
-    _refuse_masked(field, value)
+    refuse_masked(field, value)
     if isinstance(value, np.ndarray):
         array = value
     elif isinstance(value, list | tuple):
@@ -334,6 +265,9 @@ def _numbers(field: Field, value: Any) -> npt.NDArray[Any]:
     if array.ndim != 1 or (array.dtype.kind not in "fiu" and array.dtype != _BFLOAT16):
         if array.ndim == 1 and not len(array):
             return np.zeros(0, np.float32)
+        _wrong_type(field, value)
+    # NumPy takes the booleans among numbers for 1 and 0, which hardly any vector holds.
+    if array is not value and ((array == 0) | (array == 1)).any() and not _BOOLS.isdisjoint(map(type, value)):
         _wrong_type(field, value)
     return array
 
@@ -398,8 +332,8 @@ def _binary_vector(field: Field, value: Any) -> Cell:
     elif isinstance(value, np.ndarray) and value.dtype == np.bool_ and value.ndim == 1:
         array = value.view(np.uint8)
     else:
-        if isinstance(value, list) and value and isinstance(value[0], bool):
-            value = [int(bit) for bit in value]
+        if isinstance(value, list | tuple) and value and _BOOLS.issuperset(map(type, value)):
+            value = np.array(value, np.uint8)
         array = _numbers(field, value)
     if array.dtype.kind not in "iu" and len(array):
         _wrong_type(field, value)

@@ -327,6 +327,10 @@ def _layout(file_type: BulkFileType, columns: Any, config: Mapping[str, str], ch
         raise InvalidParameter(
             f"unsupported csv separator: {separator!r}; it is one character, no quote or line break"
         )
+    if any(character in null_key for character in f'{separator}"\r\n'):
+        raise InvalidParameter(
+            f"unsupported null key: {null_key!r}; it has neither the separator {separator!r}, quotes nor line breaks"
+        )
     return Layout(
         file_type=file_type, columns=columns, separator=separator, null_key=null_key, chunk_bytes=chunk_bytes
     )

@@ -101,7 +101,7 @@ def _observe_cells(cells: Sequence[str | None], null_text: str) -> Observation:
         return replace(seen, kind=Kind.BOOL)
     if all(map(_WHOLE.fullmatch, stripped)):
         # A number of more digits than Int64 has is an identifier.
-        if all(len(text) < _DIGITS or _LOW <= int(text[:_DIGITS]) <= _HIGH for text in stripped):
+        if all(len(text) <= _DIGITS and _LOW <= int(text) <= _HIGH for text in stripped):
             numbers = [int(text) for text in stripped]
             return replace(seen, kind=Kind.INTEGER, type=DataType.INT64, keys=numbers)
         return as_text
@@ -129,7 +129,7 @@ def _observe_cells(cells: Sequence[str | None], null_text: str) -> Observation:
 
 
 _DIGITS = 20
-"""More characters than a whole number of Int64 has, with its sign."""
+"""The most characters that a whole number of Int64 has, with its sign."""
 
 
 def _is_decimal(text: str) -> bool:

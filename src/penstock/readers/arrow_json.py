@@ -185,10 +185,7 @@ class _Converter:
 
     def _decimal_texts(self, array: Array) -> Array:
         if array.type.scale == 0:
-            try:
-                return array.cast(pa.int64()).cast(pa.string())
-            except pa.ArrowInvalid:
-                pass  # whole numbers beyond 64 bits become floats, as everywhere in JSON
+            return array.cast(pa.string())  # whole numbers beyond 64 bits are rounded where they are stored
         floats, rounded = floats_of_decimals(array, pa.float64())
         if rounded:
             self.note(f"{array.type} values were rounded to float64", rounded)

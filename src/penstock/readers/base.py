@@ -28,6 +28,9 @@ from penstock.readers.unknown_columns import UnknownColumns
 from penstock.rules.bad_rows import Rows
 from penstock.sources.base import Location, Source
 
+_LEAST_REJECT = 2
+"""Bytes of a rejected row of text: a character and a line end, or ``{}``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
@@ -135,6 +138,13 @@ class ReadRequest:
     def skips_bad_rows(self) -> bool:
         """Whether rows that break a rule are left out, as :attr:`RowBatch.rejects`, instead of ending the import."""
         return self.options.get("on_error") == OnError.SKIP_ROW
+
+    def least_row_bytes(self, least: int) -> int:
+        """The fewest bytes of a row of text, where rows that break no rule have at least ``least``.
+
+        Rejected rows are counted, too, and keep the ids of their places.
+        """
+        return min(least, _LEAST_REJECT) if self.skips_bad_rows else least
 
     @property
     def reserved_keys(self) -> Sequence[str]:

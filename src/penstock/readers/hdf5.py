@@ -37,6 +37,7 @@ _TEXT_BYTES = 256
 _TEXT_ROWS = 1024
 """Rows that are read at once where values vary in length."""
 _MAX_LINKS = 1 << 16
+_MAX_FLOAT_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +301,7 @@ def _column(dataset: Any, name: str, file: Source) -> _Column:
     varies = dtype.kind == "O" and (
         h5py.check_string_dtype(dtype) is not None or h5py.check_vlen_dtype(dtype) is not None
     )
-    if dtype.kind not in "biufS" and not varies:
+    if (dtype.kind not in "biufS" and not varies) or (dtype.kind == "f" and dtype.itemsize > _MAX_FLOAT_BYTES):
         raise DataError(
             f"the dataset has the type {str(dtype)[:100]}, which can't be imported",
             file=file.name,

@@ -22,7 +22,7 @@ from penstock.rules.sparse import (
     sparse_column,
     weights_of_numbers,
 )
-from penstock.rules.table import NO_NULL_ELEMENTS, SPARSE_LENGTHS, SPARSE_ORDER
+from penstock.rules.table import NO_NULL_ELEMENTS, SPARSE_INDEX, SPARSE_LENGTHS, SPARSE_ORDER
 from penstock.rules.violations import each, first_refused, refuse
 from penstock.validation.arrow_lists import flatten, validity
 from penstock.validation.errors import mismatch
@@ -31,6 +31,8 @@ from penstock.validation.text import is_text, utf8
 
 _Pairs: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
+_LIST_QUOTES = 4
+"""Quotes of the keys ``indices`` and ``values``."""
 _EMPTY: Array = pa.nulls(0, pa.int64())  # pa.array() of a list would import pandas
 
 
@@ -91,7 +93,11 @@ def _pairs(field: Field, parsed: Any, raw: bytes) -> _Pairs:
         if not (isinstance(places, list) and isinstance(weights, list)):
             raise type_error(field, "object", FORMS[field.type].json)
         check_sparse_lengths(field, len(places), len(weights))
-        return indices_of_numbers(field, places), weights_of_numbers(field, weights)
+        pairs = indices_of_numbers(field, places), weights_of_numbers(field, weights)
+        if raw.count(b'"') > _LIST_QUOTES:
+            twice = "indices" if raw.count(b'"indices"') > 1 else "values"
+            raise SPARSE_INDEX.error(field, index=twice)
+        return pairs
     weights = list(parsed.values())
     # The parser keeps the last of two equal keys: only the text still has both.
     if raw.count(b'"') > 2 * len(parsed) and str not in map(type, weights):

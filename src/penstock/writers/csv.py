@@ -22,6 +22,8 @@ __all__ = ["CsvChunk"]
 
 _NUMBERS = frozenset(data_type for data_type in DataType if data_type.is_dense_vector)
 """Types whose JSON text has no quotes."""
+_IN_NUMBERS = frozenset("+-.0123456789aeflrstu")
+"""Characters of numbers, of ``true`` and of ``false``."""
 
 
 class CsvChunk:
@@ -30,8 +32,11 @@ class CsvChunk:
     def __init__(self, layout: Layout, folder: Path, name: str) -> None:
         self._layout = layout
         self._file = PartFile(folder / f"{name}.csv")
-        header = layout.separator.join(column.name for column in layout.columns)
-        self._file.write(header.encode() + b"\n")
+        names = pa.array([column.name for column in layout.columns], pa.string())
+        if any(layout.separator in column.name for column in layout.columns):
+            names = _quote(names)
+        self._file.write(layout.separator.join(names.to_pylist()).encode() + b"\n")
+        self._quotes_numbers = layout.separator in _IN_NUMBERS
 
     def add(self, batch: pa.RecordBatch) -> None:
         for part in text_slices(batch):
@@ -48,7 +53,7 @@ class CsvChunk:
 
     def _write(self, batch: pa.RecordBatch) -> None:
         cells: list[Any] = [
-            csv_cells(column, field) for column, field in zip(batch.columns, self._layout.columns, strict=True)
+            self._cells(column, field) for column, field in zip(batch.columns, self._layout.columns, strict=True)
         ]
         lines: Array = pc.binary_join_element_wise(
             *cells, self._layout.separator, null_handling="replace", null_replacement=self._layout.null_key
@@ -56,6 +61,15 @@ class CsvChunk:
         ended: Array = pc.binary_join_element_wise(lines, "\n", "")
         # The texts of a new Arrow array are contiguous: its data buffer is the file's content.
         self._file.write(ended.buffers()[2])
+
+    def _cells(self, column: Array, field: Field) -> Array:
+        cells = csv_cells(column, field)
+        return _quote(cells) if self._quotes_numbers and _is_plain(field) else cells
+
+
+def _is_plain(field: Field) -> bool:
+    """Whether the cells of a field have no quotes of their own."""
+    return field.type.is_number or field.type is DataType.BOOL
 
 
 def csv_cells(column: Array, field: Field) -> Array:

@@ -17,9 +17,10 @@ from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError, ImportRefused
 from penstock.imports.checks import check_options
 from penstock.inference.infer import InferOptions, infer_schema
-from penstock.readers.base import SampleRequest
+from penstock.readers.base import ReadRequest, SampleRequest
 from penstock.readers.formats import PRESETS, format_named
 from penstock.readers.input_files import detect
+from penstock.readers.origins import text_of_origin
 from tests.readers.test_column_formats import Reading, read
 from tests.support.in_memory import BytesSource
 from tests.support.inference import parquet
@@ -246,6 +247,25 @@ def test_records_of_pinecone() -> None:
     assert [[row["id"], list(row["values"]), row["title"], row[META_FIELD]] for row in rows] == [
         list(row.values()) for row in EXPECTED
     ]
+
+
+def test_bad_metadata_of_pinecone_rejects_its_row() -> None:
+    content = pinecone(['{"title": 5}', '{"title": "Two"}'])
+    request = ReadRequest(
+        sources=[BytesSource("a.parquet", content)],
+        schema=schema_with({"vector": "values"}),
+        batch_bytes=1 << 20,
+        options={"on_error": "skip_row"},
+    )
+
+    (batch,) = detect(["a.parquet"], "pinecone").reader.read(request, {"row_groups": [0, 1]})
+
+    assert batch.batch.column("id").to_pylist() == ["b"]
+    assert batch.batch.column("title").to_pylist() == ["Two"]
+    assert batch.row_numbers.tolist() == [1]
+    (reject,) = batch.rejects
+    assert (reject.row, [error.field for error in reject.errors]) == (0, ["title"])
+    assert json.loads(text_of_origin(reject.origin) or "")["metadata"] == '{"title": 5}'
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -129,11 +127,7 @@ class CellBlock:
         place = row - self.first_row
         line = self._line(place)
         offset = self.offset + int(self.starts[0][place])
-        try:
-            cells = next(csv.reader(io.StringIO(line, newline=""), delimiter=self.separator, strict=True))
-        except (csv.Error, StopIteration):
-            return text_origin(line, offset)
-        return text_origin(row_object(self.names, cells, self.fields, self.null_key), offset)
+        return text_origin(row_object(self.names, line, self.separator, self.fields, self.null_key), offset)
 
     def _line(self, place: int) -> str:
         if not self.starts:

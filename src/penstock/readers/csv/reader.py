@@ -61,7 +61,8 @@ class CsvReader:
     def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
         header = Header.read(request)
         size = request.sources[0].size
-        min_bytes = sum(map(least_text_bytes, file_fields(request.schema))) + len(header.names)
+        least = sum(map(least_text_bytes, file_fields(request.schema))) + len(header.names)
+        min_bytes = request.least_row_bytes(least)
         count = max(1, round(size / split_bytes))
         scan = CsvBoundaryScan(start=header.end, size=size, count=count, min_row_bytes=min_bytes)
         return scan if count > 1 else scan.cut([])

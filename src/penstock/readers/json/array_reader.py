@@ -60,7 +60,7 @@ class JsonReader:
     def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
         size = request.sources[0].size
         root = _Root.read(request, checked_blocks(request.sources[0], min(self.block_bytes, 64 << 10)))
-        min_bytes = min_row_bytes(request.schema) + 1
+        min_bytes = request.least_row_bytes(min_row_bytes(request.schema) + 1)
         count = round(size / split_bytes)
         if count > 1:
             spec = {"wrapped": root.wrapped, "keyed": root.keyed}

@@ -26,7 +26,7 @@ from penstock.readers.byte_ranges import (
     even_spans,
     lines,
 )
-from penstock.readers.columns.json_values import holds
+from penstock.readers.columns.json_values import MAX_RECORD_BYTES, holds
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
 from penstock.readers.compression import CompressibleText, with_compressed
 from penstock.readers.json.boundary_scan import JsonBoundaryScan
@@ -51,7 +51,7 @@ class JsonLinesReader:
     def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
         source = request.sources[0]
         size = source.size
-        min_bytes = min_row_bytes(request.schema)
+        min_bytes = request.least_row_bytes(min_row_bytes(request.schema))
         try:
             by_lines = size == 0 or _has_line_per_row(source, min(self.block_bytes, _PEEK_BYTES))
         except DataError as error:
@@ -65,7 +65,8 @@ class JsonLinesReader:
             FileRange(
                 spec={"start": start, "end": end, "lines": by_lines},
                 size=end - start,
-                max_rows=(end - start) // min_bytes + 1,
+                # A line belongs to the range in which it begins, and may hold several rows.
+                max_rows=(min(size, end + MAX_RECORD_BYTES) - start) // min_bytes + 1,
             )
             for start, end in even_spans(0, size, count)
         ]

@@ -18,8 +18,10 @@ from penstock.errors import DataError
 from penstock.readers.base import BoundaryScan, FormatSpec, Reader, ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.columns.row_builder import RowBuilder
 from penstock.readers.json.samples import sample_records
+from penstock.readers.origins import rejected_rows
 from penstock.readers.parquet.reader import PARQUET
 from penstock.readers.unknown_columns import UnknownColumns
+from penstock.rules.bad_rows import BadRows, take_rows
 
 _METADATA = "metadata"
 _COLUMNS = ("id", "values", "sparse_values")
@@ -85,15 +87,24 @@ def _with_metadata(batch: RowBatch, request: ReadRequest) -> RowBatch:
     inner_request = replace(request, required_columns=frozenset())
     try:
         rows = [(0, text) for text in _texts(metadata, name)]
-        batches = [inner.batch for inner in RowBuilder(inner_request).batches([rows])]
+        inner = list(RowBuilder(inner_request).batches([rows]))
     except DataError as error:
         raise error.at(row=batch.first_row + (error.row or 0), offset=None) from None
-    if not batches:
+    if not inner:
         return replace(batch, batch=rest)
-    inner_columns = pa.Table.from_batches(batches).combine_chunks()
+    bad = BadRows()
+    for reject in (reject for part in inner for reject in part.rejects):
+        for error in reject.errors:
+            bad.add(reject.row, error.at(offset=None))
+    rejects = rejected_rows(bad, batch.first_row, records)
+    kept = bad.kept(records.num_rows)
+    rest = take_rows(rest, kept) if rejects else rest
+    inner_columns = pa.Table.from_batches([part.batch for part in inner]).combine_chunks()
     fields = [*rest.schema, *inner_columns.schema]
     arrays = [*rest.columns, *(column.combine_chunks() for column in inner_columns.columns)]
-    return replace(batch, batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)))
+    columns = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+    numbers = batch.first_row + kept if rejects else None
+    return replace(batch, batch=columns, rows=numbers, rejects=rejects, origin=None)
 
 
 def _texts(metadata: Any, name: str) -> list[bytes]:

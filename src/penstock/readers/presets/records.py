@@ -83,7 +83,8 @@ class RecordsReader:
         source = request.sources[0]
         if source.size == 0:
             raise DataError("the file is empty", file=source.name, remedy="Export it again")
-        rows = source.size // (self.least_bytes or min_row_bytes(request.schema)) + 1
+        least = request.least_row_bytes(self.least_bytes or min_row_bytes(request.schema))
+        rows = source.size // least + 1
         return [FileRange(spec={}, size=source.size, max_rows=rows)]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
