@@ -12,7 +12,7 @@ from penstock.catalog import Catalog
 from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
 from penstock.domain.webhooks import DEFAULT_EVENTS, EVENTS, Delivery, Webhook, key_of, new_secret
-from penstock.errors import InvalidParameter, WebhookNotFound, shorten
+from penstock.errors import InvalidParameter, WebhookNotFound
 from penstock.webhooks.messages import Outcome, check_url, encode_message, send_message
 
 MAX_WEBHOOKS = 20
@@ -120,7 +120,7 @@ class WebhookService:
         webhook = self._catalog.webhooks.get(cluster.id, webhook_id)
         if not caller.may(Role.ADMIN, cluster, webhook.database):
             raise WebhookNotFound(
-                f"webhook {shorten(webhook_id, 100)} does not exist. The list of webhooks has the ids",
+                f"webhook {webhook_id} does not exist. The list of webhooks has the ids",
                 webhook_id=webhook_id,
                 hidden=True,
             )
