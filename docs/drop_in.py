@@ -53,6 +53,7 @@ DIFFERENCES: Sequence[tuple[str, str, str]] = (
         "ignored",
         "refused with the nearest name; of import options: a warning of the job",
     ),
+    ("An `offset` of a query without a limit", "ignored", "refused over gRPC"),
     ("Loading", "needed before a search", "accepted and shown; only a released collection refuses to be read"),
     (
         "Partitions",

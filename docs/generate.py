@@ -189,7 +189,8 @@ turns it off. The service is `milvus.proto.milvus.MilvusService`. To clients the
 - **Credentials** are an API key as `token`, or `user` and `password`. Wrong ones are the gRPC status
   `UNAUTHENTICATED`, a role that is missing `PERMISSION_DENIED`; most other errors have the status `OK` and Milvus's
   number in the response.
-- **The database** is that of the request, else that of the client (metadata `dbname`), else `default`.
+- **The database** is that of the request, else that of the client (metadata `dbname`), else `default`. The cluster is
+  that of the credentials; `session(cluster_id)` of pymilvus 3 must name the same one.
 - **Timeouts** are the calls' own, else `--request-timeout`; **messages** have at most `--max-body-bytes`, and must
   not be compressed.
 - **One connection** takes three of the process's open files, and counts as three towards
@@ -197,7 +198,8 @@ turns it off. The service is `milvus.proto.milvus.MilvusService`. To clients the
 - **Rows come by import jobs**: `utility.do_bulk_insert` creates one, and `utility.get_bulk_insert_state` and
   `utility.list_bulk_insert_tasks` show what REST calls jobs. Its files are paths or URLs as in
   [the REST call](endpoints.md); the `.npy` files of one call are the columns of the same rows. In the state
-  `ImportPersisted` all rows are visible, and indexes are being built.
+  `ImportPersisted` all rows are visible, and indexes are being built. `infos` of a state has the job's `warnings`,
+  such as options that are unknown and were ignored.
 - **Nothing is left to flush or compact**: `Flush` and `ManualCompaction` succeed at once, since rows are durable from
   the import's commit and compaction runs by itself. A collection is shown as one segment and one replica.
 - **Hybrid search** fuses the rankings of its searches by primary key; equal scores are in order of their keys. An

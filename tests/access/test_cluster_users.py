@@ -53,6 +53,17 @@ def test_only_admins_change_a_password_without_the_old_one(users: ClusterUsers, 
         users.change_password(other, cluster, "bob", old="correct horse", new="battery staple")
 
 
+def test_users_describe_themselves_and_admins_describe_others(users: ClusterUsers, cluster: Cluster) -> None:
+    users.create(ADMIN, cluster, "bob", "correct horse")
+    for caller, description in ((BOB, "a tester"), (ADMIN, "")):
+        users.set_description(caller, cluster, "bob", description)
+        assert users.get(BOB, cluster, "bob").description == description
+    with pytest.raises(InvalidParameter, match="a description has at most"):
+        users.set_description(BOB, cluster, "bob", "x" * 5000)
+    with pytest.raises(PermissionDenied):
+        users.set_description(Caller(name="eve", org_id=ORG, is_user=True), cluster, "bob", "mine")
+
+
 def test_a_role_includes_the_privileges_of_lower_ones(users: ClusterUsers, cluster: Cluster) -> None:
     assert users.roles(ADMIN, cluster) == ["admin", "public", "reader", "writer"]
     privileges = {role: set(users.privileges(ADMIN, cluster, role)) for role in ("reader", "writer", "admin")}

@@ -246,6 +246,13 @@ def aliases_and_names(call: Caller) -> None:
     call("properties: missing", "AlterCollection", collection_name=MISSING, properties=pairs(**{ttl: "10"}))
 
 
+def roles_and_users(call: Caller) -> None:
+    call("role", "SelectRole", role={"name": "admin"}, include_user_info=True)
+    call("role: missing", "SelectRole", role={"name": "nothing"})
+    call("user: missing", "SelectUser", user={"name": "nobody"}, include_role_info=True)
+    call("grants: missing role", "SelectGrant", entity={"role": {"name": "nothing"}})
+
+
 def databases_and_the_rest(call: Caller) -> None:
     call("create database", "CreateDatabase", db_name="calibrated")
     call("create database: again", "CreateDatabase", db_name="calibrated")
@@ -255,6 +262,9 @@ def databases_and_the_rest(call: Caller) -> None:
     call("drop database: missing", "DropDatabase", db_name="calibrated")
     call("drop database: the default one", "DropDatabase", db_name="default")
     call("show: missing database", "ShowCollections", db_name="calibrated")
+    number = call("describe: by id", "DescribeCollection", collection_name=NAME).collectionID
+    call("describe: by id alone", "DescribeCollection", collectionID=number)
+    call("describe: by the id of none", "DescribeCollection", collectionID=77)
     call("flush", "Flush", collection_names=[NAME])
     call("flush: missing", "Flush", collection_names=[MISSING])
     call("import state: missing", "GetImportState", task=123)
@@ -271,7 +281,8 @@ def clean_up(call: Caller) -> None:
 def main() -> None:
     call = Caller(sys.argv[1])
     for part in (
-        *(collections, indexes, loading, reads, partitions, aliases_and_names, databases_and_the_rest, clean_up),
+        *(collections, indexes, loading, reads, partitions, aliases_and_names, roles_and_users),
+        *(databases_and_the_rest, clean_up),
     ):
         part(call)
     print(json.dumps(call.answers))

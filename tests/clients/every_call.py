@@ -345,6 +345,11 @@ def alterations(client: Any) -> None:
     step("add_collection_field not nullable", client.add_collection_field, DOCS, "moons", DataType.INT32)
     step("query added field", client.query, DOCS, "id == 2 and stars is null", output_fields=["stars"])
     step("truncate_collection", client.truncate_collection, DOCS)
+    if SINCE_3:
+        step("drop_collection_field", client.drop_collection_field, DOCS, "stars")
+        session = client.session("in01-local")
+        step("session", lambda: [row["id"] for row in session.query(DOCS, "id == 2", output_fields=["id"])])
+        step("session of another cluster", client.session("in02-far").query, DOCS, "id == 2")
 
 
 def database_properties(client: Any) -> None:
@@ -387,6 +392,9 @@ def users(client: Any) -> None:
     step("describe_user", lambda: list(client.describe_user(name)["roles"]))
     step("update_password", client.update_password, name, "correct horse", "battery staple")
     step("update_password wrong", client.update_password, name, "correct horse", "battery staple")
+    if SINCE_3:
+        step("update_user", client.update_user, name, "a tester")
+        step("describe_user updated", lambda: client.describe_user(name)["description"])
     step("list_roles", client.list_roles)
     step("describe_role", lambda: client.describe_role("reader")["role"])
     step("create_role", client.create_role, "king")

@@ -71,8 +71,14 @@ def test_keys_have_no_case_but_types_do() -> None:
         one(dataType="int64")
 
 
-def test_unknown_and_misspelt_keys_are_ignored() -> None:
-    assert not schema_from_rest({"enabledDynamicField": True, "fields": [field(autoID=True, colour=1)]}).dynamic
+def test_unknown_keys_are_ignored() -> None:
+    schema = schema_from_rest({"dynamic": True, "fields": [field(autoID=True, colour=1)]})
+    assert not schema.dynamic
+
+
+def test_dynamic_fields_under_the_misspelt_key_of_some_documentation() -> None:
+    assert schema_from_rest({"enabledDynamicField": True, "fields": [field()]}).dynamic
+    assert not schema_from_rest({"enabledDynamicField": False, "fields": [field()]}).dynamic
 
 
 CHUNKS = {

@@ -86,7 +86,11 @@ def test_options_go_out_as_strings(server: RecordingServer) -> None:
     server.answer(f"{V2}/create", {"code": 0, "data": {"jobId": "1"}})
 
     v2_calls.bulk_import(
-        server.url, "docs", files=[["a.csv"]], options={"sep": "|", "auto_commit": False, "n": 3}, partition_name="p"
+        server.url,
+        "docs",
+        files=[["a.csv"]],
+        options={"sep": "|", "auto_commit": False, "n": 3, "nullkey": None},
+        partition_name="p",
     )
 
     assert server.last.body["options"] == {"sep": "|", "auto_commit": "false", "n": "3"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,15 @@ def test_search_gives_the_hits_of_each_query(server: RecordingServer, client: pe
     assert third[0].distance == 1.0
     assert server.last.body["data"] == [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
     assert server.last.body["searchParams"] == {"params": {"ef": 8}, "metricType": "IP"}
+
+
+def test_the_score_counts_where_a_field_is_named_distance(
+    server: RecordingServer, client: penstock.Client, docs: CollectionInfo
+) -> None:
+    named = replace(docs, fields=(*docs.fields, schema.FieldInfo(name="distance", type="Int64")))
+    server.answer(f"{V2}/entities/search", {"code": 0, "topks": [1], "data": [{"pk": "1", "distance": 0.75}]})
+    ((hit,),) = client.search("docs", [[0, 1]], schema=named)
+    assert (hit.id, hit.distance, hit.fields) == (1, 0.75, {})
 
 
 def test_search_where_topks_are_missing(server: RecordingServer, client: penstock.Client) -> None:

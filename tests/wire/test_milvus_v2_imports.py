@@ -434,6 +434,11 @@ REFUSALS: list[tuple[int, str, Callable[[Server], dict[str, Any]]]] = [
 ]
 
 
+def test_an_option_that_is_no_string_is_shown_as_one(server: Server) -> None:
+    message = server.v2("create", {**GOOD, "options": {"timeout": 300}})["message"]
+    assert message.endswith('. Write the value of an option as a string: "timeout": "300"'), message
+
+
 @pytest.mark.parametrize(("code", "message", "send"), REFUSALS, ids=[str(code) for code, _, _ in REFUSALS])
 def test_refusal(server: Server, code: int, message: str, send: Callable[[Server], dict[str, Any]]) -> None:
     reply = send(server)

@@ -34,6 +34,21 @@ def test_create_hands_the_request_on(server: Server) -> None:
     assert request.heads
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:secret@host", "https://host"),
+        ("s3://bucket?signature=secret", "s3://bucket"),
+        ("s3://" + "x" * 3000, "s3://" + "x" * 294 + "…"),
+    ],
+)
+def test_an_incomplete_url_is_repeated_in_part_and_without_secrets(server: Server, url: str, shown: str) -> None:
+    assert server.v1_create({**GOOD, "objectUrl": url}) == {
+        "code": 10003,
+        "message": f"Invalid s3 ObjectUrl. [{shown}]",
+    }
+
+
 def test_create_reads_any_content_type_and_any_case(server: Server) -> None:
     reply = server.client.post(
         V1,

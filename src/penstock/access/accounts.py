@@ -12,7 +12,7 @@ from penstock.catalog import Catalog
 from penstock.catalog.access.accounts import Account, AccountKind, NewAccount
 from penstock.domain.access import Caller, Grant, Role
 from penstock.domain.names import check_user_name
-from penstock.errors import AccountNotFound, InvalidParameter, PermissionDenied, Unauthenticated
+from penstock.errors import AccountNotFound, InvalidParameter, PermissionDenied, Unauthenticated, shorten
 from penstock.sources.paths import parse_root
 
 _LONGEST_NAME = 64
@@ -129,7 +129,7 @@ class AccountService:
         """Look up a user. Raises AccountNotFound, also for a user of another org."""
         user = self._accounts.user(name)
         if user is None or org_id not in (None, user.org_id):
-            raise AccountNotFound(f"user not found: {name}", name=name)
+            raise AccountNotFound(f"user not found: {shorten(name, 300)}", name=name)
         return user
 
     def set_password(
@@ -156,6 +156,15 @@ class AccountService:
         if not self._passwords.verify(user.hash, old):
             raise Unauthenticated("the old password is wrong", kind="unknown")
         self._accounts.set_hash(user.id, self._passwords.hash(new), description)
+
+    def set_description(
+        self, name: str, description: str, org_id: str | None = None, *, by: Caller | None = None
+    ) -> None:
+        """Set a user's description. Raises AccountNotFound, InvalidParameter, and as :meth:`drop_user`."""
+        user = self.user(name, org_id)
+        _check_over(by, user)
+        _check_description(description)
+        self._accounts.set_description(user.id, description)
 
     def drop_user(
         self, name: str, org_id: str | None = None, *, by: Caller | None = None, missing_ok: bool = False

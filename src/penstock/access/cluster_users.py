@@ -12,7 +12,7 @@ from penstock.access.accounts import AccountService
 from penstock.catalog.access.accounts import Account
 from penstock.domain.access import Caller, Grant, Role
 from penstock.domain.collections import Cluster
-from penstock.errors import InvalidParameter, PermissionDenied
+from penstock.errors import InvalidParameter, PermissionDenied, shorten
 
 PUBLIC = "public"
 _ROLE_NAMES = (*(role.value for role in Role), PUBLIC)
@@ -95,6 +95,18 @@ class ClusterUsers:
             return
         _require_admin(caller, cluster, changes=True)
         self._accounts.set_password(name, new, cluster.org_id, by=caller, description=description)
+
+    def set_description(self, caller: Caller, cluster: Cluster, name: str, description: str) -> None:
+        """Set the description alone; users set their own, an admin that of others.
+
+        Raises:
+            AccountNotFound, InvalidParameter.
+        """
+        if caller.is_user_named(name):
+            self._accounts.set_description(name, description)
+            return
+        _require_admin(caller, cluster, changes=True)
+        self._accounts.set_description(name, description, cluster.org_id, by=caller)
 
     def drop(self, caller: Caller, cluster: Cluster, name: str) -> None:
         """Drop a user; a missing one is no error."""
@@ -185,5 +197,5 @@ def _role(name: str) -> Role:
         return Role(name)
     except ValueError as error:
         raise InvalidParameter(
-            f"role not found: {name[:80]}; the roles are {', '.join(_ROLE_NAMES)}", role=name
+            f"role not found: {shorten(name)}; the roles are {', '.join(_ROLE_NAMES)}", role=name
         ) from error

@@ -139,7 +139,7 @@ def _whole_seconds(value: object) -> int:
     seconds = whole_number(value)
     if seconds is None or abs(seconds) > MAX_TTL:
         raise InvalidParameter(
-            f"{TTL} takes whole seconds up to {MAX_TTL}, or 0 for rows that never expire, but got {value}",
+            f"{TTL} takes whole seconds up to {MAX_TTL}, or 0 for rows that never expire, but got {shorten(value)}",
             value=value,
         )
     return seconds

@@ -205,19 +205,22 @@ class EntityService:
                 columns.append(name)
             elif (struct := fields.get(name.partition("[")[0])) and struct.type is DataType.ARRAY_OF_STRUCT:
                 raise Unsupported(
-                    f"{name} in outputFields is not supported by this server; use {struct.name}", field=name
+                    f"{shorten(name, 300)} in outputFields is not supported by this server; use {struct.name}",
+                    field=name,
                 )
             elif _AGGREGATE.match(name):
-                raise Unsupported(f"{name} in outputFields is not supported by this server", field=name)
+                raise Unsupported(f"{shorten(name, 300)} in outputFields is not supported by this server", field=name)
             elif (path := _PATH.match(name)) and (path["quote"] is None or path["field"] != META_FIELD):
-                raise InvalidParameter(f"not support getting subkeys of json field yet: {name}", field=name)
+                raise InvalidParameter(
+                    f"not support getting subkeys of json field yet: {shorten(name, 300)}", field=name
+                )
             elif schema.dynamic:
                 if name == META_FIELD:
                     keys = None
                 elif keys is not None:
                     keys.append(path["key"] if path else name)
             else:
-                raise FieldNotFound(f"field {name} not exist", field=name)
+                raise FieldNotFound(f"field {shorten(name, 300)} not exist", field=name)
         return OutputFields(
             columns=tuple(dict.fromkeys(columns)), meta_keys=None if keys is None else tuple(dict.fromkeys(keys))
         )

@@ -49,12 +49,12 @@ def index_spec(request: CreateIndex, schema: CollectionSchema) -> IndexSpec:
     struct = target or schema.get(name.partition("[")[0])
     if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:
         raise Unsupported(
-            f"indexes on struct arrays are not supported by this server: {name}. In place of MAX_SIM searches, index "
-            "and search the vectors in a field of their own, in one row for each",
+            f"indexes on struct arrays are not supported by this server: {shorten(name, 300)}. In place of MAX_SIM "
+            "searches, index and search the vectors in a field of their own, in one row for each",
             field=name,
         )
     if target is None:
-        raise FieldNotFound(f"cannot create index on non-exist field: {name}", field=name)
+        raise FieldNotFound(f"cannot create index on non-exist field: {shorten(name, 300)}", field=name)
     params = {key: value for key, value in request.params.items() if value is not None}
     nested = text_values({key: params.pop(key) for key in ("index_type", "metric_type") if key in params})
     index_type = request.index_type or nested.get("index_type", "")

@@ -198,7 +198,7 @@ QUERY_PARAMS = ParameterTable(
             "reduce_stop_for_best", about="a result has as many rows as there are, up to the limit", kind=Kind.FLAG
         ),
         unused("ignore_growing", about="every visible row is sealed", kind=Kind.FLAG),
-        unused("cluster_id", about="the server has one cluster", kind=Kind.TEXT),
+        served("cluster_id", about="must be that of the credentials", kind=Kind.TEXT),
         served("timezone", about=_REQUEST_TIMEZONE, kind=Kind.TEXT),
         refused("time_fields", about="parts of times are not extracted: use Timestamptz fields as text"),
         refused("order_by_fields", "group_by_fields", about="order and group the rows in the client"),
@@ -224,7 +224,12 @@ SEARCH_PARAMS = ParameterTable(
         served("reorder_k", about="candidates to re-rank by their exact vectors", kind=Kind.COUNT),
         unused("ignore_growing", "ignoreGrowing", about="every visible row is sealed", kind=Kind.FLAG),
         unused("hints", about="filters are always exact", kind=Kind.TEXT),
-        unused("drop_ratio_search", about="sparse vectors are searched exactly", kind=Kind.NUMBER),
+        unused(
+            # The second in searches of Milvus's tutorials.
+            *("drop_ratio_search", "drop_ratio_build"),
+            about="sparse vectors are searched exactly",
+            kind=Kind.NUMBER,
+        ),
         unused("dim_max_score_ratio", about="sparse vectors are searched exactly", kind=Kind.NUMBER),
         unused("max_empty_result_buckets", about="a range search considers everything in range", kind=Kind.COUNT),
         unused(
@@ -255,6 +260,8 @@ SEARCH_PARAMS = ParameterTable(
         ),
         refused("order_by_fields", "group_by_fields", about="rows are ordered by their scores; group by one field"),
         refused("json_path", "json_type", "strict_cast", about="groups are made by scalar fields only"),
+        refused("enable_recall_calculation", about="recall is not calculated", kind=Kind.FLAG),
+        refused("analyzer_name", about="one analyzer per field: texts of a search take that of the field"),
     ),
 )
 RANK_PARAMS = ParameterTable(
@@ -278,7 +285,7 @@ RANK_PARAMS = ParameterTable(
             about="groups in order of the `max` (default), `sum` or `avg` of their rows' scores",
             kind=Kind.TEXT,
         ),
-        unused("cluster_id", about="the server has one cluster", kind=Kind.TEXT),
+        served("cluster_id", about="must be that of the credentials", kind=Kind.TEXT),
     ),
 )
 ITERATOR_PARAMS = ParameterTable(

@@ -61,7 +61,7 @@ def group_field(schema: CollectionSchema, grouping: Grouping) -> Field:
     field = schema.get(grouping.field_name)
     if field is None:
         raise FieldNotFound(
-            f"failed to get field schema by name: field not found[field={grouping.field_name}]",
+            f"failed to get field schema by name: field not found[field={shorten(grouping.field_name, 300)}]",
             field=grouping.field_name,
         )
     if field.type not in _TYPES:

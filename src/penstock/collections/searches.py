@@ -326,11 +326,11 @@ class SearchService:
         struct = collection.schema.get(name.partition("[")[0])
         if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:
             raise Unsupported(
-                f"searching the vectors of struct arrays is not supported by this server: {name}; search the vectors "
-                "in a field of their own, in one row for each",
+                f"searching the vectors of struct arrays is not supported by this server: {shorten(name, 300)}; "
+                "search the vectors in a field of their own, in one row for each",
                 field=name,
             )
-        raise FieldNotFound(f"cannot find a vector field: field not found[field={name}]", field=name)
+        raise FieldNotFound(f"cannot find a vector field: field not found[field={shorten(name, 300)}]", field=name)
 
     def metric(self, collection: Collection, target: Field, requested: str) -> Metric:
         """Return the index's metric; a requested one must be the same."""
@@ -346,14 +346,14 @@ class SearchService:
             return own or default_metric(target)
         if own is not None and requested.upper() != own.value:
             raise InvalidParameter(
-                f"metric type not match: invalid [expected={own.value}][actual={requested}]",
+                f"metric type not match: invalid [expected={own.value}][actual={shorten(requested)}]",
                 expected=own.value,
                 actual=requested,
             )
         try:
             return Metric(requested.upper())
         except ValueError:
-            raise InvalidParameter(f"metric type {requested} is not supported", metric=requested) from None
+            raise InvalidParameter(f"metric type {shorten(requested)} is not supported", metric=requested) from None
 
     def _bm25(self, collection: Collection, target: Field) -> Bm25Params:
         """The parameters of the field's index."""

@@ -136,11 +136,13 @@ def check_index(target: Field, *, name: str, type_name: str, metric: str, params
     type_name = type_name or "AUTOINDEX"
     if not target.type.is_vector:
         if type_name not in (_GEOMETRY_INDEXES if target.type is DataType.GEOMETRY else _SCALAR_INDEXES):
-            raise InvalidParameter(f"invalid index type: {type_name}", field=target.name, index_type=type_name)
+            raise InvalidParameter(
+                f"invalid index type: {shorten(type_name)}", field=target.name, index_type=type_name
+            )
         return IndexSpec(name=name, field_name=target.name, type=type_name, params=params)
     metrics, types = _VECTOR_RULES[target.type]
     if type_name not in types:
-        raise InvalidParameter(f"invalid index type: {type_name}", field=target.name, index_type=type_name)
+        raise InvalidParameter(f"invalid index type: {shorten(type_name)}", field=target.name, index_type=type_name)
     _check_params(target, params)
     if target.function_output:
         return IndexSpec(
@@ -155,7 +157,7 @@ def check_index(target: Field, *, name: str, type_name: str, metric: str, params
     if metric.upper() not in {metric.value for metric in metrics}:
         kind = {DataType.BINARY_VECTOR: "binary", DataType.SPARSE_FLOAT_VECTOR: "sparse"}.get(target.type, "float")
         raise InvalidParameter(
-            f"{kind} vector index does not support metric type: {metric}",
+            f"{kind} vector index does not support metric type: {shorten(metric)}",
             expected="valid index params",
             actual="invalid index params",
         )

@@ -54,7 +54,9 @@ def schema_from_rest(data: Mapping[str, Any]) -> CollectionSchema:
             *(_struct(item) for item in _items(members, "structfields")),
         ),
         auto_id=_bool(members, "autoid", "autoId"),
-        dynamic=_bool(members, "enabledynamicfield", "enableDynamicField"),
+        # Documentation of Milvus, and types of its Node.js client, have the second spelling.
+        dynamic=_bool(members, "enabledynamicfield", "enableDynamicField")
+        or _bool(members, "enableddynamicfield", "enabledDynamicField"),
         description=_text(members, "description", "schema"),
         functions=functions,
     )
@@ -259,17 +261,21 @@ def _data_type(type_name: str, field: str) -> DataType:
     if type_name in _STRUCT_TYPES:
         raise InvalidSchema(
             "invalid parameter, array of vector can only be in the struct array field, and struct array fields stand "
-            f"in structFields, field name: {field}",
+            f"in structFields, field name: {shorten(field, 300)}",
             field=field,
             type=type_name,
         )
     if type_name in _UNSUPPORTED_TYPES:
         raise Unsupported(
-            f"data type {type_name} of field {field} is not supported by this server", field=field, type=type_name
+            f"data type {type_name} of field {shorten(field, 300)} is not supported by this server",
+            field=field,
+            type=type_name,
         )
     if type_name not in _DATA_TYPES:
         raise InvalidSchema(
-            f"invalid parameter, data type {type_name} is invalid(case sensitive).", field=field, type=type_name
+            f"invalid parameter, data type {shorten(type_name)} is invalid(case sensitive).",
+            field=field,
+            type=type_name,
         )
     return _DATA_TYPES[type_name]
 
@@ -277,7 +283,7 @@ def _data_type(type_name: str, field: str) -> DataType:
 def _element_type(type_name: str, field: str) -> DataType:
     if type_name not in {*_DATA_TYPES, *_UNSUPPORTED_TYPES, *_STRUCT_TYPES}:
         raise InvalidSchema(
-            f"invalid parameter, element data type {type_name} is invalid(case sensitive).",
+            f"invalid parameter, element data type {shorten(type_name)} is invalid(case sensitive).",
             field=field,
             type=type_name,
         )
@@ -292,7 +298,8 @@ def _default(value: Any, kind: DataType, field: str) -> bool | int | float | str
         return int(value)
     if isinstance(value, int) and kind is DataType.TIMESTAMPTZ:
         raise InvalidSchema(
-            f"convert defaultValue fail, err: the default {shorten(value)} of field {field} should be ISO 8601 text",
+            f"convert defaultValue fail, err: the default {shorten(value)} of field {shorten(field, 300)} should be "
+            "ISO 8601 text",
             field=field,
         )
     if isinstance(value, int) and kind in (DataType.FLOAT, DataType.DOUBLE):
@@ -301,7 +308,7 @@ def _default(value: Any, kind: DataType, field: str) -> bool | int | float | str
         return value
     raise InvalidSchema(
         f"convert defaultValue fail, err: the default {shorten(value)} does not fit the type {kind.value} "
-        f"of field {field}",
+        f"of field {shorten(field, 300)}",
         field=field,
     )
 
@@ -311,7 +318,8 @@ def _number(value: Any, param: str, field: str) -> int:
     number = None if isinstance(value, bool) else number_of_digits(text)
     if number is None:
         raise InvalidSchema(
-            f"invalid {param}: {shorten(value)} of field {field}, it should be a whole number", field=field
+            f"invalid {param}: {shorten(value)} of field {shorten(field, 300)}, it should be a whole number",
+            field=field,
         )
     return number
 

@@ -159,7 +159,7 @@ class CollectionSchema:
     def __getitem__(self, name: str) -> Field:
         field = self.get(name)
         if field is None:
-            raise FieldNotFound(f"field {name} not exist", field=name)
+            raise FieldNotFound(f"field {shorten(name, 300)} not exist", field=name)
         return field
 
     def get(self, name: str) -> Field | None:

@@ -19,7 +19,7 @@ from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState
 from penstock.domain.rejects import ERROR, ERROR_FILE, ERROR_KEY, ERROR_OFFSET, ERROR_ROW, ERROR_SOURCE
 from penstock.engines.base import Engine
 from penstock.engines.registry import EngineRegistry
-from penstock.errors import InvalidParameter, JobStateConflict
+from penstock.errors import InvalidParameter, JobStateConflict, shorten
 from penstock.imports.api import Imports
 from penstock.imports.context import rejects_of
 from penstock.imports.reject_files import Reason, StoredReject, decode, range_identity
@@ -147,7 +147,9 @@ class Rejections:
             JobStateConflict: the job has rejected no rows, or none is kept.
         """
         if file_format not in FORMATS:
-            raise InvalidParameter(f"format must be one of {', '.join(FORMATS)}, not {file_format!r}", key="format")
+            raise InvalidParameter(
+                f"format must be one of {', '.join(FORMATS)}, not {shorten(file_format)!r}", key="format"
+            )
         reading = self._reading(cluster_id, job_id, caller)
         rows = (_row_of(error) for _, error in reading.errors((0, 0)) if not error.is_of_file)
         first = list(islice(rows, 1))

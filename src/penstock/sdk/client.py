@@ -237,6 +237,6 @@ def _hits(answer: Mapping[str, Any], collection: CollectionInfo, queries: int) -
 
 
 def _hit(row: Mapping[str, Any], collection: CollectionInfo) -> Hit:
-    values = decode_row(row, collection)
-    distance = values.pop("distance")
-    return Hit(id=values.pop(collection.primary.name), distance=float(distance), fields=values)
+    # A field named distance, of any type, is not sent: the score has its key.
+    values = decode_row({name: value for name, value in row.items() if name != "distance"}, collection)
+    return Hit(id=values.pop(collection.primary.name), distance=float(row["distance"]), fields=values)

@@ -218,8 +218,11 @@ def revert_import(
 
 
 def option_strings(options: Mapping[str, Any]) -> dict[str, str]:
-    """Convert import options to strings, the only type that servers take; lists and objects to their JSON."""
-    return {name: _option_string(value) for name, value in options.items()}
+    """Convert import options to strings, the only type that servers take; lists and objects to their JSON.
+
+    One that is None is left out.
+    """
+    return {name: _option_string(value) for name, value in options.items() if value is not None}
 
 
 def _option_string(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import grpc
 import pytest
 from pymilvus import MilvusClient
 
@@ -14,6 +15,13 @@ from tests.support.data_planes import DataPlane, grpc_data_plane
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DataPlane, MilvusClient]]:
     with grpc_data_plane(tmp_path_factory.mktemp("grpc")) as both:
         yield both
+
+
+@pytest.fixture(scope="session")
+def channel(served: tuple[DataPlane, MilvusClient]) -> Iterator[grpc.Channel]:
+    plane, _ = served
+    with grpc.insecure_channel(plane.address) as channel:
+        yield channel
 
 
 @pytest.fixture

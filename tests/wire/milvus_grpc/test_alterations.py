@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import grpc
 import pytest
 from pymilvus import DataType, MilvusClient, MilvusException
 
@@ -12,15 +13,16 @@ from penstock.errors import InvalidParameter
 from penstock.wire.milvus_grpc.schemas import added_field
 from penstock.wire.milvus_grpc.stubs import common_pb2
 from tests.support.data_planes import DataPlane
+from tests.support.grpc import call
 from tests.support.grpc_methods import answer
 from tests.support.http import make_services
 
 V = {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}}
 
 
-def refusal(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[int, str]:
+def refusal(method: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[int, str]:
     with pytest.raises(MilvusException) as error:
-        call(*args, **kwargs)
+        method(*args, **kwargs)
     return error.value.code, error.value.message
 
 
@@ -176,3 +178,61 @@ def test_parameters_of_a_field_are_not_deleted(tmp_path_factory: pytest.TempPath
             services, "AlterCollectionField", collection_name="docs", field_name="tag", delete_keys=["warmup"]
         )
     assert status.reason.startswith("delete_keys of the field tag is not supported by this server"), status.reason
+
+
+FIELD = {"name": "size", "data_type": "Int64", "nullable": True}
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "text"),
+    [
+        ({"drop_request": {"field_name": "tag"}}, 10, "Dropping a field by AlterCollectionSchema is not served"),
+        (
+            {"drop_request": {"function_name": "bm25"}},
+            10,
+            "Dropping a function by AlterCollectionSchema is not served",
+        ),
+        (
+            {"add_request": {"field_infos": [{"field_schema": FIELD}], "func_schema": [{"name": "bm25"}]}},
+            10,
+            "Adding a function by AlterCollectionSchema is not served",
+        ),
+        ({}, 1100, "AlterCollectionSchema adds one field in a call, but got 0"),
+        ({"add_request": {"field_infos": [{"field_schema": FIELD}] * 2}}, 1100, "one field in a call, but got 2"),
+        (
+            {"add_request": {"field_infos": [{"field_schema": FIELD, "index_name": "i"}]}},
+            1100,
+            "an index with the added field size is not supported by this server: add the field, then call create",
+        ),
+        (
+            {"add_request": {"field_infos": [{"field_schema": {**FIELD, "external_field": "c"}}]}},
+            1100,
+            "external_field of the field size is not supported by this server",
+        ),
+    ],
+)
+def test_of_a_schema_one_field_is_added(
+    plane: DataPlane, channel: grpc.Channel, action: dict[str, Any], code: int, text: str
+) -> None:
+    docs = plane.quick()
+    status = call(channel, "AlterCollectionSchema", collection_name=docs, action=action).alter_status
+    assert (status.code, text in status.reason) == (code, True), status.reason
+
+
+def test_a_field_of_pymilvus_3_is_added_by_one_call(plane: DataPlane, channel: grpc.Channel) -> None:
+    docs = plane.quick()
+    action = {"add_request": {"field_infos": [{"field_schema": FIELD}]}}
+    assert call(channel, "AlterCollectionSchema", collection_name=docs, action=action).alter_status.code == 0
+    described = plane.call("collections/describe", collectionName=docs)
+    assert [field["name"] for field in described["fields"]] == ["id", "vector", "size"]
+
+
+def test_a_client_reads_why_a_field_is_not_dropped(plane: DataPlane, client: MilvusClient) -> None:
+    code, text = refusal(client.drop_collection_field, plane.quick(), "vector")
+    assert (code, text) == (
+        10,
+        (
+            "service unimplemented: Dropping a field by AlterCollectionSchema is not served by Penstock; create a "
+            "new collection and import into it"
+        ),
+    )

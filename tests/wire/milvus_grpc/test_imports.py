@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from penstock.domain.jobs import ImportFile, JobState
+from penstock.domain.jobs import ImportFile, JobState, JobWarning
 from penstock.server.services import Services
 from penstock.wire.milvus_grpc.imports import STATES
 from penstock.wire.milvus_grpc.stubs import common_pb2
@@ -76,6 +76,14 @@ def test_a_running_job(services: Services, imports: MemoryImports) -> None:
         "partition": "p1",
         "progress_percent": "40",
     }
+
+
+def test_a_job_has_its_warnings(services: Services, imports: MemoryImports) -> None:
+    """Such as of an option that was ignored: pymilvus's ``do_bulk_insert`` takes a ``bucket``."""
+    ignored = [JobWarning(code="option", message=f"option '{name}' is unknown") for name in ("bucket", "backup")]
+    job = imports.add(make_job(JobState.COMPLETED, warnings=tuple(ignored)))
+    told = infos(answer(services, "GetImportState", task=job.id))["warnings"]
+    assert told == "option 'bucket' is unknown; option 'backup' is unknown"
 
 
 def test_a_failed_job_has_its_reason_and_no_rows(services: Services, imports: MemoryImports) -> None:

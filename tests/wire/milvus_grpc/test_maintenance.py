@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import pytest
+from pymilvus import MilvusClient
+from pymilvus.client.types import SegmentState
 
 from penstock.domain.collections import CollectionSettings
 from penstock.server.services import Services
 from penstock.wire.milvus_grpc.stubs import common_pb2
+from tests.support.data_planes import DataPlane
+from tests.support.grpc import call
 from tests.support.grpc_methods import answer
 from tests.support.http import make_services
 from tests.support.schemas import KEY_AND_VECTOR
@@ -63,9 +68,44 @@ def test_a_collection_without_rows_has_no_segments(docs: Services) -> None:
         assert list(answer(docs, method, collectionName="docs").infos) == []
 
 
+def test_segments_are_selected_by_state(plane: DataPlane, client: MilvusClient) -> None:
+    name = plane.quick()
+    plane.put(name, [{"id": 1, "vector": [1, 2]}])
+    assert [segment.num_rows for segment in client.list_persistent_segments(name)] == [1]
+    flushed, dropped = [SegmentState.Flushed, SegmentState.Dropped], [SegmentState.Dropped]
+    assert [segment.num_rows for segment in client.list_persistent_segments(name, states=flushed)] == [1]
+    assert client.list_persistent_segments(name, states=dropped) == []
+
+
+def test_segments_of_a_database_that_the_request_names(plane: DataPlane, channel: grpc.Channel) -> None:
+    """As the Java client names it; its field has another name than in other requests."""
+    sales, name = plane.name("db"), plane.name()
+    plane.call("databases/create", dbName=sales)
+    plane.call("collections/create", dbName=sales, collectionName=name, dimension=2)
+    plane.put(name, [{"id": 1, "vector": [1, 2]}], database=sales)
+    for method in ("GetPersistentSegmentInfo", "GetQuerySegmentInfo"):
+        segments = call(channel, method, dbName=sales, collectionName=name).infos
+        assert [segment.num_rows for segment in segments] == [1]
+
+
+def test_a_flush_of_a_missing_database(docs: Services) -> None:
+    status = answer(docs, "FlushAll", database="nope").status
+    assert (status.code, status.reason) == (800, "database not found[database=nope]")
+
+
+def test_a_collection_is_described_by_its_id(docs: Services) -> None:
+    named = answer(docs, "DescribeCollection", collection_name="docs")
+    assert answer(docs, "DescribeCollection", collectionID=named.collectionID).schema == named.schema
+    missing = answer(docs, "DescribeCollection", collectionID=77).status
+    assert (missing.code, missing.reason) == (100, "collection not found[database=default][collection=77]")
+    refused = answer(docs, "BatchDescribeCollection", collectionID=[named.collectionID]).status
+    assert refused.reason.startswith("collectionID of BatchDescribeCollection is not supported by this server")
+
+
 @pytest.mark.parametrize(
     ("method", "fields"),
     [
+        ("GetCompactionStateWithPlans", {"collection_name": "nope"}),
         ("Flush", {"collection_names": ["docs", "nope"]}),
         ("GetFlushState", {"collection_name": "nope"}),
         ("ManualCompaction", {"collection_name": "nope"}),

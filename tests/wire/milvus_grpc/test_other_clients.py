@@ -6,14 +6,12 @@ for a collection's name, 4711 for its number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import text_format
-from pymilvus import MilvusClient
 
 from penstock.wire.milvus_grpc.stubs import SERVICE, message_types
 from tests.support.data_planes import DataPlane
@@ -65,13 +63,6 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
 }
 """Keys found, the description of an index, or that the call succeeded; else the error's text."""
-
-
-@pytest.fixture(scope="module")
-def channel(served: tuple[DataPlane, MilvusClient]) -> Iterator[grpc.Channel]:
-    plane, _ = served
-    with grpc.insecure_channel(plane.address) as channel:
-        yield channel
 
 
 @pytest.mark.parametrize("client", ["java", "go"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pymilvus import MilvusClient, MilvusException
+from pymilvus import AnnSearchRequest, MilvusClient, MilvusException, RRFRanker
 
 from tests.support.data_planes import DataPlane
 
@@ -38,6 +39,30 @@ def test_limit_offset_and_partitions(client: MilvusClient, docs: str) -> None:
     assert ids(limit=3, offset=8) == [8, 9]
     assert ids("id >= 0") == list(range(10))
     assert ids(limit=10, partition_names=["late"]) == [7, 8, 9]
+
+
+def test_an_offset_of_zero_needs_no_limit(client: MilvusClient, docs: str) -> None:
+    assert len(client.query(docs, "id >= 0", output_fields=["id"], offset=0)) == 10
+
+
+def test_a_session_reads_the_cluster_that_it_names(client: MilvusClient, docs: str) -> None:
+    """``session`` of pymilvus 3 sends the cluster with each read."""
+    near, far = client.session("in01-local"), client.session("in02-far")
+    request = AnnSearchRequest([[0, 0]], "vector", {}, limit=1)
+
+    def reads(session: Any) -> list[Callable[[], Any]]:
+        return [
+            lambda: session.query(docs, "id == 3"),
+            lambda: session.get(docs, [3]),
+            lambda: session.search(docs, [[3, 0]], limit=1)[0],
+            lambda: session.hybrid_search(docs, [request], RRFRanker(), limit=1)[0],
+            lambda: session.query_iterator(docs, filter="id == 3").next(),
+        ]
+
+    assert [len(read()) for read in reads(near)] == [1] * 5
+    for read in reads(far):
+        with pytest.raises(MilvusException, match="cluster_id is in02-far, but a call reads the cluster of its cred"):
+            read()
 
 
 def test_templates_keys_and_counts(client: MilvusClient, docs: str) -> None:
@@ -136,6 +161,12 @@ def test_an_iterator_ends_when_another_collection_has_its_name(plane: DataPlane,
         ({"filter": "id > 1", "partition_names": ["nope"]}, 1100, "nope"),
         ({"filter": "id > 1", "order_by_fields": ["size"]}, 1100, "order_by_fields"),
         ({"filter": "id in {a}"}, 1100, "failed to create query plan: "),
+        ({"filter": "id > 1", "offset": 5}, 1100, "offset [5] has no effect without a limit: add one"),
+        (
+            {"filter": "id > 1", "namespace": "n"},
+            1100,
+            "namespace of a query is not supported by this server; omit it",
+        ),
     ],
 )
 def test_errors(client: MilvusClient, docs: str, options: dict[str, Any], code: int, text: str) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
+from packaging.requirements import Requirement
 from pymilvus.grpc_gen import milvus_pb2 as of_the_client
 
 from penstock.wire.milvus_grpc.stubs import METHODS, SERVICE, message_types, milvus_pb2
@@ -16,6 +19,14 @@ def test_the_messages_are_loaded_without_pymilvus_and_pandas() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "\n"
+
+
+def test_releases_whose_messages_lack_members_are_not_installed() -> None:
+    """With 2.6 the server didn't start, with 3.0.0 it created no users."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    requirements = map(Requirement, project["optional-dependencies"]["server"])
+    (required,) = (requirement for requirement in requirements if requirement.name == "pymilvus")
+    assert [release in required.specifier for release in ("2.6.17", "3.0.0", "3.0.2")] == [False, False, True]
 
 
 def test_they_coexist_with_pymilvus_in_one_process() -> None:

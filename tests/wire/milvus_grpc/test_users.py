@@ -106,7 +106,8 @@ def test_a_password_that_is_no_base64_is_not_shown(server: Server, password: str
 def test_roles_are_built_in(server: Server) -> None:
     roles = [result.role.name for result in server.ask("SelectRole").results]
     assert roles == ["admin", "public", "reader", "writer"]
-    assert server.ask("SelectRole", role={"name": "king"}).status.reason.startswith("role not found: king")
+    missing = server.ask("SelectRole", role={"name": "king"}, include_user_info=True)
+    assert (missing.status.code, list(missing.results)) == (0, []), "as in Milvus: Role.is_exist() asks so"
     for method in ("CreateRole", "DropRole", "OperatePrivilege", "OperatePrivilegeV2"):
         refused = server.ask(method)
         assert refused.code == 10
@@ -119,6 +120,43 @@ def test_a_role_has_privileges_with_milvuss_names(server: Server) -> None:
     assert {("Collection", "Import"), ("Collection", "Query")} <= privileges
     assert ("Global", "CreateDatabase") not in privileges
     assert list(server.ask("SelectGrant", entity={"role": {"name": "public"}}).entities) == []
+
+
+def test_privileges_are_selected_by_type_and_name_of_their_object(server: Server) -> None:
+    def selected(**entity: Any) -> set[str]:
+        entities = server.ask("SelectGrant", entity={"role": {"name": "admin"}, **entity}).entities
+        return {found.object.name for found in entities}
+
+    assert selected() == {"Global", "Collection", "User"}
+    assert selected(object={"name": "User"}, object_name="*") == {"User"}
+    assert selected(object={"name": "Collection"}, object_name="docs") == set(), "they are of all collections"
+    assert selected(db_name="default") == {"Global", "Collection", "User"}
+    assert server.ask("SelectGrant", entity={"role": {"name": "king"}}).status.reason.startswith("role not found")
+
+
+def test_a_missing_user_is_no_user(server: Server) -> None:
+    missing = server.ask("SelectUser", user={"name": "nobody"}, include_role_info=True)
+    assert (missing.status.code, list(missing.results)) == (0, [])
+
+
+def test_a_description_is_changed_without_the_password(server: Server) -> None:
+    """As ``update_user`` of pymilvus 3 does: with empty passwords."""
+    server.ask("CreateCredential", username="may", password=encoded("correct horse"), description="a tester")
+    told = [server.ask("SelectUser", user={"name": "may"}).results[0].description]
+    for secret in (server.admin, "may:correct horse"):
+        assert server.ask("UpdateCredential", username="may", description=f"by {secret[:3]}", secret=secret).code == 0
+        (own,) = server.ask("SelectUser", user={"name": "may"}, secret="may:correct horse").results
+        told.append(own.description)
+    assert told == ["a tester", "by psk", "by may"]
+    assert server.ask("UpdateCredential", username="may", description="").code == 0
+    assert server.ask("SelectUser", user={"name": "may"}).results[0].description == ""
+    nothing = server.ask("UpdateCredential", username="may")
+    assert (nothing.code, nothing.reason) == (1100, "a password has 6 to 256 characters: invalid parameter")
+    assert server.ask("UpdateCredential", username="nobody", description="x").code == 1100
+    with pytest.raises(AssertionError, match="PERMISSION_DENIED"):
+        server.ask("UpdateCredential", username="eve", description="x", secret="may:correct horse")
+    actions = [entry.action for entry in server.catalog.audit.read() if entry.subject == "may"]
+    assert actions[:2] == ["user.create", "user.update"]
 
 
 def test_the_audit_log_tells_a_grant_from_a_revocation(server: Server) -> None:

@@ -97,3 +97,21 @@ def test_errors(plane: DataPlane, docs: str, more: dict[str, Any], code: int, te
     told = plane.error("entities/hybrid_search", **body(docs, **more))
     assert told[0] == code, told
     assert text in told[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "instead"),
+    [
+        ("searchParams", {"params": {"nprobe": 4}}, "params within it"),
+        ("partitionNames", ["late"], "partitionNames beside search"),
+        ("partitionName", "late", "partitionNames beside search"),
+    ],
+)
+def test_keys_of_a_search_that_would_have_no_effect(
+    plane: DataPlane, docs: str, key: str, value: Any, instead: str
+) -> None:
+    search = {"data": [[2, 0]], "annsField": "up", "limit": 3, key: value}
+    assert plane.error("entities/hybrid_search", collectionName=docs, search=[search]) == (
+        1100,
+        f"{key} has no effect within a search of a hybrid search; give {instead}: invalid parameter",
+    )

@@ -57,6 +57,17 @@ def test_describe(plane: DataPlane) -> None:
     ]
 
 
+def test_parameters_under_the_name_that_the_documentation_of_2_4_has(plane: DataPlane) -> None:
+    docs = plane.collection(V)
+    config = {"index_type": "IVF_FLAT", "nlist": "1024"}
+    make(plane, docs, fieldName="v", indexName="by_v", metricType="L2", indexConfig=config)
+    (index,) = plane.call("indexes/describe", collectionName=docs, indexName="by_v")
+    assert (index["indexType"], index["indexParams"][2]["value"]) == ("IVF_FLAT", '{"nlist":"1024"}')
+    index = {"fieldName": "v", "indexName": "by_v", "metricType": "L2", "indexConfig": config, "params": config}
+    code, text = plane.error("indexes/create", collectionName=docs, indexParams=[index])
+    assert (code, text.startswith("params and indexConfig of an index are the same")) == (1100, True)
+
+
 def test_rows_that_are_searched_exactly_are_not_built(plane: DataPlane) -> None:
     docs = plane.collection(V)
     make(plane, docs, fieldName="v", metricType="L2")

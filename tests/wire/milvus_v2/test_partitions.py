@@ -140,3 +140,24 @@ def test_a_partition_key_rules_partitions_out(plane: DataPlane) -> None:
     assert sum(counts) == 20
     assert all(counts)
     assert len(plane.call("entities/query", collectionName=docs, filter="k in [3, 4]")) == 2
+
+
+def test_one_partition_is_read_under_the_key_that_other_calls_have(plane: DataPlane) -> None:
+    docs = plane.quick(metricType="L2")
+    plane.call("partitions/create", collectionName=docs, partitionName="late")
+    plane.put(docs, [{"id": 1, "vector": [1, 0]}])
+    plane.put(docs, [{"id": 2, "vector": [2, 0]}], partition="late")
+    search = {"data": [[1, 0]], "annsField": "vector", "limit": 5}
+    for action, body in (
+        ("query", {"filter": "id > 0"}),
+        ("get", {"id": [1, 2]}),
+        ("search", search),
+        ("hybrid_search", {"search": [search]}),
+    ):
+        rows = plane.call(f"entities/{action}", collectionName=docs, partitionName="late", **body)
+        assert [row["id"] for row in rows] == ["2"], action
+        both = {"partitionName": "late", "partitionNames": ["_default"]}
+        assert plane.error(f"entities/{action}", collectionName=docs, **body, **both) == (
+            1100,
+            "pass partitionNames or partitionName, not both: invalid parameter",
+        )

@@ -408,7 +408,7 @@ def test_sparse_queries(plane: DataPlane, query: dict[str, Any]) -> None:
         ("FloatVector", 4, [1, 2, 3], "dimension: 4, but length of []float: 3"),
         ("FloatVector", 4, [1, 2, 3, 4, 5], "dimension: 4, but length of []float: 5"),
         ("FloatVector", 4, [], "dimension: 4, but length of []float: 0"),
-        ("FloatVector", 4, 0.5, "a query is a list of numbers"),
+        ("FloatVector", 4, 0.5, "data is a list of queries, each a list of numbers: [[0.1, 0.2]]"),
         ("FloatVector", 4, [1, 2, 3, "4"], "a query is a list of numbers"),
         ("FloatVector", 4, [1, 2, 3, None], "a query is a list of numbers"),
         ("FloatVector", 4, [1, 2, 3, True], "a query is a list of numbers"),

@@ -176,6 +176,13 @@ class AccountRepository:
         with self._database.write() as connection:
             connection.execute(update(tables.account).where(_account.id == account_id).values(**values))
 
+    def set_description(self, account_id: str, description: str) -> None:
+        """Replace the description."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(tables.account).where(_account.id == account_id).values(description=description)
+            )
+
     def grant(self, account_id: str, grant: Grant) -> None:
         """Add a grant. Idempotent."""
         with self._database.write() as connection:

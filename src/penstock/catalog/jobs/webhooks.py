@@ -19,7 +19,7 @@ from penstock.catalog.jobs.outbox import WebhookOutbox
 from penstock.catalog.jobs.rows import job_from_json
 from penstock.domain.jobs import ImportJob
 from penstock.domain.webhooks import Delivery, Webhook
-from penstock.errors import CatalogError, LimitExceeded, WebhookNotFound
+from penstock.errors import CatalogError, LimitExceeded, WebhookNotFound, shorten
 
 _BATCH = 500
 _OTHER_KEY = (
@@ -94,7 +94,8 @@ class WebhookRepository:
             ).one_or_none()
         if row is None:
             raise WebhookNotFound(
-                f"webhook {webhook_id} does not exist. The list of webhooks has the ids", webhook_id=webhook_id
+                f"webhook {shorten(webhook_id)} does not exist. The list of webhooks has the ids",
+                webhook_id=webhook_id,
             )
         return _webhook_of(row)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.collections.collections import CollectionService
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection, LoadState
-from penstock.errors import CollectionNotFound, DatabaseNotFound, InvalidParameter, shorten
+from penstock.errors import CollectionNotFound, DatabaseNotFound, InvalidParameter, Unsupported, shorten
 from penstock.wire.milvus.properties import key_values
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collection_views import description
@@ -14,7 +14,7 @@ from penstock.wire.milvus_grpc.errors import status_of
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
 
-_LOADED_PERCENT = 100
+LOADED_PERCENT = 100
 _MAX_DESCRIBED = 1000
 
 
@@ -27,6 +27,14 @@ def cannot_find(request: Request, error: CollectionNotFound) -> CollectionNotFou
     """The same error with the text of calls that read a schema, which pymilvus looks for."""
     name = shorten(str(error.details.get("collection", request.message.collection_name)), 300)
     return CollectionNotFound(f"can't find collection[database={request.database}][collection={name}]")
+
+
+def name_of_number(request: Request, collections: CollectionService, number: int) -> str:
+    """The name of the collection with this id, which some clients send alone. Raises CollectionNotFound."""
+    for collection in collections.list(request.cluster_id, request.database):
+        if collection.number == number:
+            return collection.name
+    raise CollectionNotFound(f"collection not found[database={request.database}][collection={number}]")
 
 
 def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
@@ -46,7 +54,7 @@ def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMetho
             created_timestamps=[hybrid_timestamp(collection.created_at) for collection in shown],
             created_utc_timestamps=[millis(collection.created_at) for collection in shown],
             shards_num=[collection.settings.shards for collection in shown],
-            inMemory_percentages=[_LOADED_PERCENT for _ in shown] if only_loaded else [],
+            inMemory_percentages=[LOADED_PERCENT for _ in shown] if only_loaded else [],
             query_service_available=[True for _ in shown] if only_loaded else [],
         )
 
@@ -54,13 +62,21 @@ def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMetho
         return milvus_pb2.BoolResponse(value=collections.has(*qualified_name(request)))
 
     def describe(request: Request) -> object:
+        name, number = request.message.collection_name, request.message.collectionID
+        if number and not name:
+            name = name_of_number(request, collections, number)
         try:
-            return description(collections.describe(*qualified_name(request)))
+            return description(collections.describe(request.cluster_id, request.database, name))
         except CollectionNotFound as error:
             raise cannot_find(request, error) from error
 
     def describe_several(request: Request) -> object:
         names = request.message.collection_name
+        if request.message.collectionID:
+            raise Unsupported(
+                "collectionID of BatchDescribeCollection is not supported by this server: name the collections",
+                key="collectionID",
+            )
         if len(names) > _MAX_DESCRIBED:
             raise InvalidParameter(f"{len(names)} collections in one call, at most {_MAX_DESCRIBED} are described")
         responses = []

@@ -44,6 +44,7 @@ _SUBJECTS = (
     "username",
     "role_name",
 )
+_COLLECTION_NAMES = ("collection_name", "collectionName", "oldName")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,7 @@ class MilvusGrpc:
                     raise MalformedBody(f"the message is no {request_type.DESCRIPTOR.name}") from error
                 admitted.names = _names(message, subjects)
                 admitted.action = action if action_of is None else action_of(message)
-                database = _text(message, "db_name") or call.metadata.get("dbname") or DEFAULT_DATABASE
+                database = _database(message) or call.metadata.get("dbname") or DEFAULT_DATABASE
                 cluster = admitted.enter(None)
                 admitted.authorize(role, None if whole_cluster else database)
                 response = handler(
@@ -142,10 +143,15 @@ class MilvusGrpc:
 
 def _names(message: Message, subjects: Sequence[str]) -> CallNames:
     return CallNames(
-        database=_text(message, "db_name"),
-        collection=_text(message, "collection_name") or _text(message, "oldName"),
+        database=_database(message),
+        collection=next(filter(None, (_text(message, field) for field in _COLLECTION_NAMES)), None),
         subjects=[name for field in subjects if (name := _text(message, field))],
     )
+
+
+def _database(message: Message) -> str | None:
+    """The database that the message names; the two requests for segments have another name for it."""
+    return _text(message, "db_name") or _text(message, "dbName")
 
 
 def _text(message: Message, field: str) -> str | None:

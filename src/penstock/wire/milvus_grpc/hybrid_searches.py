@@ -21,7 +21,13 @@ from penstock.errors import InvalidParameter, Unsupported
 from penstock.wire.milvus.call_errors import read_errors
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
-from penstock.wire.milvus_grpc.read_requests import collection_to_read, pairs, whole_parameter
+from penstock.wire.milvus_grpc.read_requests import (
+    check_ids,
+    collection_to_read,
+    pairs,
+    refuse_members,
+    whole_parameter,
+)
 from penstock.wire.milvus_grpc.searches import iterator_parameters, json_parameters, search_request, search_results
 from penstock.wire.milvus_grpc.stubs import schema_pb2
 
@@ -49,12 +55,11 @@ def _hybrid_request(message: Any, collection: Collection, searches: SearchServic
     Raises:
         InvalidParameter, FieldNotFound, Unsupported.
     """
-    for field, _ in message.ListFields():
-        if field.name in _UNSERVED:
-            raise Unsupported(f"{field.name} of a hybrid search is not supported by this server", key=field.name)
+    refuse_members(message, _UNSERVED, "a hybrid search")
     parameters = pairs(message.rank_params)
     others = {key: value for key, value in parameters.items() if key not in _RANKER}
     check_parameters(RANK_PARAMS, others)
+    check_ids(collection, others)
     limit = whole_parameter(others, "limit")
     if limit is None:
         raise InvalidParameter("limit not found in rank_params", key="limit")

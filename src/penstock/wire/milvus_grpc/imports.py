@@ -103,7 +103,7 @@ def _is_column(file: str) -> bool:
 
 
 def _state(job: ImportJob, files: Sequence[ImportFile] = ()) -> Any:
-    """The state of a job; the names of its files are known of a single one only.
+    """The state of a job, with its warnings; the names of its files are known of a single one only.
 
     ``id_list``, the ranges of generated ids, stays empty, as in Milvus since 2.4.
     """
@@ -113,6 +113,8 @@ def _state(job: ImportJob, files: Sequence[ImportFile] = ()) -> Any:
         "partition": job.partition or "",
         "failed_reason": reason_of(job) or "",
         "progress_percent": str(progress_of(job)),
+        # Of this server alone: options that were ignored, columns that were dropped.
+        "warnings": "; ".join(warning.message for warning in job.warnings),
     }
     return milvus_pb2.GetImportStateResponse(
         id=job.id,

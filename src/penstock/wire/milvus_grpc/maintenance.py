@@ -14,10 +14,11 @@ from penstock.collections.collections import CollectionService
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.ids import new_id
-from penstock.errors import CollectionNotFound, CollectionNotLoaded, Unsupported
+from penstock.errors import CollectionNotLoaded, Unsupported
 from penstock.wire.milvus_grpc.calls import GrpcMethod
+from penstock.wire.milvus_grpc.collections import name_of_number
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
-from penstock.wire.milvus_grpc.stubs import milvus_pb2, schema_pb2
+from penstock.wire.milvus_grpc.stubs import common_pb2, milvus_pb2, schema_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp
 
 _RESOURCE_GROUP = "__default_resource_group"
@@ -32,12 +33,7 @@ def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMetho
     def collection_of(request: Request) -> Collection:
         """The collection that the call names, or the one with its id: older clients send that alone."""
         name, number = request.message.collection_name, request.message.collectionID
-        if name or not number:
-            return get(request, name)
-        for collection in collections.list(request.cluster_id, request.database):
-            if collection.number == number:
-                return collection
-        raise CollectionNotFound(f"collection not found[database={request.database}][collection={number}]")
+        return get(request, name if name or not number else name_of_number(request, collections, number))
 
     def check_collections(request: Request, names: Iterable[str]) -> list[str]:
         """The names as sent, without repetitions. Raises CollectionNotFound for the first unknown one."""
@@ -63,7 +59,7 @@ def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMetho
         return milvus_pb2.GetFlushStateResponse(flushed=True)
 
     def flush_all(request: Request) -> object:
-        del request
+        collections.list(request.cluster_id, request.database)  # of which there must be a database
         return milvus_pb2.FlushAllResponse(flush_all_ts=hybrid_timestamp(datetime.now(UTC)))
 
     def flush_all_state(request: Request) -> object:
@@ -85,7 +81,8 @@ def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMetho
         return milvus_pb2.GetCompactionStateResponse(state="Completed")
 
     def compaction_plans(request: Request) -> object:
-        del request
+        # pymilvus lists the compactions of a collection by this call.
+        check_collections(request, filter(None, [request.message.collection_name]))
         return milvus_pb2.GetCompactionPlansResponse(state="Completed")
 
     def replicas(request: Request) -> object:
@@ -111,6 +108,9 @@ def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMetho
 
     def stored_segments(request: Request) -> object:
         infos = segments(request, milvus_pb2.PersistentSegmentInfo, "Flushed")
+        states = request.message.states
+        if states and common_pb2.SegmentState.Value("Flushed") not in states:
+            infos = []
         return milvus_pb2.GetPersistentSegmentInfoResponse(infos=infos)
 
     def loaded_segments(request: Request) -> object:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from penstock.collections.collections import CollectionService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.access import Role
-from penstock.domain.collections import Collection, Partition
+from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.wire.milvus.properties import key_values
 from penstock.wire.milvus_grpc.calls import GrpcMethod
-from penstock.wire.milvus_grpc.collections import qualified_name
+from penstock.wire.milvus_grpc.collections import LOADED_PERCENT, qualified_name
 from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
@@ -33,12 +33,18 @@ def methods(collections: CollectionService, partitions: PartitionService, grpc: 
     def show(request: Request) -> object:
         collection = collection_of(request)
         shown = partitions.list(collection)
+        only_loaded = request.message.type == milvus_pb2.ShowType.Value("InMemory")
+        if only_loaded:
+            loaded = partitions.load_status(collection, request.message.partition_names).state is LoadState.LOADED
+            names = set(request.message.partition_names) or {partition.name for partition in shown}
+            shown = [partition for partition in shown if loaded and partition.name in names]
         return milvus_pb2.ShowPartitionsResponse(
             partition_names=[partition.name for partition in shown],
             partitionIDs=[_wire_id(collection, partition) for partition in shown],
             # The catalog has no times of partitions; none is older than its collection.
             created_timestamps=[hybrid_timestamp(collection.created_at) for _ in shown],
             created_utc_timestamps=[millis(collection.created_at) for _ in shown],
+            inMemory_percentages=[LOADED_PERCENT for _ in shown] if only_loaded else [],
         )
 
     def statistics(request: Request) -> object:

@@ -23,14 +23,17 @@ from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.field_data import count_data, fields_data
 from penstock.wire.milvus_grpc.placeholders import template_values
 from penstock.wire.milvus_grpc.read_requests import (
-    check_collection_id,
+    check_ids,
     collection_to_read,
     output_names,
     pairs,
+    refuse_members,
     session_timestamp,
     whole_parameter,
 )
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
+
+_UNSERVED = ("namespace",)
 
 _HIGHEST_LEVEL = 2
 """Guarantee timestamps up to here stand for consistency levels."""
@@ -41,7 +44,7 @@ def methods(collections: CollectionService, entities: EntityService, grpc: Milvu
         collection = collection_to_read(request, collections)
         parameters = pairs(request.message.query_params)
         check_parameters(QUERY_PARAMS, parameters)
-        check_collection_id(collection, parameters.get("collection_id"))
+        check_ids(collection, parameters)
         with read_errors():
             collection = in_timezone(collection, parameters.get("timezone"))
             query = _query_request(request.message, parameters)
@@ -60,16 +63,19 @@ def _query_request(message: Any, parameters: Mapping[str, str]) -> QueryRequest:
     """Decode a query; without output fields it is for the primary key alone.
 
     Raises:
-        InvalidParameter
+        InvalidParameter, Unsupported.
     """
+    refuse_members(message, _UNSERVED, "a query")
     request = QueryRequest(
         filter=message.expr,
         filter_params=template_values(message.expr_template_values),
         partitions=list(message.partition_names),
         output_fields=list(message.output_fields),
     )
-    limit = whole_parameter(parameters, "limit")
+    limit, offset = whole_parameter(parameters, "limit"), whole_parameter(parameters, "offset") or 0
     if limit is None:
+        if offset:
+            raise InvalidParameter(f"offset [{offset}] has no effect without a limit: add one", key="offset")
         return request
     if request.is_count():
         raise InvalidParameter("count entities with pagination is not allowed: leave out the limit", key="limit")
@@ -78,7 +84,7 @@ def _query_request(message: Any, parameters: Mapping[str, str]) -> QueryRequest:
     return replace(
         request,
         limit=limit,
-        offset=whole_parameter(parameters, "offset") or 0,
+        offset=offset,
         whole_keys=_continues_after_its_last_key(message, parameters, limit),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from penstock.collections.entities import OutputFields
 from penstock.domain.collections import Collection
 from penstock.domain.parameter_values import whole_number
 from penstock.domain.schema import META_FIELD
-from penstock.errors import CollectionNotFound, InvalidParameter, shorten
+from penstock.errors import CollectionNotFound, InvalidParameter, Unsupported, shorten
 from penstock.wire.milvus_grpc.collections import cannot_find, qualified_name
 from penstock.wire.milvus_grpc.dialect import Request
 from penstock.wire.milvus_grpc.times import hybrid_timestamp
@@ -25,12 +25,26 @@ def collection_to_read(request: Request, collections: CollectionService) -> Coll
         raise cannot_find(request, error) from error
 
 
-def check_collection_id(collection: Collection, number: str | None) -> None:
-    """Check that an iterator reads the collection that it began with.
+def refuse_members(message: Any, names: Sequence[str], what: str) -> None:
+    """Raise Unsupported if a member of these is set; ``what`` names the request in the error."""
+    for field, value in message.ListFields():
+        if field.name in names and value != "":
+            raise Unsupported(f"{field.name} of {what} is not supported by this server; omit it", key=field.name)
+
+
+def check_ids(collection: Collection, parameters: Mapping[str, str]) -> None:
+    """Check that an iterator reads the collection that it began with, and a session the cluster that it names.
 
     Raises:
-        InvalidParameter: another collection has the name now.
+        InvalidParameter: another collection has the name now, or the call is in another cluster.
     """
+    number, cluster_id = parameters.get("collection_id"), parameters.get("cluster_id")
+    if cluster_id and cluster_id != collection.cluster_id:
+        raise InvalidParameter(
+            f"cluster_id is {shorten(cluster_id)}, but a call reads the cluster of its credentials, which is "
+            f"{collection.cluster_id}: take a key or user of the other cluster, or leave cluster_id out",
+            key="cluster_id",
+        )
     if number and number != str(collection.number):
         raise InvalidParameter(
             f"Input collection id is not consistent to collectionID in the context, "

@@ -84,6 +84,11 @@ def added_field(encoded: bytes) -> Field:
         message = schema_pb2.FieldSchema.FromString(encoded)
     except DecodeError as error:
         raise InvalidParameter("the schema of the added field is no FieldSchema message") from error
+    return field_of(message)
+
+
+def field_of(message: Any) -> Field:
+    """Convert a ``FieldSchema`` message. Raises as :func:`schema_of`."""
     return field_from_rest(_field(message))
 
 
@@ -115,6 +120,12 @@ def _field(message: Any) -> dict[str, Any]:
         raise InvalidParameter(
             f"cannot explicitly set a field as a dynamic field: {shorten(message.name)}; set enable_dynamic_field of "
             "the schema",
+            field=message.name,
+        )
+    if message.external_field:
+        raise Unsupported(
+            f"external_field of the field {shorten(message.name)} is not supported by this server: rows come by "
+            "import jobs; omit it",
             field=message.name,
         )
     if message.autoID and not message.is_primary_key:

@@ -24,18 +24,19 @@ from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.domain.parameter_values import go_boolean
 from penstock.domain.schema import DataType
-from penstock.errors import InvalidParameter, Unsupported, shorten
+from penstock.errors import InvalidParameter, shorten
 from penstock.wire.milvus.call_errors import read_errors
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.field_data import field_data, fields_data, ids_of
 from penstock.wire.milvus_grpc.placeholders import query_vectors, template_values
 from penstock.wire.milvus_grpc.read_requests import (
-    check_collection_id,
+    check_ids,
     collection_to_read,
     is_without_radius,
     output_names,
     pairs,
+    refuse_members,
     session_timestamp,
     whole_parameter,
 )
@@ -89,12 +90,10 @@ def search_request(
     Raises:
         InvalidParameter, FieldNotFound, Unsupported.
     """
-    for field, _ in message.ListFields():
-        if field.name in _UNSERVED:
-            raise Unsupported(f"{field.name} of a search is not supported by this server", key=field.name)
+    refuse_members(message, _UNSERVED, "a search")
     outer = pairs(message.search_params)
     inner = json_parameters(outer.get("params", ""), "params of a search")
-    check_collection_id(collection, outer.get("collection_id"))
+    check_ids(collection, outer)
     target = searches.search_field(collection, outer.get("anns_field") or None)
     limit = whole_parameter(outer, "topk")
     limit = default_limit if limit is None else limit

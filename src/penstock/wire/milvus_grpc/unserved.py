@@ -1,7 +1,7 @@
 """Methods of Milvus's service that this server doesn't serve: an error in the response, with an alternative.
 
 A gRPC status UNIMPLEMENTED would reach users of pymilvus as a raw ``grpc.RpcError``. It stays for methods that the
-installed pymilvus doesn't know, and for those in which clients look for it.
+installed pymilvus doesn't know.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc
 from penstock.wire.milvus_grpc.stubs import METHODS, common_pb2, message_types
 from penstock.wire.milvus_v2.dialect import PREFIX
-
-_UNIMPLEMENTED = frozenset({"AlterCollectionSchema"})
-"""On UNIMPLEMENTED, and on it alone, pymilvus 3 calls AddCollectionField in its place."""
 
 REST_CALLS: Mapping[str, str] = {
     "AddCollectionFunction": "collections/add_function",
@@ -52,6 +49,12 @@ ALTERNATIVES: Mapping[str, str] = {
         ),
         _ROLES,
     ),
+    **dict.fromkeys(("BackupRBAC", "RestoreRBAC"), "back up the server with penstock backup"),
+    **dict.fromkeys(("CreateRowPolicy", "DropRowPolicy", "ListRowPolicies"), "grant roles in databases instead"),
+    "CalcDistance": "compute distances in the client",
+    "GetComponentStates": "call CheckHealth, or GET /readyz",
+    "GetMetrics": "scrape GET /metrics",
+    "LoadBalance": "every server process serves every collection",
     "AddCollectionStructField": "create a new collection and import into it",
     "Insert": _IMPORT,
     "Upsert": _IMPORT,
@@ -62,7 +65,7 @@ ALTERNATIVES: Mapping[str, str] = {
 
 def methods(served: Iterable[GrpcMethod], grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
     """One method for each of the service's that is not served and can answer with a status."""
-    names = METHODS.keys() - {method.name for method in served} - _UNIMPLEMENTED
+    names = METHODS.keys() - {method.name for method in served}
     return tuple(grpc.refused(name, _text(name)) for name in sorted(names) if _answers_with_a_status(name))
 
 

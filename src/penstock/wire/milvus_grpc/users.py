@@ -12,11 +12,14 @@ from typing import Any
 from penstock.access.accounts import AccountService
 from penstock.access.cluster_users import ClusterUser, ClusterUsers
 from penstock.domain.access import Role
-from penstock.errors import InvalidParameter, Unauthenticated, shorten
+from penstock.errors import AccountNotFound, InvalidParameter, Unauthenticated, shorten
 from penstock.wire.milvus.errors import wrong_password
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
+
+_EVERY = "*"
+"""All privileges are of every object in every database. As in Milvus, one asks for these by this name."""
 
 
 def methods(accounts: AccountService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
@@ -31,6 +34,10 @@ def methods(accounts: AccountService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...
     def update(request: Request) -> object:
         message = request.message
         name = message.username
+        description = message.description if message.HasField("description") else None
+        if _is_description_alone(message):
+            users.set_description(request.caller, request.cluster, name, message.description)
+            return None
         try:
             users.change_password(
                 request.caller,
@@ -38,7 +45,7 @@ def methods(accounts: AccountService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...
                 name,
                 old=_password(message.oldPassword, name),
                 new=_password(message.newPassword, name),
-                description=message.description or None,
+                description=description,
             )
         except Unauthenticated as error:
             raise wrong_password(name) from error
@@ -54,10 +61,14 @@ def methods(accounts: AccountService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...
 
     def select_users(request: Request) -> object:
         message = request.message
-        if message.user.name:
-            selected = [users.get(request.caller, request.cluster, message.user.name)]
-        else:
-            selected = list(users.list(request.caller, request.cluster))
+        try:
+            if message.user.name:
+                selected = [users.get(request.caller, request.cluster, message.user.name)]
+            else:
+                selected = list(users.list(request.caller, request.cluster))
+        except AccountNotFound:
+            # An empty result in Milvus: clients ask so whether there is the user.
+            selected = []
         results = [_user_result(user, with_roles=message.include_role_info) for user in selected]
         return milvus_pb2.SelectUserResponse(results=results)
 
@@ -65,12 +76,8 @@ def methods(accounts: AccountService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...
         message = request.message
         names = users.roles(request.caller, request.cluster)
         if message.role.name:
-            if message.role.name not in names:
-                raise InvalidParameter(
-                    f"role not found: {shorten(message.role.name)}; the roles are {', '.join(names)}",
-                    role=message.role.name,
-                )
-            names = [message.role.name]
+            # None in Milvus, too, if there is no such role: Role.is_exist() of pymilvus asks so.
+            names = [name for name in names if name == message.role.name]
         members = users.list(request.caller, request.cluster) if message.include_user_info else ()
         results = [
             milvus_pb2.RoleResult(
@@ -87,16 +94,18 @@ def methods(accounts: AccountService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...
         return None
 
     def select_grants(request: Request) -> object:
-        role = request.message.entity.role.name
+        entity = request.message.entity
+        role = entity.role.name
         entities = [
             milvus_pb2.GrantEntity(
                 role={"name": role},
                 object={"name": privilege.object_type},
-                object_name="*",
+                object_name=_EVERY,
                 grantor={"privilege": {"name": privilege.name}},
-                db_name="*",
+                db_name=_EVERY,
             )
             for privilege in users.privileges(request.caller, request.cluster, role)
+            if entity.object.name in ("", privilege.object_type) and entity.object_name in ("", _EVERY)
         ]
         return milvus_pb2.SelectGrantResponse(entities=entities)
 
@@ -106,7 +115,14 @@ def methods(accounts: AccountService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...
     return (
         method("CreateCredential", create, "user.create"),
         # Every user may change and see their own.
-        method("UpdateCredential", update, "user.update_password", role=None),
+        grpc.method(
+            "UpdateCredential",
+            update,
+            action="user.update_password",
+            action_of=_update_action,
+            role=None,
+            whole_cluster=True,
+        ),
         method("SelectUser", select_users, "user.describe", role=None),
         method("DeleteCredential", drop, "user.drop"),
         method("ListCredUsers", list_names, "user.list"),
@@ -125,6 +141,15 @@ def methods(accounts: AccountService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...
 
 def _is_grant(message: Any) -> bool:
     return bool(message.type == milvus_pb2.OperateUserRoleType.Value("AddUserToRole"))
+
+
+def _is_description_alone(message: Any) -> bool:
+    """Whether a change has no passwords, as ``update_user`` of pymilvus 3 sends it."""
+    return message.HasField("description") and not (message.oldPassword or message.newPassword)
+
+
+def _update_action(message: Any) -> str:
+    return "user.update" if _is_description_alone(message) else "user.update_password"
 
 
 def _role_action(message: Any) -> str:

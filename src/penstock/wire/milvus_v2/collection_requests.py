@@ -104,7 +104,7 @@ def _check_size(schema: Fields) -> None:
 
 def _check_json_types(schema: Fields) -> None:
     """Refuse what a typed decoder refuses before the schema check: wrong JSON types, fields without a name."""
-    for key in ("autoID", "enableDynamicField"):
+    for key in ("autoID", "enableDynamicField", "enabledDynamicField"):
         _check_flag(schema, key)
     for key in ("externalSource", "externalSpec"):
         if schema.value(key):

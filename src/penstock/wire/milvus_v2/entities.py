@@ -24,6 +24,7 @@ from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
 from penstock.wire.milvus_v2.entity_requests import (
     hybrid_search_request,
     output_fields,
+    partition_names,
     primary_keys,
     query_request,
     refuse_unserved,
@@ -112,7 +113,7 @@ def routes(
             lookup = GetRequest(
                 keys=primary_keys(fields.value("id"), collection),
                 output_fields=output_fields(fields),
-                partitions=fields.strings("partitionNames") or (),
+                partitions=partition_names(fields),
             )
             result = entities.get(collection, lookup, org_id=request.cluster.org_id)
         with release_on_error(result.held):

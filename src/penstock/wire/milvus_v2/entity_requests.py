@@ -31,6 +31,12 @@ MAX_NESTED_LISTS = 32
 UNSERVED_QUERY = ("orderByFields", "groupByFields")
 _UNSERVED_HYBRID_SEARCH = ("functionChains", "searchAggregation", "orderByFields")
 _UNSERVED_SEARCH = ("functionScore", *_UNSERVED_HYBRID_SEARCH)
+_ELSEWHERE = {
+    "searchParams": "params within it",
+    "partitionName": "partitionNames beside search",
+    "partitionNames": "partitionNames beside search",
+}
+"""Keys of a search that one of a hybrid search lacks, and what to give in their place."""
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
 
 
@@ -44,7 +50,7 @@ def query_request(fields: Fields) -> QueryRequest:
     request = QueryRequest(
         filter=fields.string("filter") or "",
         filter_params=_expression_values(fields),
-        partitions=fields.strings("partitionNames") or (),
+        partitions=partition_names(fields),
         output_fields=output_fields(fields),
     )
     if request.is_count():
@@ -57,6 +63,19 @@ def output_fields(fields: Fields) -> Sequence[str]:
     """All fields if ``outputFields`` is absent; an empty list is the primary key alone."""
     names = fields.strings("outputFields")
     return ("*",) if names is None else names
+
+
+def partition_names(fields: Fields) -> Sequence[str]:
+    """The partitions to read, none for all: ``partitionNames``, or ``partitionName`` as other calls have it.
+
+    Raises:
+        MalformedBody.
+        InvalidParameter: there are both.
+    """
+    names, name = fields.strings("partitionNames"), fields.string("partitionName")
+    if names and name:
+        raise InvalidParameter("pass partitionNames or partitionName, not both", key="partitionName")
+    return names or ([name] if name else [])
 
 
 def _page(fields: Fields) -> tuple[int | None, int]:
@@ -152,7 +171,7 @@ def search_request(fields: Fields, collection: Collection, searches: SearchServi
         offset=offset or 0,
         filter=fields.string("filter") or "",
         filter_params=_expression_values(fields),
-        partitions=fields.strings("partitionNames") or (),
+        partitions=partition_names(fields),
         output_fields=fields.strings("outputFields") or (),
     )
 
@@ -160,7 +179,7 @@ def search_request(fields: Fields, collection: Collection, searches: SearchServi
 def hybrid_search_request(fields: Fields, collection: Collection, searches: SearchService) -> HybridSearchRequest:
     """Decode the body of a hybrid search. Raises as :func:`search_request`."""
     refuse_unserved(fields, _UNSERVED_HYBRID_SEARCH)
-    partitions = fields.strings("partitionNames") or ()
+    partitions = partition_names(fields)
     limit, offset = fields.integer("limit", strict=True), fields.integer("offset", strict=True)
     bodies = fields.list("search") or ()
     for body in bodies:
@@ -184,6 +203,9 @@ def _sub_search(
 ) -> VectorSearchRequest:
     """Decode one search of a hybrid search. As in Milvus it needs a limit, and its offset has no effect."""
     fields.require("data")
+    for key, instead in _ELSEWHERE.items():
+        if key in fields:
+            raise InvalidParameter(f"{key} has no effect within a search of a hybrid search; give {instead}", key=key)
     if fields.string("groupingField"):
         raise InvalidParameter(
             "not support search_group_by operation in the hybrid search; give groupingField beside search",

@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.domain.exports import ExportFile, ExportFormat, ExportJob, ExportRequest
 from penstock.domain.parse_int import number_of_digits
-from penstock.errors import InvalidParameter, JobNotFound
+from penstock.errors import InvalidParameter, JobNotFound, shorten
 from penstock.exports.requests import CreateExport, ExportDetails
 from penstock.exports.service import ExportService
 from penstock.wire.call_names import call_names
@@ -124,7 +124,7 @@ def _create_request(request: Request) -> CreateExport:
         form = ExportFormat(text.lower())
     except ValueError:
         known = ", ".join(form.value for form in ExportFormat)
-        raise InvalidParameter(f"unknown format {text!r}; formats are {known}", format=text) from None
+        raise InvalidParameter(f"unknown format {shorten(text)!r}; formats are {known}", format=text) from None
     return CreateExport(
         cluster_id=request.cluster_id,
         database=request.database,
@@ -146,7 +146,7 @@ def _job_id(fields: Fields) -> int:
     text = fields.text("jobId") or ""
     number = number_of_digits(text)
     if number is None or not 0 <= number < 2**63:
-        raise JobNotFound(f"no export has the id {text}", job_id=text)
+        raise JobNotFound(f"no export has the id {shorten(text)}", job_id=text)
     return number
 
 

@@ -274,16 +274,16 @@ def _job_id(call: _ImportCall) -> tuple[str, int]:
     if number is not None and abs(number) <= MAX_INT64:
         return text, number
     if call.profile is ZILLIZ:
-        raise JobNotFound(f"no job has the id {text}", job_id=text)
+        raise JobNotFound(f"no job has the id {shorten(text)}", job_id=text)
     why = "value out of range" if _NUMBER.match(text) else "invalid syntax"
-    raise InvalidParameter(f'parse job id failed: strconv.ParseInt: parsing "{text}": {why}', job_id=text)
+    raise InvalidParameter(f'parse job id failed: strconv.ParseInt: parsing "{shorten(text)}": {why}', job_id=text)
 
 
 def _change(call: _ImportCall, change: Callable[[str, int, Caller], object]) -> None:
     """Commit, abort, retry or revert the job of a call."""
     text = call.fields.text("jobId")
     if text is not None and call.profile is MILVUS and not _NUMBER.match(text):
-        raise InvalidParameter(f"invalid parameter[expected=int64 jobId][actual={text}]", job_id=text)
+        raise InvalidParameter(f"invalid parameter[expected=int64 jobId][actual={shorten(text)}]", job_id=text)
     _, job_id = _job_id(call)
     try:
         change(call.cluster_id, job_id, call.caller)
@@ -379,7 +379,7 @@ def _options(call: _ImportCall) -> Mapping[str, str]:
     strict = call.profile is MILVUS
     if "auto_commit" in values and not _is_flag(values["auto_commit"], strict=strict):
         raise MalformedBody('options.auto_commit must be one of "true" or "false"', key="options")
-    options = {key: _option(fields, value, strict=strict) for key, value in values.items()}
+    options = {key: _option(fields, key, value, strict=strict) for key, value in values.items()}
     if "auto_commit" in options:
         options["auto_commit"] = options["auto_commit"].lower()
     return options
@@ -389,9 +389,13 @@ def _is_flag(value: Any, *, strict: bool) -> bool:
     return (isinstance(value, str) and value.lower() in ("true", "false")) or (isinstance(value, bool) and not strict)
 
 
-def _option(fields: Fields, value: Any, *, strict: bool) -> str:
+def _option(fields: Fields, key: str, value: Any, *, strict: bool) -> str:
     if isinstance(value, dict | list) or (strict and not isinstance(value, str | None)):
-        raise fields.mismatch("options", value, "string")
+        error = fields.mismatch("options", value, "string")
+        text = orjson.dumps(orjson.dumps(value).decode()).decode()
+        raise MalformedBody(
+            f'{error}. Write the value of an option as a string: "{shorten(key)}": {shorten(text)}', **error.details
+        )
     return value if isinstance(value, str) else "" if value is None else orjson.dumps(value).decode()
 
 
@@ -431,7 +435,7 @@ def _states(fields: Fields) -> Sequence[JobState]:
     unknown = [word for word in words if word not in STATE_FILTER]
     if unknown:
         raise InvalidParameter(
-            f"no job has the state {unknown[0]}; states are {', '.join(STATE_FILTER)}", key="state"
+            f"no job has the state {shorten(unknown[0])}; states are {', '.join(STATE_FILTER)}", key="state"
         )
     states = {state for word in words for state in STATE_FILTER[word]}
     return tuple(state for state in JobState if state in states)
@@ -444,5 +448,7 @@ def _time(fields: Fields, key: str) -> datetime | None:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InvalidParameter(f"{key} must be a time such as 2024-05-18T02:57:13Z, not {text}", key=key) from error
+        raise InvalidParameter(
+            f"{key} must be a time such as 2024-05-18T02:57:13Z, not {shorten(text)}", key=key
+        ) from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from penstock.collections.index_requests import CreateIndex
 from penstock.domain.schema import MAX_FIELDS
@@ -15,7 +16,7 @@ def index_requests(fields: Fields) -> Sequence[CreateIndex]:
 
     Raises:
         MalformedBody, MissingField.
-        InvalidParameter: there are more than a collection has fields.
+        InvalidParameter: there are more than a collection has fields, or one has its parameters twice.
     """
     entries = fields.list("indexParams") or ()
     if len(entries) > MAX_FIELDS:
@@ -33,7 +34,22 @@ def index_requests(fields: Fields) -> Sequence[CreateIndex]:
                 index_name=param.string("indexName") or "",
                 metric=param.string("metricType") or "",
                 index_type=param.string("indexType") or "",
-                params=param.mapping("params") or {},
+                params=_params(param),
             )
         )
     return requests
+
+
+def _params(param: Fields) -> Mapping[str, Any]:
+    """Decode ``params``, which the documentation of Milvus 2.4 calls ``indexConfig``.
+
+    Raises:
+        MalformedBody.
+        InvalidParameter: there are both.
+    """
+    params, config = param.mapping("params"), param.mapping("indexConfig")
+    if params and config:
+        raise InvalidParameter(
+            "params and indexConfig of an index are the same under two names: pass one of them", key="indexConfig"
+        )
+    return params or config or {}

@@ -55,6 +55,10 @@ REQUEST_KEYS = ParameterTable(
             about="of `collections/create` with `schema.fields`, as in Milvus: they belong to the quick form",
         ),
         unused("replicaNumber", "resourceGroups", "loadFields", about=f"of `collections/load`: {ONE_PROCESS}"),
+        unused(
+            *("replica_number", "resource_groups", "load_fields", "skip_load_dynamic_field", "load_params"),
+            about="of gRPC `LoadCollection` and `LoadPartitions`: rows are read from files, by every server process",
+        ),
         unused("any other", about="ignored, as in Milvus: clients send keys of other calls and of other products"),
     ),
 )

@@ -58,6 +58,8 @@ def _dense(query: Any, field: Field) -> npt.NDArray[Any]:
         raise _unreadable(query, field, why) from error
     except InvalidParameter as error:
         raise _unreadable(query, field, str(error)) from error
+    if isinstance(query, int | float):
+        raise _unreadable(query, field, "data is a list of queries, each a list of numbers: [[0.1, 0.2]]")
     raise _unreadable(query, field, "a query is a list of numbers")
 
 

@@ -12,7 +12,7 @@ from penstock.access.admission import AdmittedCall
 from penstock.domain.access import Role
 from penstock.domain.names import check_collection_name
 from penstock.domain.parameter_values import MAX_INT32, MAX_INT64, whole_number
-from penstock.errors import ClusterNotFound, InvalidName, JobNotFound
+from penstock.errors import ClusterNotFound, InvalidName, JobNotFound, shorten
 from penstock.imports.api import Imports
 from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
 from penstock.wire.call_names import call_names
@@ -28,6 +28,8 @@ MIN_PAGE_SIZE = 5
 MAX_PAGE_SIZE = 100
 
 _CONTROLLER = re.compile(r"controller\.api\.(?P<region>[^.:]+)\.(zillizcloud\.com|cloud\.zilliz\.com\.cn)(:\d+)?\Z")
+_SECRET_PARTS = re.compile(r"(?<=://)[^/]*@|\?.*", re.DOTALL)
+"""Of an address: what may hold a password or a signature."""
 _Action = Callable[[Call, AdmittedCall], Reply]
 _CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
 
@@ -65,7 +67,7 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
         text = fields.string("jobId") or ""
         job_id = whole_number(text)
         if job_id is None or abs(job_id) > MAX_INT64:
-            raise JobNotFound(f"no job has the id {text}")
+            raise JobNotFound(f"no job has the id {shorten(text)}")
         return v1.success(views.progress(imports.get(cluster_id, job_id, admitted.caller)))
 
     def list_jobs(call: Call, admitted: AdmittedCall) -> Reply:
@@ -149,7 +151,7 @@ def _object_url(fields: Fields) -> str:
     if separator and scheme.lower() != "file":
         bucket, _, key = place.partition("/")
         if not bucket or not key.strip("/"):
-            raise Refused(10003, url)
+            raise Refused(10003, shorten(_SECRET_PARTS.sub("", url), 300))
     return url
 
 
