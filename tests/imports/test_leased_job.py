@@ -112,7 +112,7 @@ class ComparingRunner(InlineRunner):
 def test_a_plan_that_was_just_stored_is_what_the_catalog_has(tmp_path: Path, name: str) -> None:
     """It is staged as it is in memory, so that the catalog isn't read for what was just written."""
     runner = ComparingRunner()
-    with a_world(tmp_path, runner, job_settings(split_bytes=1), started=False) as world:
+    with a_world(tmp_path, runner, started=False) as world:
         runner.world = world
         world.collection()
         group = write_group(world.files, name)

@@ -16,7 +16,16 @@ import structlog
 
 from penstock.domain.collections import DEFAULT_PARTITION_NUMBER, Collection
 from penstock.domain.import_options import is_true, option_warnings
-from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
+from penstock.domain.jobs import (
+    FileRange,
+    ImportFile,
+    ImportJob,
+    JobState,
+    JobWarning,
+    Split,
+    SplitState,
+    merge_warnings,
+)
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.write_modes import WriteOptions
 from penstock.engines.values import Staged
@@ -62,12 +71,20 @@ class PlannedWork:
 
     @classmethod
     def of_first_plan(cls, inputs: Sequence[InputFile], splits: Sequence[Split]) -> PlannedWork:
-        """A plan that was just stored: none of its files has been read, and none of its splits has ids."""
+        """A plan that was just stored: none of its files has been read, and none of its splits has ids.
+
+        Of the ranges it has what is stored, without the estimates that only planning needs.
+        """
         files = [
             ImportFile(ordinal=ordinal, name=file.name, size=file.size, total_rows=file.total_rows)
             for ordinal, file in enumerate(inputs)
         ]
-        return cls(files, {ordinal: file.locations for ordinal, file in enumerate(inputs)}, splits)
+        locations = {ordinal: file.locations for ordinal, file in enumerate(inputs)}
+        return cls(files, locations, [replace(split, ranges=_as_stored(split.ranges)) for split in splits])
+
+
+def _as_stored(ranges: Sequence[FileRange]) -> tuple[FileRange, ...]:
+    return tuple(replace(file_range, max_rows=0, decoded_size=None) for file_range in ranges)
 
 
 @dataclass(frozen=True, slots=True)
