@@ -44,13 +44,19 @@ class Message:
 
 @dataclass(slots=True)
 class Receiver:
-    """``statuses`` are answered one after the other, then 200; ``seconds`` is the time until each answer."""
+    """``statuses`` are answered one after the other, then 200; ``seconds`` is the time until each answer.
+
+    ``open`` messages are being answered, ``most_open`` were at a time.
+    """
 
     url: str = ""
     statuses: list[int] = field(default_factory=list)
     seconds: float = 0.0
     location: str = ""
     messages: list[Message] = field(default_factory=list)
+    open: int = 0
+    most_open: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wait_for(self, number: int) -> list[Message]:
         """The messages, once there are so many."""
@@ -72,8 +78,13 @@ def receiver(*statuses: int, seconds: float = 0.0, location: str = "") -> Iterat
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            received.messages.append(Message(headers=headers, body=body, arrived_at=time.time()))
+            with received.lock:
+                received.messages.append(Message(headers=headers, body=body, arrived_at=time.time()))
+                received.open += 1
+                received.most_open = max(received.most_open, received.open)
             time.sleep(received.seconds)
+            with received.lock:  # before the sender can send another
+                received.open -= 1
             self.send_response(received.statuses.pop(0) if received.statuses else 200)
             if received.location:
                 self.send_header("location", received.location)

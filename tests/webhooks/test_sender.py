@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -248,6 +249,58 @@ def test_a_webhook_whose_secret_cannot_be_decrypted_fails_and_delays_no_other(
         (delivery,) = other.webhooks.deliveries(lost.id, 9)
         assert (delivery.state, delivery.attempts) == ("failed", 1)
         assert "was encrypted with a different key" in str(delivery.error)
+
+
+def test_several_servers_send_to_a_webhook_one_message_at_a_time_in_order(
+    catalog: Catalog, catalog_url: str, key: bytes
+) -> None:
+    with closing(open_catalog(catalog_url, key)) as other, receiver(seconds=0.2) as hook:
+        webhook, _ = stored_webhook(catalog, hook, events=("aborted",))
+        jobs = [str(aborted_job(catalog).id) for _ in range(8)]
+        with running_sender(catalog), running_sender(other):
+            hook.wait_until(lambda: all(each.finished_at for each in catalog.webhooks.deliveries(webhook.id, 10)))
+    assert hook.most_open == 1
+    assert [message.data["data"]["jobId"] for message in hook.messages] == jobs
+
+
+def test_a_webhook_is_busy_until_the_outcome_of_its_message_is_stored(
+    catalog: Catalog, catalog_url: str, key: bytes
+) -> None:
+    with closing(open_catalog(catalog_url, key)) as other, receiver() as hook:
+        stored_webhook(catalog, hook, events=("aborted",))
+        for _ in range(2):
+            aborted_job(catalog)
+        first = catalog.webhooks.claim(lease_millis=60_000)
+        assert first is not None
+        assert other.webhooks.claim(lease_millis=60_000) is None
+        catalog.webhooks.finish(first.delivery, status=500, error="busy", again_after=60_000)
+        second = other.webhooks.claim(lease_millis=60_000)
+        assert second is not None, "one that waits for its repetition delays no other"
+        assert second.delivery.id > first.delivery.id
+        assert catalog.webhooks.claim(lease_millis=60_000) is None
+
+
+def test_of_many_claims_at_once_one_gets_the_webhook(catalog: Catalog, catalog_url: str, key: bytes) -> None:
+    with closing(open_catalog(catalog_url, key)) as other, receiver() as hook, ThreadPoolExecutor(8) as threads:
+        stored_webhook(catalog, hook, events=("aborted",))
+        for _ in range(20):
+            aborted_job(catalog)
+        for _ in range(20):
+            claims = list(threads.map(lambda at: (catalog, other)[at % 2].webhooks.claim(60_000), range(8)))
+            (attempt,) = (claim for claim in claims if claim is not None)
+            catalog.webhooks.finish(attempt.delivery, status=200, error=None)
+
+
+def test_an_interrupted_attempt_is_repeated_at_once_by_the_only_server(catalog: Catalog) -> None:
+    with receiver() as hook:
+        stored_webhook(catalog, hook, events=("aborted",))
+        aborted_job(catalog)
+        claimed = catalog.webhooks.claim(lease_millis=60_000)  # by a process that dies then
+        assert claimed is not None
+        catalog.webhooks.release_all()
+        with running_sender(catalog):
+            hook.wait_for(1)
+    assert hook.messages[0].headers["webhook-id"] == f"msg_{claimed.delivery.id}"
 
 
 def test_the_log_is_bounded_and_a_deleted_webhook_leaves_nothing(catalog: Catalog) -> None:

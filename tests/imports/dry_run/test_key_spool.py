@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.imports.dry_run.key_hashes import hash_keys
-from penstock.imports.dry_run.key_spool import KeySpool, RowPlace
+from penstock.imports.dry_run.key_spool import Duplicates, KeySpool, RowPlace
 
 ROWS = 500
 
@@ -42,6 +42,22 @@ def test_duplicates_are_counted_and_located(tmp_path: Path, kind: str, bucket_ro
         key = splits[duplicate.first.split][duplicate.first.row]
         places = [RowPlace(split, row) for split in range(4) for row in range(ROWS) if splits[split][row] == key]
         assert (duplicate.count, duplicate.first, duplicate.second) == (counts[key], places[0], places[1])
+
+
+def test_a_server_that_has_lost_the_job_does_not_disturb_the_one_that_has_it(tmp_path: Path) -> None:
+    spool = KeySpool(tmp_path / "spool")
+    for number, keys in enumerate(columns("int")):
+        spool.add(number, hash_keys(pa.array(keys), seed=3), np.arange(ROWS, dtype=np.uint32))
+    expected = spool.find(bucket_rows=100)
+    among: list[Duplicates] = []
+
+    def other() -> None:
+        if len(among) < 8:
+            among.append(KeySpool(tmp_path / "spool").find(bucket_rows=100))
+
+    assert spool.find(other, bucket_rows=100) == expected
+    assert among == [expected] * 8
+    assert all(path.suffix == ".npy" for path in (tmp_path / "spool").iterdir()), "nothing is left"
 
 
 def test_a_split_is_there_once_it_is_complete(tmp_path: Path) -> None:

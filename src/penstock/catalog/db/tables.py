@@ -485,7 +485,7 @@ webhook_delivery = Table(
     # When the next attempt is due: also the lease, since an attempt that begins moves it. Null once it has ended.
     Column("due_at", BigInteger),
     Column("finished_at", BigInteger),
-    # The HTTP status and the error of the last attempt.
+    # The HTTP status and the error of the last attempt; null while one runs.
     Column("status", Integer),
     Column("error", Text),
 )

@@ -1,7 +1,8 @@
 """Webhooks and their deliveries: create, list, delete; claim due deliveries and store the outcomes of attempts.
 
 A claim raises the attempts of a delivery and moves its due time behind the claim's lease: a process that dies during
-an attempt leaves the delivery due again, and a late outcome of it is ignored.
+an attempt leaves the delivery due again, and a late outcome of it is ignored. Until the outcome is stored, no process
+claims another delivery of the same webhook: several servers would send a job's states in another order.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select, update
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, from_millis, now_millis
@@ -27,6 +28,20 @@ _OTHER_KEY = (
     "webhook and create it again"
 )
 _delivery = tables.webhook_delivery.c
+_other = tables.webhook_delivery.alias()
+
+# A claim deletes the error of the attempt before, and each failure stores one.
+_IS_SENT = and_(_delivery.attempts > 0, _delivery.due_at.is_not(None), _delivery.error.is_(None))
+
+
+def _webhook_is_free(now: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether no delivery of the same webhook is being sent."""
+    is_sent = and_(_other.c.attempts > 0, _other.c.due_at > now, _other.c.error.is_(None))
+    return ~exists(
+        select(_other.c.id)
+        .where(_other.c.webhook_id == _delivery.webhook_id, is_sent)
+        .correlate(tables.webhook_delivery)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +124,9 @@ class WebhookRepository:
     def delete(self, webhook_id: str) -> None:
         """Delete a webhook with its deliveries; an attempt that has begun goes on."""
         with self._database.write() as connection:
-            connection.execute(delete(tables.webhook_delivery).where(_delivery.webhook_id == webhook_id))
+            # First the webhook, which a claim locks first, too.
             connection.execute(delete(tables.webhook).where(tables.webhook.c.id == webhook_id))
+            connection.execute(delete(tables.webhook_delivery).where(_delivery.webhook_id == webhook_id))
         self._database.mark_secrets_deleted()
         self.outbox.forget_cached()
 
@@ -128,44 +144,60 @@ class WebhookRepository:
     def claim(self, lease_millis: int, busy: Collection[str] = (), busy_orgs: Collection[str] = ()) -> Attempt | None:
         """Claim the delivery that has been due longest, not of a busy webhook or org; None if none is due.
 
+        A webhook that any process sends to is busy, too.
+
         Raises:
             CatalogError: the webhook's secret was encrypted with another key; the delivery has failed.
         """
+        while (webhook_id := self._next_webhook(busy, busy_orgs)) is not None:
+            if (attempt := self._claim_of(webhook_id, lease_millis)) is not None:
+                return attempt
+        return None
+
+    def _next_webhook(self, busy: Collection[str], busy_orgs: Collection[str]) -> str | None:
+        """The webhook of the delivery to claim; usually there is none, which takes no lock."""
         where = [_delivery.due_at.is_not(None), _delivery.webhook_id.not_in(sorted(busy))]
         if busy_orgs:
             clusters = select(tables.cluster.c.id).where(tables.cluster.c.org_id.in_(sorted(busy_orgs)))
             webhooks = select(tables.webhook.c.id).where(tables.webhook.c.cluster_id.in_(clusters))
             where.append(_delivery.webhook_id.not_in(webhooks))
         with self._database.read() as connection:
-            # Usually there is none: finding that out must not take the write lock.
-            due = select(_delivery.id).where(*where, _delivery.due_at <= database_clock(connection)).limit(1)
-            if connection.execute(due).first() is None:
-                return None
-        with self._database.write() as connection:
             now = database_clock(connection)
-            row = connection.execute(
-                select(tables.webhook_delivery)
-                .where(*where, _delivery.due_at <= now)
-                .order_by(_delivery.due_at)
+            webhook_id: str | None = connection.execute(
+                select(_delivery.webhook_id)
+                .where(*where, _delivery.due_at <= now, _webhook_is_free(now))
+                .order_by(_delivery.due_at, _delivery.id)
                 .limit(1)
-                .with_for_update(skip_locked=True)
-            ).one_or_none()
-            if row is None:
-                return None
-            connection.execute(
-                update(tables.webhook_delivery)
-                .where(_delivery.id == row.id)
-                .values(attempts=row.attempts + 1, due_at=now + lease_millis)
-            )
+            ).scalar_one_or_none()
+        return webhook_id
+
+    def _claim_of(self, webhook_id: str, lease_millis: int) -> Attempt | None:
+        """Claim the first due delivery of a webhook; None if another process was faster, or it was deleted."""
+        with self._database.write() as connection:
             webhook = connection.execute(
                 select(tables.webhook, tables.cluster.c.org_id)
                 .join(tables.cluster, tables.cluster.c.id == tables.webhook.c.cluster_id)
-                .where(tables.webhook.c.id == row.webhook_id)
+                .where(tables.webhook.c.id == webhook_id)
+                .with_for_update(of=tables.webhook)  # before the delivery is chosen, for the order of the deliveries
             ).one_or_none()
             if webhook is None:  # deleted just now, while a transition stored the delivery
-                connection.execute(delete(tables.webhook_delivery).where(_delivery.webhook_id == row.webhook_id))
+                connection.execute(delete(tables.webhook_delivery).where(_delivery.webhook_id == webhook_id))
                 return None
-            claimed = connection.execute(select(tables.webhook_delivery).where(_delivery.id == row.id)).one()
+            now = database_clock(connection)
+            delivery_id = connection.execute(
+                select(_delivery.id)
+                .where(_delivery.webhook_id == webhook_id, _delivery.due_at <= now, _webhook_is_free(now))
+                .order_by(_delivery.due_at, _delivery.id)
+                .limit(1)
+            ).scalar_one_or_none()
+            if delivery_id is None:
+                return None
+            claimed = connection.execute(
+                update(tables.webhook_delivery)
+                .where(_delivery.id == delivery_id)
+                .values(attempts=_delivery.attempts + 1, due_at=now + lease_millis, status=None, error=None)
+                .returning(tables.webhook_delivery)
+            ).one()
         delivery = _delivery_of(claimed)
         try:
             secret = self._encryptor.decrypt(webhook.sealed_secret)["secret"]
@@ -179,6 +211,11 @@ class WebhookRepository:
             org_id=webhook.org_id,
             job=job_from_json(claimed.job),
         )
+
+    def release_all(self) -> None:
+        """Make the deliveries due whose attempts were interrupted: at the start of a catalog's only process."""
+        with self._database.write() as connection:
+            connection.execute(update(tables.webhook_delivery).where(_IS_SENT).values(due_at=now_millis()))
 
     def finish(
         self, delivery: Delivery, *, status: int | None, error: str | None, again_after: int | None = None

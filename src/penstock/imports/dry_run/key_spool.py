@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,17 +92,17 @@ class KeySpool:
         if total <= bucket_rows:
             return _summary([_reduce(np.concatenate([_open(path) for path in paths], axis=1))] if total else [])
         count = min(_MAX_BUCKETS, 1 << int(np.ceil(np.log2(total / bucket_rows * 1.25))))
-        buckets = self._folder / "buckets"
-        shutil.rmtree(buckets, ignore_errors=True)
-        buckets.mkdir()
-        for path in paths:
-            check()
-            _divide(_open(path), buckets, count, bucket_rows)
-        found = []
-        for path in sorted(buckets.iterdir()):
-            check()
-            found.append(_only_repeated(_fold(path, _open(paths[0]).shape[0], bucket_rows)))
-            path.unlink()
+        # Of its own: a server that has lost the job, and doesn't know it yet, may be at it in the same data dir.
+        with tempfile.TemporaryDirectory(prefix="buckets-", dir=self._folder) as folder:
+            buckets = Path(folder)
+            for path in paths:
+                check()
+                _divide(_open(path), buckets, count, bucket_rows)
+            found = []
+            for path in sorted(buckets.iterdir()):
+                check()
+                found.append(_only_repeated(_fold(path, _open(paths[0]).shape[0], bucket_rows)))
+                path.unlink()
         return _summary(found)
 
     def _path(self, split: int) -> Path:
