@@ -12,6 +12,7 @@ from httpx._transports import default as httpx_transports
 from hypothesis import settings
 
 from tests.support.catalogs import migrated_file
+from tests.support.compiled_statements import share_compiled_statements
 from tests.support.migrated_databases import MigratedDatabases
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.ray_cluster import RayCluster, ray_cluster
@@ -32,6 +33,7 @@ settings.load_profile("repeatable")
 
 # Each client of httpx, and each call without one, would load all public certificates: 60 ms of processor time.
 vars(httpx_transports)["create_ssl_context"] = cache(httpx.create_ssl_context)
+share_compiled_statements()
 
 
 @pytest.fixture(scope="session")
