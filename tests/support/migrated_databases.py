@@ -36,7 +36,6 @@ class MigratedDatabases:
         try:
             yield url
         finally:
-            self._server.disconnect(url)
             if self._emptied(url):
                 self._free.append(url)
             else:
@@ -50,15 +49,18 @@ class MigratedDatabases:
         """Whether the database is as new now; it is not where a test has changed its tables, or dropped it."""
         try:
             with psycopg.connect(url) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
                 if _shape(connection) != self._shape:
                     return False
-                connection.execute(
-                    "SET LOCAL session_replication_role = replica"
-                )  # in any order, whoever refers to it
+                # Without foreign keys, so that tables are emptied in any order.
+                connection.execute("SET LOCAL session_replication_role = replica")
                 for table in _dirty_tables(connection):
                     connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
                 connection.execute("SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'")
-        except psycopg.OperationalError:
+        except psycopg.Error:
             return False
         return True
 
