@@ -8,12 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cryptography.fernet import Fernet
 from httpx._transports import default as httpx_transports
 from hypothesis import settings
 
-from penstock.catalog import open_catalog
 from tests.support.catalogs import migrated_file
+from tests.support.compiled_statements import share_compiled_statements
+from tests.support.migrated_databases import MigratedDatabases
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3 import S3Server, s3_server
@@ -33,6 +33,7 @@ settings.load_profile("repeatable")
 
 # Each client of httpx, and each call without one, would load all public certificates: 60 ms of processor time.
 vars(httpx_transports)["create_ssl_context"] = cache(httpx.create_ssl_context)
+share_compiled_statements()
 
 
 @pytest.fixture(scope="session")
@@ -64,17 +65,17 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_template(postgres: PostgresServer) -> Iterator[str]:
-    """The name of a database with all tables of a catalog, and nothing in them, to copy: migrations take longer."""
-    with postgres.database() as url:
-        open_catalog(url, Fernet.generate_key()).close()
-        yield url.rpartition("/")[2]
+def migrated_databases(postgres: PostgresServer) -> Iterator[MigratedDatabases]:
+    """Databases of that server with all tables of a catalog, and nothing in them."""
+    databases = MigratedDatabases(postgres)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture
-def migrated_url(postgres: PostgresServer, migrated_template: str) -> Iterator[str]:
-    """A database of that server with all tables of a catalog, and nothing in them."""
-    with postgres.database(migrated_template) as url:
+def migrated_url(migrated_databases: MigratedDatabases) -> Iterator[str]:
+    """One of them."""
+    with migrated_databases.database() as url:
         yield url
 
 

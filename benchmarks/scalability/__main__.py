@@ -30,7 +30,6 @@ import psutil
 from benchmarks.peers.data import CACHE, FILES
 from benchmarks.peers.results import started_now
 from benchmarks.peers.tables import table
-from benchmarks.scalability.chart import draw_chart
 from benchmarks.scalability.phases import PHASES, Task
 from benchmarks.scalability.results import Measurement, Results, table_rows
 from benchmarks.scalability.rows import RowFiles, Rows
@@ -46,6 +45,8 @@ def main() -> None:
     results = Results.read(folder / "scalability.json")
     rows = Rows(DIM)
     files = RowFiles(rows, FILES / f"latent-by-number-{DIM}")
+    from benchmarks.scalability.chart import draw_chart  # Matplotlib: each process of `make test` imports this module
+
     sizes = sorted(set(options.sizes))
     for size in sizes:
         for name in PHASES:

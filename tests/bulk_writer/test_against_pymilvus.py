@@ -17,7 +17,7 @@ from penstock.domain.schema import META_FIELD, DataType
 from penstock.domain.times import format_time, parse_time
 from tests.support.bulk_files import read_files
 from tests.support.clients import run_client
-from tests.support.samples import WRITE_ALL_TYPES, Sample, load_samples
+from tests.support.samples import Sample, load_samples, sample_folder
 
 pytestmark = pytest.mark.clients
 
@@ -26,10 +26,8 @@ BETWEEN = [pytest.param(version, marks=pytest.mark.slow) for version in ("2.5.18
 
 
 @pytest.fixture(scope="module", params=["2.4.9", *BETWEEN, "3.0.2"])
-def samples(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
-    folder = tmp_path_factory.mktemp("samples")
-    run_client(request.param, WRITE_ALL_TYPES, folder)
-    return load_samples(folder)
+def samples(request: pytest.FixtureRequest) -> list[Sample]:
+    return load_samples(sample_folder(request.param))
 
 
 def rewrite(sample: Sample, folder: Path) -> list[list[str]]:

@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog, open_catalog
 from tests.support.catalogs import opened_catalog
-from tests.support.postgres import PostgresServer
+from tests.support.migrated_databases import MigratedDatabases
 
 FreshCatalog = Callable[[], AbstractContextManager[Catalog]]
 
@@ -40,12 +40,11 @@ def fresh_catalog(request: pytest.FixtureRequest) -> FreshCatalog:
 
     if request.param == "sqlite":
         return in_a_file
-    server: PostgresServer = request.getfixturevalue("postgres")
-    template: str = request.getfixturevalue("migrated_template")
+    databases: MigratedDatabases = request.getfixturevalue("migrated_databases")
 
     @contextmanager
     def in_a_database() -> Iterator[Catalog]:
-        with server.database(template) as url, opened_catalog(url) as catalog:
+        with databases.database() as url, opened_catalog(url) as catalog:
             yield catalog
 
     return in_a_database

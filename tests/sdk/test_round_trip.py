@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clients import IN_EACH_RUN, run_client
-from tests.support.samples import WRITE_ALL_TYPES, load_samples
+from tests.support.clients import ENVIRONMENTS, IN_EACH_RUN
+from tests.support.samples import load_samples, sample_folder
 from tests.support.servers import RunningServer, running_server
 
 pytestmark = pytest.mark.clients
@@ -19,16 +19,17 @@ pytestmark = pytest.mark.clients
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("server"), forked=True) as server:
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    kept = ("--import-root", str(ENVIRONMENTS))
+    with running_server(tmp_path_factory.mktemp("server"), *kept, forked=True) as server:
         yield server
 
 
 @pytest.mark.parametrize("version", IN_EACH_RUN)
 def test_what_a_release_writes_is_read_back_equal(running: RunningServer, version: str) -> None:
-    folder = running.import_root / version
-    run_client(version, WRITE_ALL_TYPES, folder)
     samples = {
-        f"c{version}_{sample.name}".replace(".", "_").replace("-", "_"): sample for sample in load_samples(folder)
+        f"c{version}_{sample.name}".replace(".", "_").replace("-", "_"): sample
+        for sample in load_samples(sample_folder(version))
     }
 
     with running.client() as client:

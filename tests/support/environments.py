@@ -7,11 +7,11 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["environment_python", "node_modules"]
+__all__ = ["environment_python", "made_once", "node_modules"]
 
 BUILD_SECONDS = 600
 
@@ -20,20 +20,18 @@ def environment_python(lock: Path, home: Path, *, interpreter: Path | None = Non
     """The interpreter of the environment in folder ``home`` that holds what ``lock`` lists, made if need be.
 
     ``interpreter`` is of the release to make it for; that of this process by default. An environment is made again
-    when its lock file or the Python release changes. Processes that run side by side wait for the one that builds.
+    when its lock file or the Python release changes.
 
     Raises:
         RuntimeError: a package can't be had; the message holds what the installer printed.
     """
     version = sys.version if interpreter is None else str(interpreter)
-    stamp = hashlib.sha256(f"{version}\n{lock.read_text()}".encode()).hexdigest()
-    with _locked(home.with_name(f"{home.name}.lock")):
-        if _read(home / "stamp") != stamp:
-            shutil.rmtree(home, ignore_errors=True)
-            _uv("venv", "--quiet", "--python", str(interpreter or sys.executable), str(home))
-            _uv("pip", "sync", "--quiet", "--require-hashes", "--python", str(home / "bin" / "python"), str(lock))
-            (home / "stamp").write_text(stamp)
-    return home / "bin" / "python"
+
+    def make() -> None:
+        _uv("venv", "--quiet", "--python", str(interpreter or sys.executable), str(home))
+        _uv("pip", "sync", "--quiet", "--require-hashes", "--python", str(home / "bin" / "python"), str(lock))
+
+    return made_once(home, f"{version}\n{lock.read_text()}", make) / "bin" / "python"
 
 
 def node_modules(pins: Path, home: Path) -> Path:
@@ -44,20 +42,31 @@ def node_modules(pins: Path, home: Path) -> Path:
     """
     if shutil.which("npm") is None:
         raise RuntimeError("npm is not installed: Debian's packages nodejs and npm have it")
-    stamp = hashlib.sha256((pins / "package-lock.json").read_bytes()).hexdigest()
+
+    def make() -> None:
+        home.mkdir()
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(pins / name, home / name)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
+        if done.returncode:
+            raise RuntimeError(f"npm ci: exit code {done.returncode}\n{done.stderr}")
+
+    return made_once(home, (pins / "package-lock.json").read_text(), make) / "node_modules"
+
+
+def made_once(home: Path, source: str, make: Callable[[], object]) -> Path:
+    """The folder ``home``, which ``make`` makes where there is none that was made from this ``source``.
+
+    Processes that run side by side wait for the one that makes it.
+    """
+    stamp = hashlib.sha256(source.encode()).hexdigest()
     with _locked(home.with_name(f"{home.name}.lock")):
         if _read(home / "stamp") != stamp:
-            home.mkdir(exist_ok=True)
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(pins / name, home / name)
-            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            done = subprocess.run(
-                command, cwd=home, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-            )
-            if done.returncode:
-                raise RuntimeError(f"npm ci: exit code {done.returncode}\n{done.stderr}")
+            shutil.rmtree(home, ignore_errors=True)
+            make()
             (home / "stamp").write_text(stamp)
-    return home / "node_modules"
+    return home
 
 
 @contextmanager

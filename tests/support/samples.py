@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["WRITE_ALL_TYPES", "Sample", "load_samples"]
+from tests.support.clients import ENVIRONMENTS, client_python, run_client
+from tests.support.environments import made_once
+
+__all__ = ["WRITE_ALL_TYPES", "Sample", "load_samples", "sample_folder"]
 
 WRITE_ALL_TYPES = Path(__file__).parent / "writers" / "write_all_types.py"
 
@@ -52,6 +55,13 @@ class Sample:
         if self.schema["enableDynamicField"]:
             plain["$meta"] = {name: value for name, value in row.items() if name not in fields}
         return plain
+
+
+def sample_folder(version: str) -> Path:
+    """What a release writes, made once and kept beside its environment: pymilvus's writer takes seconds for it."""
+    python, home = client_python(version), ENVIRONMENTS / f"{version}-samples"
+    source = f"{(python.parents[1] / 'stamp').read_text()}\n{WRITE_ALL_TYPES.read_text()}"
+    return made_once(home, source, lambda: run_client(version, WRITE_ALL_TYPES, home))
 
 
 def load_samples(folder: Path) -> list[Sample]:
