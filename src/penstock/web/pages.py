@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,7 @@ class Pages:
                 csrf=csrf_token(call.token),
                 assets=self.assets,
                 version=self.services.version,
+                now=datetime.now(UTC).isoformat(timespec="milliseconds"),
                 **values,
             )
         )
@@ -122,10 +124,9 @@ class Pages:
         return visit.caller.may(Role.ADMIN, self.services.admission.clusters.get(self.services.admission.cluster_id))
 
 
-def link(own: str, cluster: Cluster, path: str, **fields: str | int | None) -> str:
+def link(own: str, cluster: Cluster, path: str, /, **fields: str | int | None) -> str:
     """The address of a page in the same cluster."""
-    chosen = "" if cluster.id == own else cluster.id
-    return address(path, **{name: str(value or "") for name, value in fields.items()}, cluster=chosen)
+    return address(path, **fields, cluster=None if cluster.id == own else cluster.id)
 
 
 def run(pages: Pages, route: PageRoute | OpenRoute, call: PageCall) -> PageReply:

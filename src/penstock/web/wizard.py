@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from typing import Any
 
 from penstock.collections.create_collection import CreateCollection, create_collection
@@ -12,12 +11,12 @@ from penstock.domain.collections import Collection
 from penstock.errors import DataError, InvalidParameter, PenstockError
 from penstock.inference.inferred import InferredSchema
 from penstock.web.collections import visible_collections
-from penstock.web.commands import Copies, command, copies
 from penstock.web.job import job_id_of
 from penstock.web.page import PageReply, PageRoute, Values, Visit, address, redirect
 from penstock.web.pages import Pages
 from penstock.web.progress import view
-from penstock.web.wizard_form import SHOWN_OPTIONS, WizardForm, mapped_fields, schema_text
+from penstock.web.wizard_copies import import_copies
+from penstock.web.wizard_form import NO_COLUMN, SHOWN_OPTIONS, WizardForm, mapped_fields, schema_text
 
 STEPS = (("source", "Source"), ("columns", "Columns"), ("check", "Check"))
 _SECONDS = 120.0
@@ -92,6 +91,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             inferred=inferred,
             target=collection,
             mapped=[] if collection is None else mapped_fields(form, collection, inferred.preview.columns),
+            no_column=NO_COLUMN,
             schema_text=schema_text(inferred) if form.is_new else "",
             index_types=_INDEX_TYPES,
             metrics=_METRICS,
@@ -109,7 +109,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             schema=schema,
             bad_rows=_BAD_ROWS,
             indexes=form.indexes(schema) if form.is_new else (),
-            copies=_copies(visit, form),
+            copies=import_copies(visit.cluster.id, form),
         )
 
     def dry_run(visit: Visit) -> PageReply:
@@ -188,28 +188,3 @@ def _check_source(form: WizardForm) -> None:
         raise InvalidParameter("name at least one file, folder or address", name="paths")
     if not form.collection:
         raise InvalidParameter("choose a collection, or name a new one", name="collection")
-
-
-def _copies(visit: Visit, form: WizardForm) -> Copies:
-    body: dict[str, Any] = {
-        "clusterId": visit.cluster.id,
-        "dbName": form.database,
-        "collectionName": form.collection,
-        "files": form.groups,
-    }
-    options = form.options
-    if options:
-        body["options"] = options
-    flags: Sequence[str] = [part for name, value in options.items() for part in ("--option", f"{name}={value}")]
-    chosen = f", options={dict(options)!r}" if options else ""
-    return copies(
-        "/jobs/import/create",
-        body,
-        python=f"job = client.imports.create({form.collection!r}, {list(form.groups)!r}{chosen})\n"
-        "client.imports.wait(job, progress=True)",
-        cli=command(
-            *("penstock", "import", *form.paths, "--collection", form.collection, "--server-paths"),
-            *(["--create"] if form.is_new else []),
-            *flags,
-        ),
-    )

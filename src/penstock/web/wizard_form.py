@@ -30,6 +30,8 @@ SHOWN_OPTIONS: Sequence[ImportOption] = [
     option for option in IMPORT_OPTIONS if option.name not in ("mapping", "drop_columns", "dry_run")
 ]
 """The import options that have a control of their own; the mapping is chosen column by column."""
+NO_COLUMN = "\N{SYMBOL FOR NULL}"
+"""In place of a column's name: null, also where the files have a column of the field's name."""
 KEPT_FIELDS = (
     *("paths", "target", "new_name", "database", "partition", "id_column", "vector_column", "auto_id", "schema"),
     *("index_type", "metric", "idempotency_key", "dry_job"),
@@ -94,7 +96,7 @@ class WizardForm:
         mapping: dict[str, Any] = {}
         for name, value in self.values.pairs:
             if name.startswith("column_") and value and value != name.removeprefix("column_"):
-                mapping[name.removeprefix("column_")] = value
+                mapping[name.removeprefix("column_")] = {"value": None} if value == NO_COLUMN else value
             if name.startswith("constant_") and value:
                 mapping[name.removeprefix("constant_")] = {"value": _constant(value)}
         return mapping
@@ -184,12 +186,10 @@ class WizardForm:
         ]
 
 
-def _constant(text: str) -> Any:
-    """A constant as JSON where it is that, else as text."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
+def _constant(text: str) -> str | None:
+    """A constant as the import reads it: text as a cell of CSV, so that 2024 is a number for a field of numbers and
+    text for one of texts; ``null`` is no value."""
+    return None if text.strip() == "null" else text
 
 
 def schema_text(inferred: InferredSchema) -> str:
@@ -199,12 +199,16 @@ def schema_text(inferred: InferredSchema) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedField:
-    """A field of an existing collection and where its values come from."""
+    """A field of an existing collection and where its values come from.
+
+    ``may_be_null``: null can be chosen although the files have a column of the field's name.
+    """
 
     field: Field
     column: str
     constant: str
     is_missing: bool
+    may_be_null: bool
 
 
 def mapped_fields(form: WizardForm, collection: Collection, columns: Sequence[str]) -> Sequence[MappedField]:
@@ -215,7 +219,16 @@ def mapped_fields(form: WizardForm, collection: Collection, columns: Sequence[st
             continue
         chosen = form.values.get(f"column_{field.name}")
         constant = form.values.get(f"constant_{field.name}")
-        column = chosen or (field.name if field.name in columns else "")
+        own = field.name if field.name in columns else ""
+        column = "" if chosen == NO_COLUMN else chosen or own
         is_missing = not (column or constant or field.nullable or field.default is not None)
-        mapped.append(MappedField(field=field, column=column, constant=constant, is_missing=is_missing))
+        mapped.append(
+            MappedField(
+                field=field,
+                column=column,
+                constant=constant,
+                is_missing=is_missing,
+                may_be_null=bool(own) and field.nullable,
+            )
+        )
     return mapped
