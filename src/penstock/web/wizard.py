@@ -90,7 +90,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             error,
             inferred=inferred,
             target=collection,
-            mapped=[] if collection is None else mapped_fields(form, collection, inferred.preview.columns),
+            mapped=[] if collection is None else mapped_fields(form, collection.schema, inferred.preview.columns),
             no_column=NO_COLUMN,
             schema_text=schema_text(inferred) if form.is_new else "",
             index_types=_INDEX_TYPES,

@@ -13,7 +13,6 @@ import orjson
 
 from penstock.collections.index_requests import CreateIndex
 from penstock.domain.access import Caller
-from penstock.domain.collections import Collection
 from penstock.domain.import_options import IMPORT_OPTIONS, ImportOption
 from penstock.domain.index import INDEX_TYPES, Metric
 from penstock.domain.input_groups import grouped_paths
@@ -211,11 +210,11 @@ class MappedField:
     may_be_null: bool
 
 
-def mapped_fields(form: WizardForm, collection: Collection, columns: Sequence[str]) -> Sequence[MappedField]:
+def mapped_fields(form: WizardForm, schema: CollectionSchema, columns: Sequence[str]) -> Sequence[MappedField]:
     """The fields that files have values of, each with its chosen column, else the one of its name."""
     mapped = []
-    for field in collection.schema.fields:
-        if collection.schema.is_computed(field):
+    for field in schema.fields:
+        if schema.is_computed(field):
             continue
         chosen = form.values.get(f"column_{field.name}")
         constant = form.values.get(f"constant_{field.name}")
