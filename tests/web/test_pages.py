@@ -18,7 +18,7 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import now_millis
 from penstock.domain.access import Grant, Role
 from penstock.domain.jobs import JobState
-from penstock.web.jobs import _created_after
+from penstock.web.jobs import created_after
 from penstock.web.page import address
 from tests.support.tenants import ACME, Callers, two_tenants
 
@@ -308,7 +308,7 @@ def test_failures_of_the_night_are_counted_in_the_morning(ops: Visitor, tenants:
     assert link is not None
     assert f"job-{job}" in ops.get(html.unescape(link[1])).text
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    assert _created_after("yesterday") == midnight - timedelta(days=1)
+    assert created_after("yesterday") == midnight - timedelta(days=1)
 
 
 def test_a_reader_of_one_database_sees_that_one(tenants: Callers, visitor: Visitor) -> None:

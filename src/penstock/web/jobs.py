@@ -106,7 +106,7 @@ def _query(visit: Visit) -> JobQuery:
         database=database or None,
         collection=collection or None,
         states=states,
-        created_after=_created_after(values.get("created")),
+        created_after=created_after(values.get("created")),
         page_size=PAGE_SIZE,
         page=max(1, values.number("page", 1, _MAX_PAGE)),
         before=parse_id(values.get("before")),
@@ -115,7 +115,7 @@ def _query(visit: Visit) -> JobQuery:
     )
 
 
-def _created_after(name: str) -> datetime | None:
+def created_after(name: str) -> datetime | None:
     now = datetime.now(UTC)
     if name in ("today", "yesterday"):
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -141,7 +141,7 @@ def _counts(pages: Pages, visit: Visit) -> Sequence[Count]:
     everything = JobQuery(cluster_id=visit.cluster.id, page_size=1, caller=visit.caller)
     now = pages.services.imports.count(everything)
     ended = (JobState.FAILED, JobState.COMPLETED)
-    since = _created_after("yesterday")
+    since = created_after("yesterday")
     recent = pages.services.imports.count(replace(everything, states=ended, created_after=since))
 
     def live(state: str) -> int:
@@ -177,7 +177,7 @@ def _collection_names(pages: Pages, visit: Visit) -> Sequence[str]:
 def _copies(query: JobQuery, visit: Visit) -> Copies:
     """The same list from elsewhere: with the filters of the state, the time and the collection."""
     state = _API_STATES.get(visit.query.get("state"))
-    since = _created_after(visit.query.get("created"))
+    since = created_after(visit.query.get("created"))
     database = query.database or DEFAULT_DATABASE
     body: dict[str, object] = {"clusterId": query.cluster_id, "pageSize": query.page_size, "currentPage": query.page}
     if query.collection:
