@@ -197,7 +197,7 @@ def _are_flat(text: bytes, values: Sequence[Any], steps: Sequence[str | int]) ->
 
 
 def _add_one_by_one(column: Column, field: Field, steps: Sequence[str | int], texts: Array, start: int) -> None:
-    """Add the values of texts of which one is no JSON by itself, or too large, or holds numbers of many digits."""
+    """Add the values of texts of which one is not JSON by itself, or too large, or holds numbers of many digits."""
     parser = JsonParser()
     for row, text in enumerate(texts.cast(pa.binary()).to_pylist(), start):
         try:

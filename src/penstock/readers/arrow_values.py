@@ -96,7 +96,7 @@ def plain(array: Array, column: pa.Field[Any] | None = None, *, flat: bool = Fal
             lacks.
 
     Raises:
-        DataError: the extension type is not known, and its storage is no text.
+        DataError: the extension type is not known, and its storage is not text.
     """
     kind = array.type
     if isinstance(kind, pa.BaseExtensionType):
@@ -180,7 +180,7 @@ def utf8_texts(array: Array) -> Array:
     Binary values count as text only without control characters: numbers and hashes may be valid UTF-8 by chance.
 
     Raises:
-        DataError: the first row that is no text.
+        DataError: the first row that is not text.
     """
     try:
         texts = array.cast(pa.string())

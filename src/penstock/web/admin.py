@@ -155,7 +155,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
 def _require_operator(pages: Pages, visit: Visit, subject: str) -> None:
     if not pages.is_operator(visit):
         raise PermissionDenied(
-            f"{subject} of the whole server is for admins of its own cluster. Ask whoever runs this server",
+            f"{subject} of the whole server is for admins of its own cluster. Ask its operator",
             caller=visit.caller.name,
             role=Role.ADMIN.value,
         )

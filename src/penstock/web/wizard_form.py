@@ -187,7 +187,7 @@ class WizardForm:
 
 def _constant(text: str) -> str | None:
     """A constant as the import reads it: text as a cell of CSV, so that 2024 is a number for a field of numbers and
-    text for one of texts; ``null`` is no value."""
+    text for one of texts; ``null`` is not a value."""
     return None if text.strip() == "null" else text
 
 

@@ -121,7 +121,7 @@ def index_request(message: Any) -> CreateIndex:
     stands in both places the latter counts.
 
     Raises:
-        InvalidParameter: ``params`` is no JSON object.
+        InvalidParameter: ``params`` is not a JSON object.
     """
     extra = key_value_mapping(message.extra_params)
     nested = _json_object(extra.pop("params", ""))

@@ -137,7 +137,7 @@ def _page_request(query: VectorSearchRequest, parameters: Mapping[str, str]) -> 
     """The search of an iterator's page, whose size is its limit.
 
     Raises:
-        InvalidParameter: it has no size, or is no search of an iterator.
+        InvalidParameter: it has no size, or is not a search of an iterator.
     """
     if not query.exact:
         raise InvalidParameter("both iterator and search_iter_v2 must be set in the SDK", key="iterator")
