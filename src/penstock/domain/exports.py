@@ -20,7 +20,7 @@ from penstock.domain.expiry import Expiry
 from penstock.domain.schema import CollectionSchema
 
 SCHEMA_FILE, MANIFEST_FILE = "_schema.json", "_manifest.json"
-"""Files beside the parts. Imports of a folder skip them as side files."""
+"""Files next to the parts. Imports of a folder skip them as side files."""
 
 
 class ExportState(StrEnum):

@@ -191,7 +191,7 @@ def _has_lists(field: Field) -> bool:
 
 
 def _are_flat(text: bytes, values: Sequence[Any], steps: Sequence[str | int]) -> bool:
-    """Whether no list of ``values`` holds a list: each ``[`` of the text but the first is one of theirs then."""
+    """Whether no list of ``values`` holds a list: then each ``[`` of the text but the first is one of their own."""
     lists = sum(type(value) is simdjson.Array for value in values)
     return text.count(b"[") == 1 + lists and all(isinstance(step, str) for step in steps)
 

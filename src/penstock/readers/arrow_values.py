@@ -62,7 +62,7 @@ def is_json(kind: Any) -> bool:
 
 
 def may_hold(kind: Any, field: Field) -> bool:
-    """Whether a column of a type may hold a field's values, as far as types tell."""
+    """Whether a column of a type may hold a field's values, as far as the types show."""
     kind = decoded_type(kind)
     if field.type.is_dense_vector or field.type is DataType.ARRAY:
         is_size = not pt.is_fixed_size_list(kind) or field.type is DataType.ARRAY or kind.list_size == field.width

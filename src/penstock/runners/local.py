@@ -262,7 +262,7 @@ class _Worker:
             except BrokenProcessPool:  # it died while idle
                 self.replace()
                 return self._running_pool().submit(function, *arguments)
-        except (OSError, EOFError) as error:  # EOFError: the fork server has ended, and is started anew next time
+        except (OSError, EOFError) as error:  # EOFError: the fork server has ended, and is started again next time
             return _failed(WorkerLost(f"a worker process cannot be started: {error}"))
         except RuntimeError:  # the runner has just been closed
             return _failed(TaskCancelled("the server is stopping"))

@@ -101,7 +101,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
     def confirm(visit: Visit) -> PageReply:
         verb, name = visit.call.arguments["verb"], visit.query.get("name")
         if verb not in _CONFIRMED:
-            # The address of a form's answer, opened anew: a new key, for one, was shown there.
+            # The address of a form's answer, opened again: a new key, for one, was shown there.
             tab = "users" if "user" in verb or "role" in verb else "keys"
             return redirect(address("/admin", tab=tab, cluster=visit.query.get("cluster")))
         return pages.show(visit, "confirm_admin.html", verb=verb, name=name, target=visit.query.get("id") or name)

@@ -14,7 +14,7 @@ from penstock.writers.json import json_objects
 
 
 def json_lines(result: QueryResult) -> Iterator[bytes]:
-    """The lines of the rows of a query. Dynamic values are keys beside the fields; a field of the same name wins."""
+    """The lines of the rows of a query. Dynamic values are further keys; a field of the same name wins."""
     schema = result.collection.schema
     fields = tuple(schema[name] for name in result.fields.columns)
     written = schema_of_files(CollectionSchema(fields=fields)).fields

@@ -85,7 +85,7 @@ class CatalogDatabase:
             yield connection
 
     def read_cached(self, key: Hashable, read: Callable[[Connection], Result]) -> Result:
-        """What ``read`` returns, or has returned for this key since the last commit; on PostgreSQL it is read anew.
+        """Return what ``read`` returns, or has returned for this key since the last commit; PostgreSQL has no cache.
 
         The value is shared by all callers, which must not change it.
         """

@@ -2,7 +2,7 @@
 
 Every call looks up its cluster, database and collection, and a search the indexes, too: four statements, a fifth of a
 millisecond of Python each. SQLite's ``data_version`` changes with each commit of another connection: so a connection
-that only asks for it sees all commits, also those of ``penstock admin`` beside a running server. Asking takes ten
+that only asks for it sees all commits, also those of administration commands while a server runs. Asking takes ten
 microseconds or so.
 """
 

@@ -117,7 +117,7 @@ def methods(collections: CollectionService, indexes: IndexService, grpc: MilvusG
 def index_request(message: Any) -> CreateIndex:
     """Decode a ``CreateIndexRequest``.
 
-    Parameters stand in the JSON object ``params`` of ``extra_params`` or beside it, where they are text; of one that
+    Parameters stand in the JSON object ``params`` of ``extra_params`` or next to it, where they are text; of one that
     stands in both places the latter counts.
 
     Raises:

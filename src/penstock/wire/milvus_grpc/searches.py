@@ -123,7 +123,7 @@ def iterator_parameters(message: Any) -> Mapping[str, str]:
 
 
 def _without_probing(query: VectorSearchRequest) -> VectorSearchRequest:
-    """The search of an iterator before v2, without the radius that it has beside its range filter.
+    """The search of an iterator before v2, without the radius that comes with its range filter.
 
     Such an iterator widens the radius step by step, and ends after twenty steps without a row: those beyond a gap
     would be missing.

@@ -186,7 +186,7 @@ def _sub_search(
     fields.require("data")
     if fields.string("groupingField"):
         raise InvalidParameter(
-            "not support search_group_by operation in the hybrid search; give groupingField beside search",
+            "not support search_group_by operation in the hybrid search; give groupingField next to search",
             key="groupingField",
         )
     target = _search_field(fields, collection, searches)
