@@ -121,6 +121,13 @@ def test_wrong_credentials_are_refused_as_by_the_api(visitor: Visitor) -> None:
     assert visitor.get("/").url.path == "/login"
 
 
+def test_blanks_of_a_password_belong_to_it(visitor: Visitor, tenants: Callers) -> None:
+    accounts = AccountService(tenants.catalog)
+    accounts.create_user("org-default", "blank", " three blanks ", [Grant(role=Role.READER)])
+    assert visitor.log_in("three blanks", user="blank").status_code == 403
+    assert visitor.log_in(" three blanks ", user="blank").url.path == "/"
+
+
 def test_a_session_ends_with_a_logout(ops: Visitor, tenants: Callers) -> None:
     token = ops.http.cookies[SESSION]
     assert ops.get("/").url.path == "/"

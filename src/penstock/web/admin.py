@@ -124,7 +124,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             "user.create",
             "users",
             lambda visit: users.create(
-                visit.caller, visit.cluster, visit.form.get("name"), visit.form.get("password")
+                visit.caller, visit.cluster, visit.form.get("name"), visit.form.raw("password")
             ),
         ),
         change_route(

@@ -35,6 +35,10 @@ class Values:
         """The last value of a name, without blanks around it."""
         return self._last.get(name, default).strip()
 
+    def raw(self, name: str) -> str:
+        """The last value of a name as it was sent: blanks belong to a password."""
+        return self._last.get(name, "")
+
     def all(self, name: str) -> Sequence[str]:
         return [value for key, value in self.pairs if key == name]
 

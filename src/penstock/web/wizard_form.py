@@ -149,6 +149,21 @@ class WizardForm:
         options = {name: value for name, value in request.options.items() if name != "auto_commit"}
         return replace(request, options=options | {"dry_run": "true"}, idempotency_key=None)
 
+    @property
+    def choice(self) -> str:
+        """What the inference was asked for: the key, the vector, and whether keys are generated."""
+        return orjson.dumps([self.values.get(name) for name in ("id_column", "vector_column", "auto_id")]).decode()
+
+    @property
+    def is_chosen_since_inference(self) -> bool:
+        """Whether the shown schema was inferred for another choice than the one that is sent."""
+        return self.values.get("inferred_for") not in ("", self.choice)
+
+    def with_schema(self, inferred: InferredSchema) -> WizardForm:
+        """The form with another inferred schema."""
+        pairs = [(name, value) for name, value in self.values.pairs if name != "schema"]
+        return WizardForm(Values([*pairs, ("schema", schema_text(inferred))]))
+
     def with_dry_job(self, job_id: int) -> WizardForm:
         """The form with the dry run that was made of it."""
         pairs = [(name, value) for name, value in self.values.pairs if name != "dry_job"]
