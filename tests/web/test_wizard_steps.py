@@ -6,7 +6,6 @@ import html
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pyarrow as pa
@@ -51,7 +50,7 @@ def write(server: RunningServer, name: str) -> str:
     return str(path)
 
 
-def test_a_choice_is_heard_without_inferring_again(server: RunningServer, wizard: Wizard) -> None:
+def test_a_choice_counts_without_inferring_again(server: RunningServer, wizard: Wizard) -> None:
     wizard.send(step="columns", paths=write(server, "chosen.jsonl"), new_name="chosen_key")
     wizard.send(step="check", id_column="code")
     assert wizard.error == ""
@@ -71,7 +70,7 @@ def test_a_check_that_created_the_collection_otherwise_is_explained(server: Runn
     assert "Drop it, or go back and give the new one another name" in wizard.error
 
 
-def test_vectors_of_bits_are_compared_by_their_metric(server: RunningServer, wizard: Wizard, tmp_path: Path) -> None:
+def test_vectors_of_bits_are_compared_by_their_metric(server: RunningServer, wizard: Wizard) -> None:
     bits = pa.array([[number % 256] * 8 for number in range(20)], pa.list_(pa.uint8(), 8))
     path = server.import_root / "bits.parquet"
     pq.write_table(pa.table({"id": range(20), "vector": bits}), path)

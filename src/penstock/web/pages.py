@@ -149,12 +149,19 @@ def run(pages: Pages, route: PageRoute | OpenRoute, call: PageCall) -> PageReply
             visit = Visit(call=call, admitted=admitted)
             return route.handler(visit)
     except Unauthenticated:
-        back = call.url() if call.method == "GET" else "/"
+        back = _place_after_login(call)
         return redirect(address("/login", next="" if back == "/" else back))
     except (PenstockError, DeadlineExceeded) as error:
         if visit is None:
             return failure(pages, call, error)
         return pages.show(visit, "error.html", status=status_of(error), **_error_values(error))
+
+
+def _place_after_login(call: PageCall) -> str:
+    """The page that a login leads to: the one that was asked for; of a form or a part of a page, where it belongs."""
+    if call.path.startswith("/import/") or (call.method == "POST" and call.path == "/import"):
+        return "/import"
+    return call.url() if call.method == "GET" else "/"
 
 
 def _names(call: PageCall) -> CallNames:

@@ -202,8 +202,8 @@ def _explained(error: PenstockError) -> str:
     if not isinstance(error, CollectionExists):
         return str(error)
     return (
-        f"{error}. It exists with other fields or indexes: a check creates the collection, empty, with what was chosen "
-        "until then. Drop it, or go back and give the new one another name"
+        f"{error}. It exists with other fields or indexes: a check creates the collection, empty, with what was "
+        "chosen by then. Drop it, or go back and give the new one another name"
     )
 
 
