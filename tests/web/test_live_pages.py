@@ -181,6 +181,17 @@ def test_a_step_that_gets_no_answer_says_so(page: Page, file: str) -> None:
     expect(page.locator("#live-state")).to_be_hidden()
 
 
+def test_a_start_that_takes_its_time_says_so(page: Page, file: str) -> None:
+    page.route("**/import/run", lambda route: None)  # an answer that never comes
+    page.goto("/import?collection=default/live")
+    page.get_by_label("Paths and addresses, one per line").fill(file)
+    page.get_by_role("button", name="Continue to columns").click()
+    page.get_by_role("button", name="Continue to check").click()
+    page.get_by_role("button", name="Start the import").click()
+    expect(page.get_by_text("Starting…")).to_be_visible()
+    page.unroute_all(behavior="ignoreErrors")
+
+
 def test_an_import_waits_for_uploads(page: Page, file: str) -> None:
     page.route("**/uploads?*", lambda route: None)  # an upload that never ends
     page.goto("/import")

@@ -223,7 +223,7 @@
     const title = dialog.querySelector("h1");
     if (title) { title.id = "dialog-title"; dialog.setAttribute("aria-labelledby", "dialog-title"); }
     dialog.dispatchEvent(new Event("dialog:filled", { bubbles: true }));
-    dialog.onclose = () => opener?.focus();
+    dialog.onclose = () => { $("form", dialog)?.reset(); opener?.focus(); };  // typed keys don't stay in the page
     dialog.showModal();
     (dialog.querySelector("input:not([type=hidden])") || dialog.querySelector("[data-close]"))?.focus();
   };
