@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -108,6 +109,18 @@ def test_times_are_true_on_a_machine_whose_clock_is_wrong(browser: Browser, serv
         page.add_init_script("const now = Date.now; Date.now = () => now() + 1200000;")
         page.goto("/")
         expect(page.locator(f"#job-{job} time")).to_contain_text(re.compile(r"just now|^\d+ s ago|^[1-9] min ago"))
+
+
+def test_times_are_shown_in_the_time_zone_of_the_reader_too(
+    browser: Browser, server: RunningServer, file: str
+) -> None:
+    job = waiting_job(server, file)
+    with open_page(browser, server.url, timezone_id="Asia/Tokyo") as page:
+        page.goto(f"/jobs/{job}")
+        title = page.locator("main time").first.get_attribute("title")
+        assert title is not None
+        here, utc = (datetime.fromisoformat(text.strip()) for text in title.removesuffix("UTC").split("here,"))
+        assert here - utc == timedelta(hours=9)
 
 
 def test_texts_are_copied_on_addresses_without_a_clipboard(

@@ -17,6 +17,9 @@
       const past = (Date.now() - ahead - Date.parse(time.dateTime)) / 1000;
       const text = past < 5 ? (past < -5 ? `in ${span(-past)}` : "just now") : `${span(past)} ago`;
       if (time.textContent !== text) time.textContent = text;
+      const at = new Date(time.dateTime);
+      // The clock of the chart is the reader's, too; logs and the API have UTC.
+      if (at.getTimezoneOffset() && time.title.endsWith("UTC") && !time.title.includes("here")) time.title = `${at.toLocaleString("sv-SE")} here, ${time.title}`;
     }
   };
 
