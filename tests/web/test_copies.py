@@ -61,7 +61,6 @@ def run(server: RunningServer, kind: str, text: str, folder: Path) -> str:
         **os.environ,
         "PENSTOCK_URL": server.url,
         "PATH": f"{PENSTOCK.parent}:{os.environ['PATH']}",
-        "PYTHONWARNINGS": "error",
     }
     done = subprocess.run(
         words, capture_output=True, text=True, timeout=120, env=environment, cwd=folder, check=False
