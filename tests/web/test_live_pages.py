@@ -154,7 +154,7 @@ def test_a_confirmation_without_an_answer_is_left_to_the_browser(
 ) -> None:
     job = waiting_job(server, file)
     page.goto(f"/jobs/{job}")
-    page.evaluate("window.fetch = () => Promise.reject(new TypeError('no network'))")
+    page.evaluate("() => { window.fetch = () => Promise.reject(new TypeError('no network')); }")
     page.get_by_role("link", name="Abort").click()
     expect(page).to_have_url(re.compile(f"/jobs/{job}/abort$"))
 

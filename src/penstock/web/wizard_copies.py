@@ -80,8 +80,9 @@ def _arguments(values: Mapping[str, Any]) -> str:
 def _cli(cluster_id: str, form: WizardForm) -> str:
     options = {name: value for name, value in form.options.items() if name != "drop_columns"}
     new = ("--create", *(("--auto-id",) if form.values.get("auto_id") else ())) if form.is_new else ()
+    chosen = [("--id", form.values.get("id_column")), ("--vector", form.values.get("vector_column"))]
     pairs = [
-        *(("--id", form.values.get("id_column")), ("--vector", form.values.get("vector_column"))),
+        *(chosen if form.is_new else []),
         ("--partition", form.values.get("partition")),
         *(("--drop", column) for column in form.dropped),
         *(("--option", f"{name}={value}") for name, value in options.items()),
