@@ -31,7 +31,7 @@ MEANINGS: Mapping[str, str] = {
     "alias_not_found": "No alias in this database has this name.",
     "job_not_found": "No job in this cluster has this id: `penstock jobs list`.",
     "account_not_found": "No key or user has this name: `penstock keys list`, `penstock users list`.",
-    "webhook_not_found": "No webhook has this id, or the caller is no admin of what it covers.",
+    "webhook_not_found": "No webhook has this id, or the caller is not an admin of what it covers.",
     "org_not_found": "No org (tenant) has this name; `penstock orgs create` creates it.",
     "conflict": "Not allowed in the current state.",
     "collection_exists": "A collection with this name and another schema exists.",

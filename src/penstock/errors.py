@@ -366,7 +366,7 @@ class DataError(PenstockError):
         rule_id: the rule's name in ``penstock.rules.table``, or one of a reader's own; stable, unlike ``rule``.
 
     The message is built from these; each is an attribute too. For callers that skip bad rows: ``violations`` computes
-    the errors of all rows that break the same rule, where the check can tell (``penstock.rules.violations``), and
+    the errors of all rows that break the same rule, where the check reports them (``penstock.rules.violations``), and
     ``is_of_column`` says that the column as a whole breaks it, such as by its type, so that no row of it can be kept.
     ``violations`` is lost in pickling.
     """

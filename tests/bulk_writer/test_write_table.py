@@ -141,7 +141,7 @@ def test_a_dynamic_field_keeps_columns_of_row_formats(tmp_path: Path) -> None:
 def test_columns_of_row_formats_are_renamed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('key,vector,tag,more\n7,"[0,1]",a,5\n')
     with LocalBulkWriter(SCHEMA, tmp_path / "out") as writer:
-        with pytest.raises(InvalidParameter, match="'colour', which is no field"):
+        with pytest.raises(InvalidParameter, match="'colour', which is not a field"):
             writer.write_table(tmp_path / "a.csv", columns={"colour": "more"})
         writer.write_table(tmp_path / "a.csv", columns={"id": "key", "vector": "vector", "tag": "tag"})
     assert ids(writer) == [7]

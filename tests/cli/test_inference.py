@@ -130,7 +130,7 @@ def test_nobody_to_ask(run: Run, write: Write) -> None:
     ):
         done = run(*command)
         assert done.exit_code == 2
-        assert "standard input is no terminal" in done.stderr
+        assert "standard input is not a terminal" in done.stderr
         assert "add --yes" in done.stderr
     assert "infer_nobody" not in run("collections", "list").stdout
 

@@ -68,7 +68,7 @@ def test_a_manifest_lists_files_of_several_formats_beside_it(world: World) -> No
         ),
         ({"path": "a.jsonl", "crc32c": "00000000"}, "the crc32c of the file is {crc32c}, the manifest"),
         ({"path": "a.jsonl", "etag": "x"}, "has an etag, which 'a.jsonl' does not have"),
-        ("none.jsonl", "the file does not exist beside the manifest 'x.manifest'"),
+        ("none.jsonl", "the file does not exist next to the manifest 'x.manifest'"),
         ("../a.jsonl", "entry 1 of the manifest: path '../a.jsonl' is not allowed"),
         ("/etc/passwd.jsonl", "is outside the import roots"),
         ("a.txt", "unexpected file type"),

@@ -66,7 +66,7 @@ def test_what_can_not_be_mapped_is_refused() -> None:
         ("[" * 100_000, "is not valid JSON"),
         ('["a"]', "is the JSON text of an object from fields to columns"),
         ('{"title": "a", "title": "b"}', "names 'title' twice: a field has one source"),
-        ('{"price": {"value": NaN}}', "NaN is no JSON number"),
+        ('{"price": {"value": NaN}}', "NaN is not a JSON number"),
         ('{"price": {"value": 1e999}}', "is not valid JSON"),
         ('{"title": "\\ud800"}', "is not valid JSON"),
         ("x" * (MAX_OPTION_BYTES + 1), "at most 1,048,576 are allowed"),

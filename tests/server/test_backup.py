@@ -165,7 +165,7 @@ def test_a_backup_of_postgresql_during_imports(
         restore_backup(settings_of(tmp_path, env), tmp_path / "backup", silent)
         with running_server(tmp_path, forked=True, env=env) as server, server.client() as client:
             check_exactly_once(client, before)
-        with pytest.raises(InvalidParameter, match="exists: a backup is restored beside a server"):
+        with pytest.raises(InvalidParameter, match="exists already"):
             restore_backup(settings_of(tmp_path, env), tmp_path / "backup", silent)
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(InvalidParameter, match="its program pg_dump is not on the path"):
@@ -223,13 +223,13 @@ def test_a_store_in_s3(tmp_path: Path, s3: S3Server) -> None:
 
 
 def test_an_occupied_target_is_left_as_it_is(backup: tuple[Path, BackupManifest], stopped: Path) -> None:
-    with pytest.raises(InvalidParameter, match="exists: a backup is restored beside a server, not over it"):
+    with pytest.raises(InvalidParameter, match="exists already: a backup is never restored over another one"):
         restore_backup(settings_of(stopped), backup[0], silent)
 
 
 def test_an_interrupted_backup_is_none(backup: tuple[Path, BackupManifest], tmp_path: Path) -> None:
     (backup[0] / "backup.json").unlink()
-    with pytest.raises(InvalidParameter, match=r"has no backup\.json: it is no backup, or one that was interrupted"):
+    with pytest.raises(InvalidParameter, match=r"has no backup\.json: it is not a backup, or an interrupted one"):
         restore_backup(settings_of(tmp_path), backup[0], silent)
 
 

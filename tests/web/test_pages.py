@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import html
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -16,6 +18,8 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import now_millis
 from penstock.domain.access import Grant, Role
 from penstock.domain.jobs import JobState
+from penstock.web.jobs import created_after
+from penstock.web.page import address
 from tests.support.tenants import ACME, Callers, two_tenants
 
 IMPORTS = "/v2/vectordb/jobs/import"
@@ -93,6 +97,15 @@ def test_a_number_beyond_all_bounds_is_no_error_of_the_server(ops: Visitor, path
     assert ops.get(path).status_code == status
 
 
+def test_a_query_of_any_name_is_no_error_of_the_server(ops: Visitor) -> None:
+    for name in ("path", "self", "own", "cluster_id"):
+        assert ops.get(f"/?{name}=1").status_code == 200
+
+
+def test_a_row_with_the_key_0_has_similar_ones() -> None:
+    assert address("/search", by="row", q=0, page=None, filter="") == "/search?by=row&q=0"
+
+
 @pytest.mark.parametrize(
     "target", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"]
 )
@@ -106,6 +119,13 @@ def test_wrong_credentials_are_refused_as_by_the_api(visitor: Visitor) -> None:
     assert "the user is unknown or the password is wrong" in answer.text
     assert 'value="clerk"' in answer.text, "the name needn't be typed again"
     assert visitor.get("/").url.path == "/login"
+
+
+def test_blanks_of_a_password_belong_to_it(visitor: Visitor, tenants: Callers) -> None:
+    accounts = AccountService(tenants.catalog)
+    accounts.create_user("org-default", "blank", " three blanks ", [Grant(role=Role.READER)])
+    assert visitor.log_in("three blanks", user="blank").status_code == 403
+    assert visitor.log_in(" three blanks ", user="blank").url.path == "/"
 
 
 def test_a_session_ends_with_a_logout(ops: Visitor, tenants: Callers) -> None:
@@ -246,6 +266,56 @@ def test_tenants_see_their_own(tenants: Callers, visitor: Visitor) -> None:
     for tab in ("health",):
         assert "for admins of its own cluster" in visitor.get(f"/admin?tab={tab}&cluster={ACME}").text
     assert "catalog.db" not in visitor.get(f"/admin?tab=storage&cluster={ACME}").text
+
+
+def test_what_is_done_in_another_cluster_leads_back_there(tenants: Callers, visitor: Visitor) -> None:
+    visitor.log_in(tenants.secrets["owner"])
+    job = create_job(tenants, "acme", clusterId=ACME)
+    answer = visitor.get(f"/?q={job}&cluster={ACME}")
+    assert (answer.status_code, answer.url.path) == (200, f"/jobs/{job}")
+    docs = f"/collections/default/docs?cluster={ACME}"
+    for verb in ("release", "load"):
+        answer = visitor.post(f"/collections/default/docs/{verb}", docs, cluster=ACME)
+        assert answer.status_code == 200, verb
+        assert answer.url.params["cluster"] == ACME
+    tenants.post("acme", "/v2/vectordb/collections/create", collectionName="doomed", dimension=2)
+    answer = visitor.post("/collections/default/doomed/drop", docs, cluster=ACME, name="doomed")
+    assert (answer.status_code, answer.url.path, answer.url.params["cluster"]) == (200, "/collections", ACME)
+    error = visitor.get(f"/jobs/1?cluster={ACME}")
+    assert f'href="/?cluster={ACME}"' in error.text.partition("<main")[2]
+
+
+def test_the_address_of_a_new_key_shows_no_question_about_a_user(ops: Visitor) -> None:
+    """Enter in the address bar, and a restored tab, ask for the address of a form's answer anew."""
+    for place, tab in (
+        ("create-key", "keys"),
+        ("create-user", "users"),
+        ("grant-role", "users"),
+        ("nothing", "keys"),
+    ):
+        answer = ops.get(f"/admin/{place}")
+        assert (answer.url.path, answer.url.params["tab"]) == ("/admin", tab)
+        assert "Drop the user" not in answer.text
+
+
+def test_a_live_view_brings_its_title(ops: Visitor, tenants: Callers) -> None:
+    job = create_job(tenants)
+    path = f"/jobs/{job}/abort"
+    ops.post(path, page=path)
+    assert "<title>Aborted, docs · Penstock</title>" in ops.get(f"/jobs/{job}", **{"hx-request": "true"}).text
+
+
+def test_failures_of_the_night_are_counted_in_the_morning(ops: Visitor, tenants: Callers) -> None:
+    """A job of the evening before, by UTC, is counted, and found by the count's link."""
+    job = create_job(tenants)
+    tenants.catalog.jobs.request_transition(
+        tenants.catalog.jobs.get("in01-local", int(job)), JobState.FAILED, reason="the disk is full"
+    )
+    link = re.search(r'href="([^"]*)"><b>[\d,]+</b>failed since yesterday', ops.get("/").text)
+    assert link is not None
+    assert f"job-{job}" in ops.get(html.unescape(link[1])).text
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert created_after("yesterday") == midnight - timedelta(days=1)
 
 
 def test_a_reader_of_one_database_sees_that_one(tenants: Callers, visitor: Visitor) -> None:

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from penstock.domain.access import ANONYMOUS
+from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidParameter
 from penstock.web.page import Values
-from penstock.web.wizard_form import WizardForm
+from penstock.web.wizard_form import NO_COLUMN, WizardForm, mapped_fields
 
 SCHEMA = {
     "autoId": False,
@@ -37,7 +38,20 @@ def test_a_mapping_names_the_columns_of_other_names_and_constants() -> None:
     )
     request = chosen.create_request("in01-local", ANONYMOUS)
     assert (request.database, request.collection) == ("sales", "docs")
-    assert json.loads(request.options["mapping"]) == {"id": "key", "year": {"value": 1990}, "a": {"value": "b"}}
+    # Text of digits: the import makes a number of it for a field of numbers only.
+    assert json.loads(request.options["mapping"]) == {"id": "key", "year": {"value": "1990"}, "a": {"value": "b"}}
+
+
+def test_null_can_be_chosen_although_the_files_have_the_column() -> None:
+    title = Field(name="title", type=DataType.VARCHAR, max_length=9, nullable=True)
+    schema = CollectionSchema(fields=(Field(name="id", type=DataType.INT64, primary=True), title))
+    (_, untouched) = mapped_fields(form(), schema, ["id", "title"])
+    assert (untouched.column, untouched.may_be_null) == ("title", True)
+    chosen = form(column_id="id", column_title=NO_COLUMN)
+    (_, nulled) = mapped_fields(chosen, schema, ["id", "title"])
+    assert (nulled.column, nulled.is_missing) == ("", False)
+    assert chosen.mapping == {"title": {"value": None}}
+    assert ("column_title", NO_COLUMN) in chosen.kept()
 
 
 def test_options_are_those_of_the_table() -> None:

@@ -173,7 +173,7 @@ class AccountService:
 
         Raises:
             AccountNotFound: unless ``missing_ok``.
-            PermissionDenied: the user has a grant where ``by`` is no admin.
+            PermissionDenied: the user has a grant where ``by`` is not an admin.
         """
         try:
             user = self.user(name, org_id)

@@ -16,7 +16,7 @@ from penstock.errors import AccountNotFound, InvalidParameter, PermissionDenied
 
 
 class ClusterKeys:
-    """Use cases of a caller in a cluster. All raise PermissionDenied where the caller is no admin of it."""
+    """Use cases of a caller in a cluster. All raise PermissionDenied where the caller is not an admin of it."""
 
     def __init__(self, accounts: AccountService) -> None:
         self._accounts = accounts
@@ -69,7 +69,7 @@ def _has_role_in(cluster: Cluster, key: Account) -> bool:
 
 
 def _require_manager(caller: Caller, cluster: Cluster) -> None:
-    """Require an accountable admin; keys made here have no roots, so whoever has some may not make any.
+    """Require an accountable admin; keys made here have no roots, so a caller with roots may not make any.
 
     Raises:
         PermissionDenied: the caller lacks one of these.

@@ -61,7 +61,7 @@ class ClusterUser:
 
 
 class ClusterUsers:
-    """Use cases of a caller in a cluster. All raise PermissionDenied where the caller is no admin of it."""
+    """Use cases of a caller in a cluster. All raise PermissionDenied where the caller is not an admin of it."""
 
     def __init__(self, accounts: AccountService) -> None:
         self._accounts = accounts

@@ -212,7 +212,7 @@ def _selected_fields(schema: CollectionSchema, columns: Selection) -> Collection
     pairs = _pairs(columns)
     unknown = next((name for name in pairs if schema.get(name) is None), None)
     if unknown is not None:
-        raise InvalidParameter(f"columns names '{unknown}', which is no field that can be read from a file of rows")
+        raise InvalidParameter(f"columns names '{unknown}', which is not a field that a file of rows can have")
     fields = tuple(replace(schema[name], name=column) for name, column in pairs.items())
     return CollectionSchema(fields=fields)
 

@@ -198,7 +198,7 @@ class BulkWriter:
             return
         try:
             self._chunks.wait()
-        except Exception as second:  # noqa: BLE001 - told with the error that is on its way out already
+        except Exception as second:  # noqa: BLE001 - reported with the error that is being raised already
             error.add_note(f"Besides: {second}")
         finally:
             self._abandon()

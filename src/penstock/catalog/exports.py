@@ -266,7 +266,7 @@ class ExportRepository:
     # Requested by users
 
     def abort(self, export: ExportJob, reason: str, *, has_files: bool, audit: AuditEntry | None = None) -> ExportJob:
-        """Abort an export; its worker is fenced off, and its files are deleted by who holds the lease next.
+        """Abort an export; its worker is fenced off, and the next lease owner deletes its files.
 
         Files in a target that a later export has used are not deleted: they are that one's.
 

@@ -45,8 +45,8 @@ def create_inferred(client: Client, name: str, inferred: InferredSchema, *, yes:
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError(
-                "The schema was inferred from a sample, and standard input is no terminal to confirm it at. Nothing "
-                "was created: add --yes to create the collection."
+                "The inferred schema must be confirmed, and standard input is not a terminal. Nothing was created: "
+                "add --yes to create the collection."
             )
         click.confirm(f"Create collection {name} with these fields?", abort=True, err=True)
     client.collections.create(name, schema=inferred.schema, indexes=inferred.indexes)

@@ -175,7 +175,7 @@ def cli() -> None:
     """Import files of vectors into searchable collections.
 
     Start with `penstock serve --data-dir ./data --import-root ./files`; then, in another terminal,
-    `penstock collections create docs --dimension 768` and `penstock import files/*.parquet --collection docs`.
+    `penstock import files/*.parquet --collection docs --create` and `penstock search docs --id 1`.
     """
 
 

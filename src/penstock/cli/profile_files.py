@@ -93,7 +93,7 @@ def _profile(name: str, entry: Any, path: Path) -> Profile:
             hint = did_you_mean(key, _KEYS) or f"The keys are {', '.join(_KEYS)}."
             raise Failure(f"the profile {name} in {path} has the unknown key {key!r}. {hint}")
         if not isinstance(value, str):
-            raise Failure(f"{key} of the profile {name} in {path} is no text. Write it in quotes")
+            raise Failure(f"{key} of the profile {name} in {path} is not text. Write it in quotes")
     return Profile(name=name, **entry)
 
 
@@ -136,7 +136,7 @@ def _saved_keys() -> dict[str, str]:
     keys = _read(_keys_path(), private=True)
     for name, key in keys.items():
         if not isinstance(key, str):
-            raise Failure(f"the API key of profile {name} in {_keys_path()} is no text. Write it in quotes")
+            raise Failure(f"the API key of profile {name} in {_keys_path()} is not text. Write it in quotes")
     return dict(keys)
 
 
@@ -190,7 +190,7 @@ def _read(path: Path, *, private: bool = False) -> Mapping[str, Any]:
         return {}
     except tomllib.TOMLDecodeError as error:
         # Not with the error's own text: it may quote a key.
-        why = "it is no TOML" if private else f"it is no TOML: {error}"
+        why = "it is not TOML" if private else f"it is not TOML: {error}"
         raise Failure(f"{path} cannot be read: {why}. Correct it, or delete it and add the profiles again") from None
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(f"{path} cannot be read: {_why(error)}") from None

@@ -97,7 +97,7 @@ def read_schema_file(path: Path) -> SchemaFile:
     """Read a schema file; the server validates the schema.
 
     Raises:
-        InvalidSchema: it is no JSON or TOML, or has no fields.
+        InvalidSchema: it is not JSON or TOML, or has no fields.
     """
     data = _parse(path)
     inner = data.get("schema", data)

@@ -28,5 +28,5 @@ def parse_since(_context: click.Context, _option: click.Parameter, value: str | 
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise click.BadParameter(
-            f"{value!r} is no time; write 2h or 1d12h (ago), 2026-11-30 or 2026-11-30T08:15"
+            f"{value!r} is not a time; write 2h or 1d12h (ago), 2026-11-30 or 2026-11-30T08:15"
         ) from None

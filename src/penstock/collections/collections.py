@@ -188,7 +188,7 @@ class CollectionService:
         return self._engines.for_collection(collection).count(table)
 
     def space(self, cluster_id: str, database: str, name: str) -> StoredSpace | None:
-        """The space of a collection's rows; None where its engine does not tell.
+        """The space of a collection's rows; None where its engine does not report it.
 
         Old versions, indexes and files that wait for the cleanup are not counted.
 

@@ -14,7 +14,7 @@ def with_stored_defaults(schema: CollectionSchema) -> CollectionSchema:
     """A checked schema with the defaults of its fields as they are stored.
 
     Raises:
-        InvalidSchema: a default is no geometry.
+        InvalidSchema: a default is not a geometry.
     """
     return replace(schema, fields=tuple(map(with_stored_default, schema.fields)))
 

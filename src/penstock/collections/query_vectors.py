@@ -59,7 +59,7 @@ def vector_from_numbers(values: Sequence[Any], field: Field) -> npt.NDArray[Any]
     """Decode a dense query vector from numbers: (width,) float32, for binary vectors uint8.
 
     Raises:
-        InvalidParameter: a value is no number or doesn't fit, or the dimension is another than the field's.
+        InvalidParameter: a value is not a number or doesn't fit, or the dimension is another than the field's.
     """
     # set(map(type, …)) runs in C; bools are no numbers.
     if not set(map(type, values)) <= _NUMBERS:

@@ -55,7 +55,7 @@ def search_params(params: Mapping[str, Any], *more: Mapping[str, Any], metric: o
         metric: the metric type, where the request has a place of its own for it.
 
     Raises:
-        InvalidParameter: a key has two values or is no search parameter; a value is of the wrong type.
+        InvalidParameter: a key has two values or is not a search parameter; a value is of the wrong type.
         Unsupported: a parameter isn't served.
     """
     merged = dict(params)

@@ -50,7 +50,7 @@ class ErrorPolicy:
 
     @classmethod
     def of(cls, options: Mapping[str, str]) -> ErrorPolicy:
-        """Raises ImportRefused for a budget that is no number, or that the policy has no use for."""
+        """Raises ImportRefused for a budget that is not a number, or that the policy has no use for."""
         on_error = OnError(options.get("on_error") or OnError.ABORT)
         budgets = {
             name: ErrorBudget.parse(options[name], name)

@@ -21,7 +21,7 @@ from penstock.domain.schema import CollectionSchema
 from penstock.domain.times import UTC_ZONE
 
 SCHEMA_FILE, MANIFEST_FILE = "_schema.json", "_manifest.json"
-"""Files beside the parts. Imports of a folder skip them as side files."""
+"""Files next to the parts. Imports of a folder skip them as side files."""
 
 
 class ExportState(StrEnum):

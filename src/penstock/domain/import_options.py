@@ -65,7 +65,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
     ),
     ImportOption(
         name="auto_commit",
-        help="With false the rows wait in state Uncommitted for the call commit",
+        help="With false the job waits in state Uncommitted until it is committed",
         values=BOOLEAN,
         default="true",
     ),
@@ -97,7 +97,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
     ),
     ImportOption(
         name="if_loaded",
-        help="Files that the collection has the rows of: load them again, skip them, or fail",
+        help="Files whose rows the collection already has: load them again, skip them, or fail",
         values=("load", "skip", "error"),
         default="load",
         has_flag=True,
@@ -121,7 +121,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
     ),
     ImportOption(
         name="max_errors",
-        help="Most bad rows of a job, with skip_file most bad files, before it fails: 100, or 1% of all",
+        help="Maximum number of bad rows of a job, with skip_file of bad files: 100, or 1% of all",
         default="no limit",
         metavar="COUNT",
         has_flag=True,
@@ -129,7 +129,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
     ),
     ImportOption(
         name="max_errors_per_file",
-        help="Most bad rows of one file before the job fails: 100, or 1% of its rows",
+        help="Maximum number of bad rows of one file: 100, or 1% of its rows",
         default="no limit",
         metavar="COUNT",
         has_flag=True,
@@ -137,7 +137,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
     ),
     ImportOption(
         name="write_mode",
-        help="Rows that are there: all stay, those with the same keys are replaced, or all are replaced",
+        help="Existing rows: all stay, those with the same keys are replaced, or all are replaced",
         values=tuple(mode.value for mode in WriteMode),
         default="append",
         has_flag=True,
@@ -157,7 +157,7 @@ IMPORT_OPTIONS: Sequence[ImportOption] = (
     ImportOption(name="drop_columns", help="JSON list of columns and keys to leave out", metavar="JSON"),
     ImportOption(
         name="from_format",
-        help="The store that the files were exported from, whose records are taken apart",
+        help="The vector store that the files were exported from",
         values=("chroma", "openai", "pgvector", "pinecone", "qdrant", "weaviate"),
         has_flag=True,
         is_of_files=True,

@@ -123,7 +123,7 @@ def merge_warnings(groups: list[list[JobWarning]]) -> list[JobWarning]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobHistory:
-    """What only a job's own page shows: who created it, from which address, and when it came into its states.
+    """What only a job's own page shows: who created it, from which address, and when it entered its states.
 
     ``server`` is the name of the server that works on it now. A state that the job came into several times has the
     last time.

@@ -1,4 +1,4 @@
-"""The columns that a download of rejected rows has beside those of the file; a replay leaves them out."""
+"""The columns that a download of rejected rows has in addition to those of the file; a replay leaves them out."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _MIN_OFFSET, _MAX_OFFSET = -12 * 60, 14 * 60
 
 
 class InvalidTime(ValueError):
-    """A text is no point in time, or no time zone. Where Milvus has words for it, the message has them."""
+    """A text is neither a point in time nor a time zone. Where Milvus has words for it, the message has them."""
 
 
 @lru_cache(maxsize=1024)

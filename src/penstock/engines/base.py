@@ -309,7 +309,7 @@ class MaintainableEngine(Engine, Protocol):
         committed: Callable[[int], None] = ...,
         memory: int | None = None,
     ) -> int:
-        """Make indexes quicker to search that are complete already: merge their segments, train them anew.
+        """Make indexes quicker to search that are complete already: merge their segments, retrain them.
 
         May take as long as building them does. Meanwhile they are used as they are, jobs publish, and their rows are
         added as :meth:`index` does. ``committed`` is called about once a second with the table's version; what it

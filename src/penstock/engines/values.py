@@ -60,8 +60,8 @@ class Publication:
     """A job to publish: what it has staged, and its epoch. ``intent_version``: it is in no version up to this one.
 
     ``own_intent``: the caller wrote the intent itself, after it had opened the table at the catalog's version or a
-    later one. What was opened isn't lost to a power failure, so whoever else has published the job since is found in
-    the table's history, without a scan of its rows.
+    later one. What was opened isn't lost to a power failure, so the table's history shows whether another process has
+    published the job since, without a scan of its rows.
     """
 
     job_id: int

@@ -1,4 +1,4 @@
-"""The files beside the parts of an export: the collection's schema, and the manifest, which is written last."""
+"""The files next to the parts of an export: the collection's schema, and the manifest, which is written last."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def compare_times(op: CompareOp, field: Field, text: str, shift: Interval) -> Fi
     """Build ``field + shift op text``.
 
     Raises:
-        InvalidFilter: the text is no point in time.
+        InvalidFilter: the text is not a point in time.
     """
     try:
         bound = parse_time(text, field.timezone) - shift.micros

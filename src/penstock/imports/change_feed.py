@@ -156,7 +156,7 @@ class ChangeFeed:
         self._new: list[Subscription] = []
         self._changed: set[int] = set()
         self._missed = False
-        """Whether notifications may have been lost, so that all subscriptions must be read anew."""
+        """Whether notifications may have been lost, so that all subscriptions must be read again."""
         self._last: dict[int, tuple[object, ...]] = {}
         self._read_at: int | None = None
         self._is_listening = threading.Event()

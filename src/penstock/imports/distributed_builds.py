@@ -77,7 +77,7 @@ class BuildRun:
     """One distributed build, run in the caller's thread; other threads wait for its tasks.
 
     ``keep`` is called several times a second, and ends the build by what it raises. ``newest`` returns the version of
-    the table that readers have: while an index is trained anew, the rows of later ones are added to the old index.
+    the table that readers have: while an index is retrained, the rows of later ones are added to the old index.
     ``committed`` is called with each version that has a new segment.
     """
 

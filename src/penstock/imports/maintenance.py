@@ -231,7 +231,7 @@ class MaintenanceWorker:
         *,
         is_training: bool,
     ) -> bool:
-        """Build, or train anew, the indexes that are large enough for several hosts; whether there were any."""
+        """Build or retrain the indexes that are large enough for several hosts; returns whether there were any."""
         table, specs = Table.of(collection), self._catalog.collections.indexes(collection.id)
         runner, has_built = self._runner_of(collection), False
         for spec in specs:
@@ -382,7 +382,7 @@ class MaintenanceWorker:
     def _do_due(self, lease: Maintenance) -> None:
         with self._releasing(lease):
             all_done = self._maintain(lease)
-            # Not in the hands of committing jobs, which may leave no gap: a training runs beside them.
+            # Not in the hands of committing jobs, which may leave no gap: a training runs at the same time.
             optimizes = self._needs_optimization(lease)
             if optimizes and not self._optimizing.is_alive():
                 self._optimizing = threading.Thread(target=self._optimize, args=(lease,), name="optimization")

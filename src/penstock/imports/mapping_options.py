@@ -58,7 +58,7 @@ def column_mapping_of(options: Mapping[str, str], schema: CollectionSchema) -> C
     """Parse the mapping that import options choose for a collection.
 
     Raises:
-        ImportRefused: an option is no valid JSON, names no field, or gives a field a source that it can't have.
+        ImportRefused: an option is not valid JSON, names no field, or gives a field a source that it can't have.
     """
     specs, dropped = parsed_options(options)
     if not (specs or dropped):
@@ -75,7 +75,7 @@ def parsed_options(options: Mapping[str, str]) -> tuple[Mapping[str, Any], froze
     """The JSON values of the options ``mapping`` and ``drop_columns``.
 
     Raises:
-        ImportRefused: an option is no valid JSON of its kind.
+        ImportRefused: an option is not valid JSON of its kind.
     """
     specs = _parsed(options, "mapping", dict)
     dropped = _parsed(options, "drop_columns", list)
@@ -170,7 +170,7 @@ def _parsed(options: Mapping[str, str], name: str, kind: type[dict[str, Any]] | 
 
 
 def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _source(name: str, spec: Any, schema: CollectionSchema) -> FieldSource:
@@ -264,7 +264,7 @@ def _nested(target: Field, path: Any) -> Nested:
     parsed = parse_path(path) if isinstance(path, str) else None
     if parsed is None:
         raise _refused(
-            f"options.mapping of the field {target.name!r}: {shorten(path)!r} is no path such as a.b[0], which "
+            f"options.mapping of the field {target.name!r}: {shorten(path)!r} is not a path such as a.b[0], which "
             "begins with the name of a column",
             field=target.name,
         )
@@ -314,7 +314,7 @@ def _constant_array(target: Field, value: Any) -> pa.Array[Any]:
     """A JSON value as a column of one row. Text is read as a CSV cell is, so that "5" is a number too.
 
     Raises:
-        DataError: it is no value of the field.
+        DataError: it is not a value of the field.
     """
     if isinstance(value, str):
         cells = pa.array([value.encode()], pa.binary())

@@ -191,13 +191,13 @@ def _has_lists(field: Field) -> bool:
 
 
 def _are_flat(text: bytes, values: Sequence[Any], steps: Sequence[str | int]) -> bool:
-    """Whether no list of ``values`` holds a list: each ``[`` of the text but the first is one of theirs then."""
+    """Whether no list of ``values`` holds a list: then each ``[`` of the text but the first is one of their own."""
     lists = sum(type(value) is simdjson.Array for value in values)
     return text.count(b"[") == 1 + lists and all(isinstance(step, str) for step in steps)
 
 
 def _add_one_by_one(column: Column, field: Field, steps: Sequence[str | int], texts: Array, start: int) -> None:
-    """Add the values of texts of which one is no JSON by itself, or too large, or holds numbers of many digits."""
+    """Add the values of texts of which one is not JSON by itself, or too large, or holds numbers of many digits."""
     parser = JsonParser()
     for row, text in enumerate(texts.cast(pa.binary()).to_pylist(), start):
         try:

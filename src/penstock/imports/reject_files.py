@@ -1,4 +1,4 @@
-"""Files of rejected rows: a worker writes one per split, beside the tables, and the calls about errors read them.
+"""Files of rejected rows: a worker writes one per split, next to the tables, and the calls about errors read them.
 
 A file is Parquet: a row per rejected row. That of a format of text has its text as ``source``. That of a columnar
 format is row ``place`` of a ``batch``, whose content, in Arrow's stream format, is with the first of its rows. A

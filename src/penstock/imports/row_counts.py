@@ -58,7 +58,7 @@ def count_rows(
     ``staged`` is what each split has staged.
 
     The rows of a split lie in its files in the order of its ranges. Where a compaction has joined these with others,
-    the rows that are left for such splits still tell if all or none of them are there.
+    the rows that are left for such splits still show whether all or none of them are there.
     """
     files: dict[int, FileRows] = {}
     for split in splits:

@@ -207,7 +207,7 @@ class RangeFailed(Exception):
 def stage_split(task: StageTask, context: TaskContext) -> StageResult:
     """Read, check and stage a split batch by batch; only a publish makes its rows visible.
 
-    Rejected rows are written beside the table, also where the split fails.
+    Rejected rows are written next to the table, also where the split fails.
 
     Raises:
         RangeFailed: a row breaks a rule, or more do than the job's budget allows, or a file can't be read or takes

@@ -75,7 +75,7 @@ def infer_schema(
         notes.append("the files have too many columns to look at: the others become dynamic values")
     if len(vectors) > 1:
         notes.append(
-            f"vector fields are {listed(list(vectors))}: searches use {next(iter(vectors))} unless told otherwise"
+            f"vector fields are {listed(list(vectors))}: searches use {next(iter(vectors))}, unless they name another"
         )
     schema = CollectionSchema(fields=tuple(field.field for field in fields), auto_id=auto_id, dynamic=True).check()
     return InferredSchema(

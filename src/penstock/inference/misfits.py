@@ -54,7 +54,7 @@ def with_most_lists(
 
 
 def parsed_cells(cells: Sequence[str | None], null_text: str) -> list[Any]:
-    """The JSON values of cells: None for null, the text itself where it is no JSON."""
+    """The JSON values of cells: None for null, the text itself where it is not JSON."""
     return [None if cell is None or cell == null_text else _parsed(cell.strip()) for cell in cells]
 
 

@@ -1,4 +1,4 @@
-"""The first rows of a sampled file as short texts, for people who look at them before an import."""
+"""The first rows of a sampled file as short texts, to be looked at before an import."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def _is_stream(stream: pa.NativeFile, name: str) -> bool:
 
 
 def _block_sizes(stream: pa.NativeFile) -> list[int]:
-    """The bytes of each record batch, from the footer, which Arrow doesn't tell; it has checked the footer's form.
+    """The bytes of each record batch, from the footer, which Arrow doesn't expose; it has checked the footer's form.
 
     The footer is a FlatBuffers table: a table begins with the distance to its list of fields' places, and the fourth
     field is the vector of record batches.

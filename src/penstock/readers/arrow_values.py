@@ -62,7 +62,7 @@ def is_json(kind: Any) -> bool:
 
 
 def may_hold(kind: Any, field: Field) -> bool:
-    """Whether a column of a type may hold a field's values, as far as types tell."""
+    """Whether a column of a type may hold a field's values, as far as the types show."""
     kind = decoded_type(kind)
     if field.type.is_dense_vector or field.type is DataType.ARRAY:
         is_size = not pt.is_fixed_size_list(kind) or field.type is DataType.ARRAY or kind.list_size == field.width
@@ -96,7 +96,7 @@ def plain(array: Array, column: pa.Field[Any] | None = None, *, flat: bool = Fal
             lacks.
 
     Raises:
-        DataError: the extension type is not known, and its storage is no text.
+        DataError: the extension type is not known, and its storage is not text.
     """
     kind = array.type
     if isinstance(kind, pa.BaseExtensionType):
@@ -180,7 +180,7 @@ def utf8_texts(array: Array) -> Array:
     Binary values count as text only without control characters: numbers and hashes may be valid UTF-8 by chance.
 
     Raises:
-        DataError: the first row that is no text.
+        DataError: the first row that is not text.
     """
     try:
         texts = array.cast(pa.string())

@@ -60,8 +60,8 @@ class InputFile:
 class Origin:
     """A row as it is in its file.
 
-    Of a format of text that is ``text``, JSON or the record where that is no JSON object, and ``offset``, its first
-    byte in the file (decompressed). Of a columnar format it is row number ``place`` of ``rows``. Neither where it
+    Of a format of text: ``text``, JSON or the record where that is not a JSON object, and ``offset``, its first byte
+    in the file (decompressed). Of a columnar format it is row number ``place`` of ``rows``. Neither where it
     isn't kept.
     """
 

@@ -89,7 +89,7 @@ def check_fields(
 ) -> None:
     """Raise DataError where no column is a field, or a required field has no column.
 
-    ``hint`` returns what to add to the remedy for a missing field; ``fits`` tells whether a column may hold a field.
+    ``hint`` returns what to add to the remedy for a missing field; ``fits`` whether a column may hold a field.
     """
     schema, source = request.schema, request.sources[0].name
     if not columns.fields:

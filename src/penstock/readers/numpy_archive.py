@@ -92,7 +92,7 @@ def _array(archive: Source, stream: pa.NativeFile, member: zipfile.ZipInfo) -> S
     name = f"{archive.name}/{member.filename.rpartition('/')[2]}"
     if not member.filename.endswith(_SUFFIX):
         raise DataError(
-            f"the archive holds {member.filename!r}, which is no array", file=archive.name, remedy=_REMEDY
+            f"the archive holds {member.filename!r}, which is not an array", file=archive.name, remedy=_REMEDY
         )
     if member.compress_type not in _METHODS or member.flag_bits & _ENCRYPTED:
         raise DataError("the array is encrypted, or compressed otherwise than NumPy does", file=name, remedy=_REMEDY)

@@ -26,7 +26,7 @@ def wkt_of_texts(texts: Array, field: Field, row_of: Callable[[int], int] = int)
     """Parse a column of WKT, and write it in one form: ``point(1.50 2)`` becomes ``POINT (1.5 2)``. Nulls stay nulls.
 
     Raises:
-        DataError: the first text that is no geometry.
+        DataError: the first text that is not a geometry.
     """
     return _column(texts.to_pylist(), _parse_text, field, row_of)
 

@@ -120,15 +120,15 @@ def check_dynamic_texts(texts: Array, taken: Set[str], note: WarningSink) -> Arr
 
 
 def _dynamic_error(value: Any, text: str, taken: Set[str]) -> DataError:
-    """The error of a ``$meta`` that is no object, or has a key of ``taken``."""
+    """The error of a ``$meta`` that is not an object, or has a key of ``taken``."""
     if type(value) is not dict:
         return DYNAMIC_OBJECT.error(DYNAMIC, value=text)
     return DYNAMIC_KEYS.error(DYNAMIC, value=text, key=next(name for name in value if name in taken))
 
 
 def _first_bad(error: DataError, texts: Array, field: Field, taken: Set[str] | None) -> DataError:
-    """``error``, of the first row whose text is no JSON within the limits; with ``taken``, or no object without these
-    keys. The others are found one by one."""
+    """``error``, of the first row whose text is not JSON within the limits; with ``taken``, or not an object without
+    these keys. The others are found one by one."""
     assert error.row is not None
     raws: list[bytes | None] = texts.cast(pa.binary()).to_pylist()
 

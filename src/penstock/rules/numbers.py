@@ -78,14 +78,14 @@ def float_error(field: Field, value: float | None, *, row: int | None = None, po
 
 
 def word_of(value: float) -> str:
-    """Name what is no number, in Milvus's spelling."""
+    """Name what is not a number, in Milvus's spelling."""
     return "NaN" if value != value else "Inf" if value > 0 else "-Inf"
 
 
 def integer_error(
     field: Field, value: object, *, shown: object = None, row: int | None = None, position: int = 0
 ) -> DataError:
-    """Error for a number that is no value of a whole-number type: NaN, infinite, with a fraction, or out of range.
+    """Error for a number that is not a value of a whole-number type: NaN, infinite, with a fraction, or out of range.
 
     ``shown`` is the value as it is written in the file, where that isn't ``value``'s own form.
     """

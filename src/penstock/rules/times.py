@@ -25,7 +25,7 @@ def micros_of_text(text: str, field: Field) -> int:
     """Parse one text for a Timestamptz field.
 
     Raises:
-        DataError: it is no point in time.
+        DataError: it is not a point in time.
     """
     try:
         return parse_time(text, field.timezone)
@@ -37,7 +37,7 @@ def micros_of_texts(texts: Array, field: Field, row_of: Callable[[int], int] = i
     """Parse a column of text for a Timestamptz field, nulls stay nulls.
 
     Raises:
-        DataError: the first that is no point in time.
+        DataError: the first that is not a point in time.
     """
     if pc.all(pc.match_substring_regex(texts, _COMMON), min_count=0).as_py():
         try:
@@ -52,7 +52,7 @@ def micros_of_texts(texts: Array, field: Field, row_of: Callable[[int], int] = i
 
 
 def _doubtful_places(texts: Array, field: Field) -> list[int]:
-    """The places of texts of an unusual form, if any of them is no time, or else all but nulls."""
+    """The places of texts of an unusual form, if any of them is not a time, or else all but nulls."""
     common: Array = pc.match_substring_regex(texts, _COMMON)
     unusual: list[int] = np.flatnonzero(~common.fill_null(True).to_numpy(zero_copy_only=False)).tolist()
     if all(_is_time(texts[place].as_py(), field) for place in unusual):

@@ -73,7 +73,7 @@ def first_refused(
 ) -> DataError:
     """The error of the ``first`` place that ``check`` refuses with a DataError.
 
-    Where no mask tells the others, those of ``places`` are checked one by one, if they are asked for.
+    Where no mask shows the others, those of ``places`` are checked one by one, if they are asked for.
     """
 
     def refusal(place: int) -> DataError | None:

@@ -161,7 +161,7 @@ class FairShareRunner:
     # End and restart of tasks
 
     def _leave(self, task: _Task, *, again: Sequence[_Task] = ()) -> None:
-        """End a task that was running; those of ``again`` wait anew, before all others, to run alone."""
+        """End a task that was running; those of ``again`` wait again, before all others, to run alone."""
         with self._lock:
             now, tenant = self._clock(), self._tenants[task.tenant]
             tenant.running.remove(task)

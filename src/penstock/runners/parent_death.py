@@ -21,7 +21,7 @@ def die_with_forker() -> None:
     """Have Linux kill this process when the one that forked it ends.
 
     With a fork server that isn't the parent of :func:`die_with_parent`. Without it the parent can't see any more
-    whether its child runs, and counts it as dead: the next one would do the same work beside it.
+    whether its child runs, and counts it as dead: the next one would do the same work at the same time.
     """
     control = getattr(ctypes.CDLL(None), "prctl", None)
     if control is not None:

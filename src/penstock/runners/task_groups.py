@@ -1,7 +1,7 @@
 """Groups of small tasks that go to a worker together: the way there and back takes longer than such a task.
 
 Only tasks that succeed get their result from the group. Any other one, also where the group's worker dies, is run
-again alone by the one who made the group, so that its error, its memory and its retries are its own.
+again alone by the caller that made the group, so that its error, its memory and its retries are its own.
 """
 
 from __future__ import annotations

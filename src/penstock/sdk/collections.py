@@ -165,11 +165,11 @@ class Collections:
         )
 
     def load(self, name: str) -> None:
-        """Let a collection be queried again; one that is loaded is no error."""
+        """Load a collection, so that it can be queried; a loaded one stays as it is."""
         self._connection.post("/collections/load", self._body(name))
 
     def release(self, name: str) -> None:
-        """Let no one query a collection until it is loaded; then its indexes can be dropped."""
+        """Release a collection: it rejects queries until it is loaded, and its indexes can be dropped."""
         self._connection.post("/collections/release", self._body(name))
 
     def drop(self, name: str) -> None:

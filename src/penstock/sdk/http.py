@@ -129,7 +129,7 @@ def fetch(url: str, *, api_key: str = "", database: str = "", **options: Any) ->
         return response.content
     _success(response, "POST", url, hidden)
     raise InvalidResponse(
-        "the response is no file", url=_shown_url(url), method="POST", http_status=response.status_code
+        "the response is not a file", url=_shown_url(url), method="POST", http_status=response.status_code
     )
 
 
@@ -164,7 +164,7 @@ def open_stream(
         return response
     with response:
         _success(response, "GET", url, hidden)
-        raise InvalidResponse("the response is no stream of events", url=_shown_url(url), method="GET")
+        raise InvalidResponse("the response is not a stream of events", url=_shown_url(url), method="GET")
 
 
 def _respond(

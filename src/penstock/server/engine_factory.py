@@ -31,7 +31,7 @@ def check_store_of_cluster(settings: Settings, text: str) -> str:
     """Normalize the store location of a new cluster and check that it can hold tables.
 
     Raises:
-        InvalidParameter: it is no location for a store, or overlaps with the data dir or the server's own store.
+        InvalidParameter: it is not a location for a store, or overlaps with the data dir or the server's own store.
         StorageError: it can't be used; the message says why.
     """
     try:

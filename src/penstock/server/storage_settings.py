@@ -47,7 +47,7 @@ def encryption_key(settings: Settings) -> bytes:
     """The encryption key for the credentials of jobs: from the environment, or from its file, made if missing.
 
     Raises:
-        InvalidParameter: the environment's is no key.
+        InvalidParameter: the environment's is not a key.
         CatalogError: as :func:`load_key`.
     """
     if settings.encryption_key is None:

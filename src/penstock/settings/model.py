@@ -75,7 +75,7 @@ class Settings(BaseModel):
     grpc: bool = _field(
         True,
         "Serve gRPC on the same port as HTTP, for MilvusClient and the other SDKs of Milvus.",
-        reason="A connection's first bytes tell which it is. Off, the server needs less memory.",
+        reason="The first bytes of a connection show which of them it is. Off, the server needs less memory.",
     )
     allow_plaintext: bool = _field(
         False, "Listen beyond loopback without TLS; keys are sent unencrypted unless a proxy terminates TLS."
@@ -183,7 +183,7 @@ class Settings(BaseModel):
     )
     upload_retention: Seconds = _span(
         24 * 3600.0,
-        "How long an upload is kept that no completed job has read; a call that continues it begins the time anew.",
+        "How long an upload is kept that no completed job has read; a call that continues it starts the time again.",
         shown="24h",
         reason="A failed job can be retried that long.",
     )

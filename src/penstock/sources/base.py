@@ -111,7 +111,7 @@ class Source(Protocol):
 
 def is_marker(member: str) -> bool:
     """Whether an empty file in a folder is only a marker (``_SUCCESS``, a console's folder placeholder): it has no
-    extension, so it is no import file anyway."""
+    extension, so it is not an import file anyway."""
     return "." not in member.rpartition("/")[2]
 
 

@@ -1,6 +1,6 @@
 """Manifests: files that list import files, with their sizes and checksums.
 
-Three forms are read, told apart by the content::
+Three forms are read, distinguished by their content::
 
     {"files": [{"path": "a.parquet", "size": 1024, "sha256": "9f86…"}, "b.parquet"]}
 

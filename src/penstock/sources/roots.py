@@ -189,7 +189,7 @@ class ImportRoots:
             return self._listing(address, None, keys).locations[0]
         if manifest.name.startswith(f"{UPLOAD}://"):
             raise PathNotAllowed(
-                f"path {path!r} is relative, and {manifest.name!r} is an upload, with no files beside it. Upload the "
+                f"path {path!r} is relative, and {manifest.name!r} is an upload, which has no folder. Upload the "
                 "files themselves, or list their addresses",
                 path=path,
             )
@@ -210,7 +210,7 @@ class ImportRoots:
         locations = self._find(place, replace(address, text=name), keys, [])
         if not locations:
             raise FileMissing(
-                f"path {name!r}: the file does not exist beside the manifest {manifest.name!r}", path=name
+                f"path {name!r}: the file does not exist next to the manifest {manifest.name!r}", path=name
             )
         return locations[0]
 

@@ -66,7 +66,7 @@ def allowed_addresses(host: str, port: int, networks: Sequence[Network] = ()) ->
 
     Raises:
         AddressRefused: there are only others.
-        socket.gaierror, UnicodeError: it can't be resolved, or is no host name.
+        socket.gaierror, UnicodeError: it can't be resolved, or is not a host name.
     """
     entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = dict.fromkeys(str(entry[4][0]) for entry in entries)

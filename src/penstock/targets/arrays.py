@@ -46,7 +46,7 @@ def check_array(
     findings: list[Finding | None] = []
     if field is None and name != META_FIELD:
         rule = table.DYNAMIC_COLUMN if schema.dynamic else table.NUMPY_UNKNOWN
-        findings.append(rule.finding(targets, f"the file {name}.npy is no field's", file=file, field=name))
+        findings.append(rule.finding(targets, f"no field has the name of the file {name}.npy", file=file, field=name))
     elif field is not None:
         expected = _expected(field)
         if expected and dtype.name not in expected:

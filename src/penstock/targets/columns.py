@@ -26,7 +26,7 @@ def check_columns(
         field = schema.get(column.name)
         if field is None:
             rule: TargetRule | None = None
-            message = f"the column {column.name!r} is no field"
+            message = f"no field has the name of the column {column.name!r}"
             if column.name == META_FIELD:
                 rule = None if pt.is_string(column.type) else _text_rule(column.type)
                 message = f"the column is {column.type}"

@@ -31,7 +31,7 @@ FORMAT = TargetRule(
 CSV_VERSION = TargetRule(
     id="PS102",
     name="csv",
-    summary="CSV is read by Milvus from 2.5 on, and is no format of Zilliz Cloud.",
+    summary="CSV is read by Milvus from 2.5 on, and not by Zilliz Cloud.",
     remedy=_CONVERT,
     refused=frozenset({_V4, Target.ZILLIZ}),
 )
@@ -270,7 +270,7 @@ NESTED_FORM = TargetRule(
 UNKNOWN_COLUMN = TargetRule(
     id="PS314",
     name="unknown-column",
-    summary="A column or key that is no field, of a collection without dynamic field, fails the import before "
+    summary="A column or key without a field, in a collection without a dynamic field, fails the import before "
     "Milvus 2.6, and is dropped without a message from then on.",
     remedy="Leave the column out, or add the field.",
     refused=_BEFORE_2_6,

@@ -45,7 +45,9 @@ def check_header(
     for name in next(csv.reader([line], delimiter=separator), []):
         if name not in (*schema.names, META_FIELD):
             rule = table.CSV_DYNAMIC if schema.dynamic else table.UNKNOWN_COLUMN
-            finding = rule.finding(targets, f"the column {shorten(name)!r} is no field", file=file, field=name)
+            finding = rule.finding(
+                targets, f"no field has the name of the column {shorten(name)!r}", file=file, field=name
+            )
             if finding is not None:
                 yield finding
 

@@ -14,7 +14,7 @@ from penstock.domain.collections import Cluster, Org
 from penstock.domain.durations import parse_duration
 from penstock.domain.quotas import Quota, Usage
 from penstock.errors import AccessDenied, PermissionDenied
-from penstock.web.page import PageReply, PageRoute, Visit, redirect
+from penstock.web.page import PageReply, PageRoute, Visit, address, redirect
 from penstock.web.pages import Pages
 
 TABS: Mapping[str, str] = {
@@ -27,6 +27,7 @@ TABS: Mapping[str, str] = {
     "audit": "Audit",
     "access": "What I may do",
 }
+_CONFIRMED = ("revoke-key", "drop-user")
 _AUDIT_PAGE = 100
 _MAX_PAGE = 1000
 
@@ -80,8 +81,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
 
         def handle(visit: Visit) -> PageReply:
             do(visit)
-            chosen = f"&cluster={visit.cluster.id}" if visit.form.get("cluster") else ""
-            return redirect(f"/admin?tab={tab}{chosen}")
+            return redirect(address("/admin", tab=tab, cluster=visit.form.get("cluster")))
 
         return handle
 
@@ -100,6 +100,10 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
 
     def confirm(visit: Visit) -> PageReply:
         verb, name = visit.call.arguments["verb"], visit.query.get("name")
+        if verb not in _CONFIRMED:
+            # The address of a form's answer, opened again: a new key, for one, was shown there.
+            tab = "users" if "user" in verb or "role" in verb else "keys"
+            return redirect(address("/admin", tab=tab, cluster=visit.query.get("cluster")))
         return pages.show(visit, "confirm_admin.html", verb=verb, name=name, target=visit.query.get("id") or name)
 
     def change_route(path: str, action: str, tab: str, do: Callable[[Visit], object]) -> PageRoute:
@@ -120,7 +124,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             "user.create",
             "users",
             lambda visit: users.create(
-                visit.caller, visit.cluster, visit.form.get("name"), visit.form.get("password")
+                visit.caller, visit.cluster, visit.form.get("name"), visit.form.raw("password")
             ),
         ),
         change_route(
@@ -151,7 +155,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
 def _require_operator(pages: Pages, visit: Visit, subject: str) -> None:
     if not pages.is_operator(visit):
         raise PermissionDenied(
-            f"{subject} of the whole server is for admins of its own cluster. Ask whoever runs this server",
+            f"{subject} of the whole server is for admins of its own cluster. Ask its operator",
             caller=visit.caller.name,
             role=Role.ADMIN.value,
         )
@@ -212,7 +216,7 @@ def _audit(pages: Pages, visit: Visit) -> dict[str, Any]:
     )
     return {
         "entries": entries[:_AUDIT_PAGE],
-        "has_next": len(entries) > _AUDIT_PAGE,
+        "has_next": len(entries) > _AUDIT_PAGE and page < _MAX_PAGE,
         "page": page,
         "page_size": _AUDIT_PAGE,
         "until": until.isoformat(timespec="milliseconds"),

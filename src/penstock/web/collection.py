@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from penstock.collections.collections import StoredSpace
 from penstock.collections.entity_requests import QueryRequest
 from penstock.collections.indexes import IndexStatus
@@ -17,8 +15,9 @@ from penstock.domain.jobs import ImportJob
 from penstock.errors import CollectionNotLoaded, InvalidParameter, NotFound, PenstockError, StorageError
 from penstock.web.cells import CellTable, cell_table
 from penstock.web.collections import completed_jobs
-from penstock.web.commands import Copies, command, copies
-from penstock.web.page import PageReply, PageRoute, Visit, redirect
+from penstock.web.commands import Copies, command, copies, database_flag
+from penstock.web.downloads import json_lines
+from penstock.web.page import PageReply, PageRoute, Visit, address, redirect
 from penstock.web.pages import Pages
 from penstock.web.progress import view
 
@@ -34,18 +33,22 @@ TABS: Mapping[str, str] = {
 ROWS_PER_PAGE = 50
 MAX_DOWNLOAD = 10_000
 _MAX_PAGE = 300
-"""Rows beyond limit plus offset of a query are reached by a filter."""
+"""Rows further on are shown by a filter: limit and offset of a query are bounded."""
 _PARTITIONS_PER_PAGE = 100
 _IMPORTS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsPage:
-    """Rows of a collection as cells, or the ``error`` of the filter. ``has_next``: there are more."""
+    """Rows of a collection as cells, or the ``error`` of the filter.
+
+    ``has_next``: there is another page; ``is_last_shown``: there are more rows, but no page shows them.
+    """
 
     table: CellTable = field(default_factory=CellTable)
     keys: Sequence[Any] = ()
     has_next: bool = False
+    is_last_shown: bool = False
     error: str = ""
 
 
@@ -62,8 +65,12 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
     def download(visit: Visit) -> PageReply:
         collection = collection_of(pages, visit)
         request = QueryRequest(filter=visit.query.get("filter"), limit=MAX_DOWNLOAD)
-        rows = query_rows(pages, collection, request, visit.cluster.org_id)
-        lines = b"".join(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n" for row in rows)
+        result = services.entities.query(collection, request, org_id=visit.cluster.org_id)
+        try:
+            lines = b"".join(json_lines(result))
+        finally:
+            if result.held is not None:
+                result.held.release()
         return PageReply(content=lines, media_type="application/x-ndjson", filename=f"{collection.name}.jsonl")
 
     def confirm_drop(visit: Visit) -> PageReply:
@@ -78,19 +85,19 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
         if visit.form.get("name") != collection.name:
             raise InvalidParameter(f"type the collection's name, {collection.name}, to drop it", name="name")
         services.collections.drop(visit.cluster.id, collection.database, collection.name)
-        return redirect("/collections")
+        return redirect(address("/collections", cluster=visit.form.get("cluster")))
 
     def load(visit: Visit) -> PageReply:
         visit.require(Role.WRITER, visit.call.arguments["database"])
         collection = collection_of(pages, visit)
         services.collections.load(visit.cluster.id, collection.database, collection.name)
-        return redirect(visit.call.path.removesuffix("/load"))
+        return redirect(address(visit.call.path.removesuffix("/load"), cluster=visit.form.get("cluster")))
 
     def release(visit: Visit) -> PageReply:
         visit.require(Role.WRITER, visit.call.arguments["database"])
         collection = collection_of(pages, visit)
         services.collections.release(visit.cluster.id, collection.database, collection.name)
-        return redirect(visit.call.path.removesuffix("/release"))
+        return redirect(address(visit.call.path.removesuffix("/release"), cluster=visit.form.get("cluster")))
 
     return (
         PageRoute(method="GET", path=PATH, handler=show, action="collection.describe"),
@@ -129,15 +136,11 @@ def show_tab(pages: Pages, visit: Visit, collection: Collection, tab: str, templ
     )
 
 
-def query_rows(
-    pages: Pages, collection: Collection, request: QueryRequest, org_id: str, *, int64_as_number: bool = False
-) -> list[dict[str, Any]]:
+def _query_rows(pages: Pages, collection: Collection, request: QueryRequest, org_id: str) -> list[dict[str, Any]]:
     """The rows of a query, as the API renders them. Raises as :meth:`EntityService.query`."""
     result = pages.services.entities.query(collection, request, org_id=org_id)
     try:
-        return pages.services.render_rows(
-            result.table, collection.schema, result.fields, int64_as_number=int64_as_number
-        )
+        return pages.services.render_rows(result.table, collection.schema, result.fields, int64_as_number=True)
     finally:
         if result.held is not None:
             result.held.release()
@@ -167,19 +170,38 @@ def _rows(pages: Pages, visit: Visit, collection: Collection, page: int) -> dict
         "copies": copies(
             "/entities/query",
             body,
-            python=f"for row in client.query({collection.name!r}, {filter_text!r}, limit=50):\n    print(row)",
-            cli=command("penstock", "query", collection.name, filter_text),
+            python=f"for row in client.query({_arguments(collection, filter_text, request.offset)}):\n    print(row)",
+            cli=command(
+                *("penstock", "query", collection.name, *database_flag(collection.database)),
+                *(("--filter", filter_text) if filter_text else ()),
+                *("--limit", str(ROWS_PER_PAGE)),
+                *(("--offset", str(request.offset)) if request.offset else ()),
+            ),
+            database=collection.database,
         ),
     }
     try:
-        rows = query_rows(pages, collection, request, visit.cluster.org_id, int64_as_number=True)
+        rows = _query_rows(pages, collection, request, visit.cluster.org_id)
     except (InvalidParameter, NotFound, CollectionNotLoaded) as error:
         return values | {"found": RowsPage(error=str(error))}
     shown = rows[:ROWS_PER_PAGE]
     primary = collection.schema.primary.name
     table = cell_table(shown, [field.name for field in collection.schema.fields])
-    found = RowsPage(table=table, keys=[row[primary] for row in shown], has_next=len(rows) > ROWS_PER_PAGE)
+    has_more = len(rows) > ROWS_PER_PAGE
+    found = RowsPage(
+        table=table,
+        keys=[row[primary] for row in shown],
+        has_next=has_more and page < _MAX_PAGE,
+        is_last_shown=has_more and page == _MAX_PAGE,
+    )
     return values | {"found": found}
+
+
+def _arguments(collection: Collection, filter_text: str, offset: int) -> str:
+    """The arguments of the Python client's ``query`` for a page of rows."""
+    values: dict[str, Any] = {"limit": ROWS_PER_PAGE} | ({"offset": offset} if offset else {})
+    texts = [repr(collection.name), *([repr(filter_text)] if filter_text else [])]
+    return ", ".join([*texts, *(f"{name}={value}" for name, value in values.items())])
 
 
 def _schema(pages: Pages, visit: Visit, collection: Collection, page: int) -> dict[str, Any]:
@@ -257,5 +279,6 @@ def _describe_copies(visit: Visit, collection: Collection) -> Copies:
         "/collections/describe",
         body,
         python=f"print(client.collections.describe({collection.name!r}))",
-        cli=command("penstock", "collections", "describe", collection.name),
+        cli=command("penstock", "collections", "describe", collection.name, *database_flag(collection.database)),
+        database=collection.database,
     )

@@ -35,8 +35,8 @@ class CollectionRow:
 
 def routes(pages: Pages) -> tuple[PageRoute, ...]:
     def show(visit: Visit) -> PageReply:
-        wanted = visit.query.get("q").lower()
-        matching = [each for each in visible_collections(pages, visit) if wanted in each.name.lower()]
+        part = visit.query.get("q").lower()
+        matching = [collection for collection in visible_collections(pages, visit) if part in collection.name.lower()]
         page = max(1, visit.query.number("page", 1, _MAX_PAGE))
         shown = islice(matching, (page - 1) * PAGE_SIZE, page * PAGE_SIZE)
         return pages.show(
@@ -50,7 +50,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
                 "/collections/list",
                 {"clusterId": visit.cluster.id},
                 python="print(client.collections.list())",
-                cli=command("penstock", "collections", "list", "--cluster-id", visit.cluster.id),
+                cli=command("penstock", "collections", "list"),
             ),
         )
 

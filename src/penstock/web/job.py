@@ -209,19 +209,19 @@ def _actions(shown: JobView) -> Sequence[Action]:
     if job.state is JobState.UNCOMMITTED:
         return (
             Action("commit", "Commit", f"Makes {rows} visible in {job.collection}, all at once."),
-            Action("abort", "Abort", f"Deletes {rows} that are staged. None of them was visible.", True),
+            Action("abort", "Abort", f"Deletes {rows} that are staged. None of them is visible.", True),
         )
     if job.state is JobState.FAILED:
-        text = (
-            f"Resumes the job under the same id with what is missing. The {shown.percent} % that it has done "
-            "is kept where its files are unchanged."
-        )
+        text = "Resumes the job under the same id with what is missing."
+        if shown.percent:
+            text += f" The {shown.percent} % that it has done are kept where its files are unchanged."
         return (Action("retry", "Retry", text, needs_keys=job.has_credentials),)
     if job.state is JobState.COMPLETED and not job.is_dry_run:
         return (*_replays(job), _revert(job))
     if shown.is_live and not job.state.is_committed:
         staged = f" Deletes the {rows} read so far." if job.rows else ""
-        return (Action("abort", "Abort", f"Ends the job at {shown.percent} %.{staged} None was visible.", True),)
+        text = f"Ends the job at {shown.percent} %.{staged} None of its rows is visible."
+        return (Action("abort", "Abort", text, True),)
     return ()
 
 
@@ -240,9 +240,9 @@ def _replays(job: ImportJob) -> Sequence[Action]:
             *([plural(job.skipped_files, "skipped file")] if job.skipped_files else []),
         ]
         text = (
-            f"Creates a job that imports only the {' and '.join(left_out)}, with the options of this one: from "
-            "corrected files, such as a download of the rejected rows that you have edited, or else from the job's "
-            "own files, of which those with rejected rows must not have changed"
+            f"Creates a job that imports only the {' and '.join(left_out)}, with the options of this one. Name "
+            "corrected files, such as an edited download of the rejected rows; without any, the job's own files are "
+            "read again, of which those with rejected rows must not have changed"
         )
         return (Action("replay", "Replay", f"{text}.", needs_keys=job.has_credentials, takes_files=True),)
     return ()
@@ -284,5 +284,6 @@ def _copies(cluster_id: str, job: ImportJob) -> Copies:
         "/jobs/import/describe",
         _body(cluster_id, job),
         python=f'job = client.imports.get("{job.id}")\nprint(job.state, job.progress, job.reason)',
-        cli=command("penstock", "jobs", "describe", str(job.id)),
+        cli=command("penstock", "jobs", "describe", str(job.id), "--cluster-id", cluster_id),
+        cluster=cluster_id,
     )

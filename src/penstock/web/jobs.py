@@ -11,8 +11,8 @@ from penstock.domain.ids import parse_id
 from penstock.domain.jobs import LIVE_STATES, JobState
 from penstock.errors import NotFound
 from penstock.imports.requests import JobQuery
-from penstock.web.commands import Copies, command, copies
-from penstock.web.page import PageReply, PageRoute, Visit
+from penstock.web.commands import DEFAULT_DATABASE, Copies, command, copies, database_flag
+from penstock.web.page import PageReply, PageRoute, Visit, address, redirect
 from penstock.web.pages import Pages
 from penstock.web.progress import view
 
@@ -33,15 +33,24 @@ STATE_FILTERS: Mapping[str, tuple[str, Sequence[JobState]]] = {
     "aborted": ("Aborted", (JobState.ABORTED,)),
     "reverted": ("Reverted", (JobState.REVERTED,)),
 }
-_CLI_STATES = {
+_API_STATES = {
     "running": "Importing",
     "pending": "Pending",
     "uncommitted": "Uncommitted",
     "completed": "Completed",
     "failed": "Failed",
     "aborted": "Failed",
+    "reverted": "Failed",
 }
-CREATED_FILTERS: Mapping[str, str] = {"today": "Today", "day": "Last 24 h", "week": "Last 7 days"}
+"""The state that the API's list knows jobs of a filter by."""
+CREATED_FILTERS: Mapping[str, str] = {
+    "today": "Today (UTC)",
+    "yesterday": "Since yesterday (UTC)",
+    "day": "Last 24 h",
+    "week": "Last 7 days",
+}
+_SPANS: Mapping[str, int] = {"day": 1, "week": 7}
+"""Days before now, of the filters that don't begin at midnight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +68,26 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
 
     def show(visit: Visit) -> PageReply:
         query = _query(visit)
-        wanted = visit.query.get("q")
-        if (job_id := parse_id(wanted)) is not None and _is_job(pages, visit, job_id):
-            return PageReply(status=303, location=f"/jobs/{job_id}")
-        found = imports.list(query)
+        if (job_id := parse_id(visit.query.get("q"))) is not None and _is_job(pages, visit, job_id):
+            return redirect(address(f"/jobs/{job_id}", cluster=visit.query.get("cluster")))
+        listed = imports.list(query)
         counts = _counts(pages, visit)
         is_filtered = any(visit.query.get(name) for name in ("state", "collection", "created", "q", "before"))
-        if not found.total and not is_filtered:
+        if not listed.total and not is_filtered:
             return pages.show(visit, "welcome.html", copies=_copies(query, visit), roots=pages.services.roots)
-        newest = found.jobs[0].id if found.jobs else 0
+        newest = listed.jobs[0].id if listed.jobs else 0
         anchor = query.before or newest + 1
         return pages.show(
             visit,
             "jobs.html",
-            jobs=[view(job) for job in found.jobs],
-            total=found.total,
+            jobs=[view(job) for job in listed.jobs],
+            total=listed.total,
             first=(query.page - 1) * PAGE_SIZE,
             page=query.page,
             counts=counts,
             new=_new_jobs(pages, query, anchor) if query.page == 1 else 0,
             anchor=anchor,
-            is_live=any(job.state in LIVE_STATES for job in found.jobs),
+            is_live=any(job.state in LIVE_STATES for job in listed.jobs),
             state_filters=STATE_FILTERS,
             created_filters=CREATED_FILTERS,
             collections=_collection_names(pages, visit),
@@ -98,7 +106,7 @@ def _query(visit: Visit) -> JobQuery:
         database=database or None,
         collection=collection or None,
         states=states,
-        created_after=_created_after(values.get("created")),
+        created_after=created_after(values.get("created")),
         page_size=PAGE_SIZE,
         page=max(1, values.number("page", 1, _MAX_PAGE)),
         before=parse_id(values.get("before")),
@@ -107,11 +115,12 @@ def _query(visit: Visit) -> JobQuery:
     )
 
 
-def _created_after(name: str) -> datetime | None:
+def created_after(name: str) -> datetime | None:
     now = datetime.now(UTC)
-    if name == "today":
-        return now.replace(hour=0, minute=0, second=0, microsecond=0)
-    days = {"day": 1, "week": 7}.get(name)
+    if name in ("today", "yesterday"):
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight - timedelta(days=1) if name == "yesterday" else midnight
+    days = _SPANS.get(name)
     return None if days is None else now - timedelta(days=days)
 
 
@@ -124,11 +133,16 @@ def _is_job(pages: Pages, visit: Visit, job_id: int) -> bool:
 
 
 def _counts(pages: Pages, visit: Visit) -> Sequence[Count]:
-    """The jobs by state, from counters: what runs and waits, and what ended today."""
+    """The jobs by state, from counters: what runs and waits, and what came to an end.
+
+    Ended ones count since yesterday: in the morning the night before matters, which began before midnight, and
+    midnight is that of UTC. By whole days they are counted without a scan.
+    """
     everything = JobQuery(cluster_id=visit.cluster.id, page_size=1, caller=visit.caller)
     now = pages.services.imports.count(everything)
     ended = (JobState.FAILED, JobState.COMPLETED)
-    today = pages.services.imports.count(replace(everything, states=ended, created_after=_created_after("today")))
+    since = created_after("yesterday")
+    recent = pages.services.imports.count(replace(everything, states=ended, created_after=since))
 
     def live(state: str) -> int:
         return sum(now.get(live_state, 0) for live_state in STATE_FILTERS[state][1])
@@ -137,8 +151,8 @@ def _counts(pages: Pages, visit: Visit) -> Sequence[Count]:
         Count(live("running"), "running", "running"),
         Count(live("pending"), "pending", "pending"),
         Count(live("uncommitted"), "waiting to commit", "uncommitted"),
-        Count(today.get(JobState.FAILED, 0), "failed today", "failed", "today"),
-        Count(today.get(JobState.COMPLETED, 0), "completed today", "completed", "today"),
+        Count(recent.get(JobState.FAILED, 0), "failed since yesterday", "failed", "yesterday"),
+        Count(recent.get(JobState.COMPLETED, 0), "completed since yesterday", "completed", "yesterday"),
     )
 
 
@@ -161,18 +175,34 @@ def _collection_names(pages: Pages, visit: Visit) -> Sequence[str]:
 
 
 def _copies(query: JobQuery, visit: Visit) -> Copies:
+    """The same list from elsewhere: with the filters of the state, the time and the collection."""
+    state = _API_STATES.get(visit.query.get("state"))
+    since = created_after(visit.query.get("created"))
+    database = query.database or DEFAULT_DATABASE
     body: dict[str, object] = {"clusterId": query.cluster_id, "pageSize": query.page_size, "currentPage": query.page}
-    state = visit.query.get("state")
-    collection = f'"{query.collection}"' if query.collection else ""
     if query.collection:
-        body |= {"dbName": query.database, "collectionName": query.collection}
+        body |= {"dbName": database, "collectionName": query.collection}
+    if state:
+        body["state"] = state
+    if since:
+        body["createdAfter"] = since.isoformat(timespec="seconds")
+    arguments = [
+        *([repr(query.collection)] if query.collection else ["all_databases=True"]),
+        *([f"state={state!r}"] if state else []),
+        *([f"since=datetime.fromisoformat({body['createdAfter']!r})"] if since else []),
+    ]
+    python = f"for job in client.imports.list({', '.join(arguments)}):\n    print(job.id, job.state, job.progress)"
     return copies(
         "/jobs/import/list",
         body,
-        python=f"for job in client.imports.list({collection}):\n    print(job.id, job.state, job.progress)",
+        python=("from datetime import datetime\n\n" if since else "") + python,
         cli=command(
             *("penstock", "jobs", "list", "--cluster-id", query.cluster_id),
-            *(("--collection", query.collection) if query.collection else ()),
-            *(("--state", _CLI_STATES[state]) if state in _CLI_STATES else ()),
+            *(("--collection", query.collection, *database_flag(database)) if query.collection else ()),
+            *(() if query.collection else ("--all-databases",)),
+            *(("--state", state) if state else ()),
+            *(("--since", str(body["createdAfter"])) if since else ()),
         ),
+        database=database,
+        cluster=query.cluster_id,
     )

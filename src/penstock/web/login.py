@@ -21,7 +21,8 @@ def routes(pages: Pages) -> tuple[OpenRoute, ...]:
         return pages.show_open(call, "login.html", error="", user="", next=_local(call.query.get("next")))
 
     def login(call: PageCall) -> PageReply:
-        user, secret = call.form.get("user"), call.form.get("secret")
+        user = call.form.get("user")
+        secret = call.form.raw("secret") if user else call.form.get("secret")
         target = _local(call.form.get("next"))
         try:
             caller = services.authentication.identify(_header(user, secret), call.address)

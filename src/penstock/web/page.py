@@ -35,6 +35,10 @@ class Values:
         """The last value of a name, without blanks around it."""
         return self._last.get(name, default).strip()
 
+    def raw(self, name: str) -> str:
+        """The last value of a name as it was sent: blanks belong to a password."""
+        return self._last.get(name, "")
+
     def all(self, name: str) -> Sequence[str]:
         return [value for key, value in self.pairs if key == name]
 
@@ -67,13 +71,12 @@ class PageCall:
 
     def url(self, **changes: str | int | None) -> str:
         """This call's address with other query fields; None and "" remove one."""
-        fields = dict(self.query.pairs) | {name: str(value or "") for name, value in changes.items()}
-        return address(self.path, **fields)
+        return address(self.path, **(dict(self.query.pairs) | changes))
 
 
-def address(path: str, **fields: str) -> str:
-    """A path and its query, without empty fields."""
-    query = urlencode({name: value for name, value in fields.items() if value})
+def address(path: str, /, **fields: str | int | None) -> str:
+    """A path and its query, without the fields that are None or ""; 0 is a value, such as the key of a first row."""
+    query = urlencode({name: value for name, value in fields.items() if value not in (None, "")})
     return f"{path}?{query}" if query else path
 
 

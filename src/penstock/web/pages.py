@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,7 @@ class Pages:
                 csrf=csrf_token(call.token),
                 assets=self.assets,
                 version=self.services.version,
+                now=datetime.now(UTC).isoformat(timespec="milliseconds"),
                 **values,
             )
         )
@@ -122,10 +124,9 @@ class Pages:
         return visit.caller.may(Role.ADMIN, self.services.admission.clusters.get(self.services.admission.cluster_id))
 
 
-def link(own: str, cluster: Cluster, path: str, **fields: str | int | None) -> str:
+def link(own: str, cluster: Cluster, path: str, /, **fields: str | int | None) -> str:
     """The address of a page in the same cluster."""
-    chosen = "" if cluster.id == own else cluster.id
-    return address(path, **{name: str(value or "") for name, value in fields.items()}, cluster=chosen)
+    return address(path, **fields, cluster=None if cluster.id == own else cluster.id)
 
 
 def run(pages: Pages, route: PageRoute | OpenRoute, call: PageCall) -> PageReply:
@@ -148,12 +149,19 @@ def run(pages: Pages, route: PageRoute | OpenRoute, call: PageCall) -> PageReply
             visit = Visit(call=call, admitted=admitted)
             return route.handler(visit)
     except Unauthenticated:
-        back = call.url() if call.method == "GET" else "/"
+        back = _place_after_login(call)
         return redirect(address("/login", next="" if back == "/" else back))
     except (PenstockError, DeadlineExceeded) as error:
         if visit is None:
             return failure(pages, call, error)
         return pages.show(visit, "error.html", status=status_of(error), **_error_values(error))
+
+
+def _place_after_login(call: PageCall) -> str:
+    """The page that a login leads to: the one that was asked for; of a form or a part of a page, where it belongs."""
+    if call.path.startswith("/import/") or (call.method == "POST" and call.path == "/import"):
+        return "/import"
+    return call.url() if call.method == "GET" else "/"
 
 
 def _names(call: PageCall) -> CallNames:

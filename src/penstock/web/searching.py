@@ -18,7 +18,7 @@ from penstock.domain.schema import DataType, Field
 from penstock.errors import Conflict, InvalidParameter, NotFound
 from penstock.web.cells import CellTable, cell_table
 from penstock.web.collection import PATH, collection_of, show_tab
-from penstock.web.commands import command, copies
+from penstock.web.commands import Copies, command, copies, database_flag
 from penstock.web.page import PageReply, PageRoute, Visit
 from penstock.web.pages import Pages
 
@@ -37,15 +37,26 @@ class Pane:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Search:
+    """What was asked for: ``by`` is ``row``, ``vector`` or ``text``, ``wanted`` the text of the query."""
+
+    by: str
+    wanted: str
+    filter: str
+    limit: int
+
+
 def routes(pages: Pages) -> tuple[PageRoute, ...]:
     def show(visit: Visit) -> PageReply:
         collection = collection_of(pages, visit)
-        query = visit.query
+        query = visit.form if visit.call.method == "POST" else visit.query
         by = query.get("by") or ("text" if _text_fields(collection) else "row")
         wanted = query.get("q")
         limit = query.number("limit", _LIMITS[0], _LIMITS[-1]) or _LIMITS[0]
         fields = _searched(collection, by, query.get("field"))
-        panes = [_pane(pages, visit, collection, field, by, wanted, limit) for field in fields] if wanted else []
+        request = _Search(by=by, wanted=wanted, filter=query.get("filter"), limit=limit)
+        panes = [_pane(pages, visit, collection, field, request) for field in fields] if wanted else []
         return show_tab(
             pages,
             visit,
@@ -54,15 +65,22 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             "search.html",
             by=by,
             wanted=wanted,
+            filter=request.filter,
+            chosen_field=query.get("field"),
             limit=limit,
             limits=_LIMITS,
             panes=panes,
             vector_fields=[field for field in collection.schema.vectors if not field.function_output],
             has_text=bool(_text_fields(collection)),
-            copies=_copies(visit, collection, by, wanted, limit),
+            copies=_copies(visit, collection, request, fields),
         )
 
-    return (PageRoute(method="GET", path=f"{PATH}/search", handler=show, action="entity.search"),)
+    path = f"{PATH}/search"
+    return (
+        PageRoute(method="GET", path=path, handler=show, action="entity.search"),
+        # A vector of some thousand numbers is longer than an address may be.
+        PageRoute(method="POST", path=path, handler=show, action="entity.search"),
+    )
 
 
 def _text_fields(collection: Collection) -> Sequence[Field]:
@@ -78,16 +96,16 @@ def _searched(collection: Collection, by: str, name: str) -> Sequence[Field]:
     return chosen or (fields[:1] if by == "vector" else fields)
 
 
-def _pane(pages: Pages, visit: Visit, collection: Collection, field: Field, by: str, wanted: str, limit: int) -> Pane:
+def _pane(pages: Pages, visit: Visit, collection: Collection, field: Field, search: _Search) -> Pane:
     scalars = [scalar.name for scalar in collection.schema.fields if not scalar.type.is_vector]
     try:
         request = VectorSearchRequest(
-            limit=limit,
+            limit=search.limit,
             field_name=field.name,
-            filter=visit.query.get("filter"),
+            filter=search.filter,
             output_fields=scalars,
-            queries=() if by == "row" else _queries(wanted, field),
-            keys=_keys(wanted, collection) if by == "row" else (),
+            queries=() if search.by == "row" else _queries(search.wanted, field),
+            keys=_keys(search.wanted, collection) if search.by == "row" else (),
         )
         result = pages.services.searches.search(collection, request, org_id=visit.cluster.org_id)
     except (InvalidParameter, NotFound, Conflict) as error:
@@ -132,25 +150,49 @@ def _keys(text: str, collection: Collection) -> Sequence[int] | Sequence[str]:
     return [-number if text.startswith("-") else number]
 
 
-def _copies(visit: Visit, collection: Collection, by: str, wanted: str, limit: int) -> Any:
+def _copies(visit: Visit, collection: Collection, search: _Search, fields: Sequence[Field]) -> Copies:
+    """The same search from elsewhere: that of the first field, where the page searches several."""
+    query = _query_value(search, collection)
+    named = fields[0].name if fields and len(collection.schema.vectors) > 1 else ""
+    options: dict[str, Any] = {"field": named, "limit": search.limit, "filter": search.filter}
+    arguments = "".join(f", {name}={value!r}" for name, value in options.items() if value)
     body: dict[str, Any] = {
         "clusterId": visit.cluster.id,
         "dbName": collection.database,
         "collectionName": collection.name,
-        "limit": limit,
+        "annsField": named,
+        "limit": search.limit,
+        "filter": search.filter,
+        **({"ids": [query]} if search.by == "row" else {"data": [query]}),
     }
-    data: Any = wanted
-    if by == "vector":
-        try:
-            data = orjson.loads(wanted or "[]")
-        except orjson.JSONDecodeError:
-            data = wanted
-    body |= {"ids": [wanted]} if by == "row" else {"data": [data]}
-    if visit.query.get("filter"):
-        body["filter"] = visit.query.get("filter")
+    vector, before = repr(query), ""
+    if search.by == "row" and fields:
+        vector = "row[field]"
+        before = (
+            f"field = {fields[0].name!r}\n"
+            f"row = client.get({collection.name!r}, {query!r}, output_fields=[field])[0]\n"
+        )
+    flag = {"row": "--id", "text": "--text"}.get(search.by, "--vector")
     return copies(
         "/entities/search",
-        body,
-        python=f"for row in client.search({collection.name!r}, {data!r}, limit={limit}):\n    print(row)",
-        cli=command("penstock", "search", collection.name, wanted),
+        {name: value for name, value in body.items() if value},
+        python=f"{before}for hit in client.search({collection.name!r}, [{vector}]{arguments})[0]:\n"
+        "    print(hit.id, hit.distance)",
+        cli=command(
+            *("penstock", "search", collection.name, *database_flag(collection.database), flag, search.wanted),
+            *("--limit", str(search.limit)),
+            *(("--field", named) if named and search.by != "text" else ()),
+            *(("--filter", search.filter) if search.filter else ()),
+        ),
+        database=collection.database,
     )
+
+
+def _query_value(search: _Search, collection: Collection) -> Any:
+    """The query as a value of the calls: a key, a vector or a text; the text itself where it is not valid."""
+    try:
+        if search.by == "row":
+            return _keys(search.wanted, collection)[0]
+        return orjson.loads(search.wanted) if search.by == "vector" else search.wanted
+    except (InvalidParameter, orjson.JSONDecodeError):
+        return search.wanted

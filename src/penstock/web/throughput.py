@@ -1,6 +1,6 @@
 """The rows of running jobs over time, as their pages were rendered by this process: the points of a chart.
 
-Nothing is stored: a job that nobody has looked at has no points.
+Nothing is stored: a job whose page was never shown has no points.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LEAST_SECONDS = 0.9
 
 
 class Throughput:
-    """Points of time (seconds since 1970) and rows of the jobs that were looked at last. Thread-safe."""
+    """Points of time (seconds since 1970) and rows of the jobs whose pages were shown last. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

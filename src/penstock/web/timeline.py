@@ -48,7 +48,7 @@ def stages(job: ImportJob, history: JobHistory, kind: str, now: datetime | None 
         begins.append((_EARLIER, job.started_at))
     for state, name in _NAMES.items():
         time = history.times.get(state)
-        # Before the one before it: of an attempt that failed, and a retry began anew.
+        # Before the one before it: of an attempt that failed and was retried.
         if time is not None and begins[-1][1] <= time <= end:
             if begins[-1][0] == _EARLIER and not _is_retried(job, time):
                 time = begins.pop()[1]

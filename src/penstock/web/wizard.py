@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.collections.create_collection import CreateCollection, create_collection
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
-from penstock.errors import DataError, InvalidParameter, PenstockError
+from penstock.domain.schema import DataType
+from penstock.errors import CollectionExists, DataError, InvalidParameter, PenstockError
 from penstock.inference.inferred import InferredSchema
 from penstock.web.collections import visible_collections
-from penstock.web.commands import Copies, command, copies
 from penstock.web.job import job_id_of
 from penstock.web.page import PageReply, PageRoute, Values, Visit, address, redirect
 from penstock.web.pages import Pages
 from penstock.web.progress import view
-from penstock.web.wizard_form import SHOWN_OPTIONS, WizardForm, mapped_fields, schema_text
+from penstock.web.wizard_copies import import_copies
+from penstock.web.wizard_form import NO_COLUMN, SHOWN_OPTIONS, WizardForm, mapped_fields, schema_text
 
 STEPS = (("source", "Source"), ("columns", "Columns"), ("check", "Check"))
 _SECONDS = 120.0
 """More than an inference may take, which then says why it took so long."""
 _INDEX_TYPES = ("AUTOINDEX", "HNSW", "IVF_FLAT", "IVF_PQ", "FLAT")
 _METRICS = ("COSINE", "L2", "IP")
+_METRICS_OF: Mapping[DataType, Sequence[str]] = {
+    DataType.BINARY_VECTOR: ("HAMMING", "JACCARD"),
+    DataType.SPARSE_FLOAT_VECTOR: ("IP",),
+}
+"""Of vectors that are not of floats; AUTOINDEX is their only type of index here."""
 _BAD_ROWS = {
     "": "fails the whole import: none of the rows become visible",
     "skip_row": "is left out, and kept for a correction",
@@ -51,6 +57,8 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             if wanted == "columns":
                 return columns(visit, form)
             if wanted == "check":
+                if form.is_new and visit.form.get("from") == "columns" and form.is_chosen_since_inference:
+                    form = form.with_schema(_inferred(visit, form))
                 return check(visit, form)
         except (PenstockError, DataError) as error:
             back = visit.form.get("from", "source")
@@ -91,10 +99,10 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             error,
             inferred=inferred,
             target=collection,
-            mapped=[] if collection is None else mapped_fields(form, collection, inferred.preview.columns),
+            mapped=[] if collection is None else mapped_fields(form, collection.schema, inferred.preview.columns),
+            no_column=NO_COLUMN,
             schema_text=schema_text(inferred) if form.is_new else "",
-            index_types=_INDEX_TYPES,
-            metrics=_METRICS,
+            **_index_choices(inferred),
         )
 
     def check(visit: Visit, form: WizardForm, error: str = "") -> PageReply:
@@ -109,7 +117,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             schema=schema,
             bad_rows=_BAD_ROWS,
             indexes=form.indexes(schema) if form.is_new else (),
-            copies=_copies(visit, form),
+            copies=import_copies(visit.cluster.id, form),
         )
 
     def dry_run(visit: Visit) -> PageReply:
@@ -120,7 +128,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
                 _create_collection(visit, form)
             job = services.imports.create(form.dry_run_request(visit.cluster.id, visit.caller))
         except PenstockError as error:
-            return check(visit, form, str(error))
+            return check(visit, form, _explained(error))
         return check(visit, form.with_dry_job(job.id))
 
     def dry_run_state(visit: Visit) -> PageReply:
@@ -135,7 +143,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
                 _create_collection(visit, form)
             job = services.imports.create(form.create_request(visit.cluster.id, visit.caller))
         except PenstockError as error:
-            return check(visit, form, str(error))
+            return check(visit, form, _explained(error))
         return redirect(address(f"/jobs/{job.id}", cluster=visit.form.get("cluster")))
 
     def _create_collection(visit: Visit, form: WizardForm) -> None:
@@ -182,34 +190,26 @@ def _show(pages: Pages, visit: Visit, form: WizardForm, step: str, error: str, *
     )
 
 
+def _index_choices(inferred: InferredSchema) -> Mapping[str, Sequence[str]]:
+    """The types and metrics that the first vector field's index may have."""
+    vectors = inferred.schema.vectors
+    metrics = _METRICS_OF.get(vectors[0].type) if vectors else None
+    return {"index_types": _INDEX_TYPES if metrics is None else _INDEX_TYPES[:1], "metrics": metrics or _METRICS}
+
+
+def _explained(error: PenstockError) -> str:
+    """The text of an error, with what to do about a collection that an earlier check has created otherwise."""
+    if not isinstance(error, CollectionExists):
+        return str(error)
+    return (
+        f"{error}. It exists with other fields or indexes: a check creates the collection, empty, with what was "
+        "chosen by then. Drop it, or go back and give the new one another name"
+    )
+
+
 def _check_source(form: WizardForm) -> None:
     """Raises InvalidParameter: the first step lacks something."""
     if not form.paths:
         raise InvalidParameter("name at least one file, folder or address", name="paths")
     if not form.collection:
         raise InvalidParameter("choose a collection, or name a new one", name="collection")
-
-
-def _copies(visit: Visit, form: WizardForm) -> Copies:
-    body: dict[str, Any] = {
-        "clusterId": visit.cluster.id,
-        "dbName": form.database,
-        "collectionName": form.collection,
-        "files": form.groups,
-    }
-    options = form.options
-    if options:
-        body["options"] = options
-    flags: Sequence[str] = [part for name, value in options.items() for part in ("--option", f"{name}={value}")]
-    chosen = f", options={dict(options)!r}" if options else ""
-    return copies(
-        "/jobs/import/create",
-        body,
-        python=f"job = client.imports.create({form.collection!r}, {list(form.groups)!r}{chosen})\n"
-        "client.imports.wait(job, progress=True)",
-        cli=command(
-            *("penstock", "import", *form.paths, "--collection", form.collection, "--server-paths"),
-            *(["--create"] if form.is_new else []),
-            *flags,
-        ),
-    )

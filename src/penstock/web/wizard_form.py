@@ -13,7 +13,6 @@ import orjson
 
 from penstock.collections.index_requests import CreateIndex
 from penstock.domain.access import Caller
-from penstock.domain.collections import Collection
 from penstock.domain.import_options import IMPORT_OPTIONS, ImportOption
 from penstock.domain.index import INDEX_TYPES, Metric
 from penstock.domain.input_groups import grouped_paths
@@ -30,6 +29,8 @@ SHOWN_OPTIONS: Sequence[ImportOption] = [
     option for option in IMPORT_OPTIONS if option.name not in ("mapping", "drop_columns", "dry_run")
 ]
 """The import options that have a control of their own; the mapping is chosen column by column."""
+NO_COLUMN = "\N{SYMBOL FOR NULL}"
+"""In place of a column's name: null, also where the files have a column of the field's name."""
 KEPT_FIELDS = (
     *("paths", "target", "new_name", "database", "partition", "id_column", "vector_column", "auto_id", "schema"),
     *("index_type", "metric", "idempotency_key", "dry_job"),
@@ -94,7 +95,7 @@ class WizardForm:
         mapping: dict[str, Any] = {}
         for name, value in self.values.pairs:
             if name.startswith("column_") and value and value != name.removeprefix("column_"):
-                mapping[name.removeprefix("column_")] = value
+                mapping[name.removeprefix("column_")] = {"value": None} if value == NO_COLUMN else value
             if name.startswith("constant_") and value:
                 mapping[name.removeprefix("constant_")] = {"value": _constant(value)}
         return mapping
@@ -148,6 +149,21 @@ class WizardForm:
         options = {name: value for name, value in request.options.items() if name != "auto_commit"}
         return replace(request, options=options | {"dry_run": "true"}, idempotency_key=None)
 
+    @property
+    def choice(self) -> str:
+        """What the inference was asked for: the key, the vector, and whether keys are generated."""
+        return orjson.dumps([self.values.get(name) for name in ("id_column", "vector_column", "auto_id")]).decode()
+
+    @property
+    def is_chosen_since_inference(self) -> bool:
+        """Whether the shown schema was inferred for another choice than the one that is sent."""
+        return self.values.get("inferred_for") not in ("", self.choice)
+
+    def with_schema(self, inferred: InferredSchema) -> WizardForm:
+        """The form with another inferred schema."""
+        pairs = [(name, value) for name, value in self.values.pairs if name != "schema"]
+        return WizardForm(Values([*pairs, ("schema", schema_text(inferred))]))
+
     def with_dry_job(self, job_id: int) -> WizardForm:
         """The form with the dry run that was made of it."""
         pairs = [(name, value) for name, value in self.values.pairs if name != "dry_job"]
@@ -184,12 +200,10 @@ class WizardForm:
         ]
 
 
-def _constant(text: str) -> Any:
-    """A constant as JSON where it is that, else as text."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
+def _constant(text: str) -> str | None:
+    """A constant as the import reads it: text as a cell of CSV, so that 2024 is a number for a field of numbers and
+    text for one of texts; ``null`` is not a value."""
+    return None if text.strip() == "null" else text
 
 
 def schema_text(inferred: InferredSchema) -> str:
@@ -199,23 +213,36 @@ def schema_text(inferred: InferredSchema) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedField:
-    """A field of an existing collection and where its values come from."""
+    """A field of an existing collection and where its values come from.
+
+    ``may_be_null``: null can be chosen although the files have a column of the field's name.
+    """
 
     field: Field
     column: str
     constant: str
     is_missing: bool
+    may_be_null: bool
 
 
-def mapped_fields(form: WizardForm, collection: Collection, columns: Sequence[str]) -> Sequence[MappedField]:
+def mapped_fields(form: WizardForm, schema: CollectionSchema, columns: Sequence[str]) -> Sequence[MappedField]:
     """The fields that files have values of, each with its chosen column, else the one of its name."""
     mapped = []
-    for field in collection.schema.fields:
-        if collection.schema.is_computed(field):
+    for field in schema.fields:
+        if schema.is_computed(field):
             continue
         chosen = form.values.get(f"column_{field.name}")
         constant = form.values.get(f"constant_{field.name}")
-        column = chosen or (field.name if field.name in columns else "")
+        own = field.name if field.name in columns else ""
+        column = "" if chosen == NO_COLUMN else chosen or own
         is_missing = not (column or constant or field.nullable or field.default is not None)
-        mapped.append(MappedField(field=field, column=column, constant=constant, is_missing=is_missing))
+        mapped.append(
+            MappedField(
+                field=field,
+                column=column,
+                constant=constant,
+                is_missing=is_missing,
+                may_be_null=bool(own) and field.nullable,
+            )
+        )
     return mapped

@@ -51,7 +51,7 @@ class WebhookService:
         """Create a webhook; returns it with its secret, which is never shown again.
 
         Raises:
-            PermissionDenied: the caller is no admin of the database, or of the cluster if none is named.
+            PermissionDenied: the caller is not an admin of the database, or of the cluster if none is named.
             InvalidParameter: an unknown event, a malformed secret, or an address that may not be called.
             DatabaseNotFound, CollectionNotFound, LimitExceeded.
         """

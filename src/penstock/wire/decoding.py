@@ -22,7 +22,7 @@ _SECRETS = frozenset({"accesskey", "secretkey", "token", "password", "secret"})
 
 
 class MalformedBody(InvalidParameter):
-    """The body is no JSON, no JSON object, or a value in it has the wrong type."""
+    """The body is not JSON, no JSON object, or a value in it has the wrong type."""
 
     code = "malformed_body"
 
@@ -114,7 +114,7 @@ class Fields:
         """An integer; with ``strict`` a string is refused, as in Milvus's data plane.
 
         Raises:
-            MalformedBody: it is no integer or beyond 64 bits.
+            MalformedBody: it is not an integer or beyond 64 bits.
         """
         value = self.value(key)
         if value is None:

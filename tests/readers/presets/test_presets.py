@@ -285,7 +285,7 @@ def test_bad_metadata_of_pinecone_rejects_its_row() -> None:
         ("weaviate", "a.json", dumped(POINTS), "no key 'properties'"),
         ("chroma", "a.json", dumped(POINTS), "no list 'ids'"),
         ("chroma", "a.json", dumped({**COLUMNS, "documents": ["One"]}), "the lists differ in length: 'documents'"),
-        ("chroma", "a.json", dumped({**COLUMNS, "metadatas": [1, None]}), "the metadata of the row is no object"),
+        ("chroma", "a.json", dumped({**COLUMNS, "metadatas": [1, None]}), "the metadata of the row is not an object"),
         ("chroma", "a.json", dumped({**COLUMNS, "metadatas": [{"id": 1}, None]}), "two values for one column"),
         ("pgvector", "a.tsv", COPY.partition("\n")[2].encode(), "the first line holds values, not the names"),
         ("pgvector", "a.sql", b"-- a dump\nINSERT INTO docs VALUES (1);\n", "the file has no rows of COPY"),

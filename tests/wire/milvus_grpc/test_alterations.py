@@ -121,7 +121,7 @@ def test_fields_are_added(plane: DataPlane, client: MilvusClient) -> None:
 
 
 def test_a_field_that_is_no_message() -> None:
-    with pytest.raises(InvalidParameter, match="the schema of the added field is no FieldSchema message"):
+    with pytest.raises(InvalidParameter, match="the schema of the added field is not a FieldSchema message"):
         added_field(b"\xff")
 
 

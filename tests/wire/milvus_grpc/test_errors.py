@@ -81,7 +81,7 @@ def test_an_unexpected_error_reveals_the_request_id_only() -> None:
     reply = failure_reply(milvus_pb2.ConnectResponse, RuntimeError("secret"), "r1")
     status = milvus_pb2.ConnectResponse.FromString(reply.content).status
     assert status.code == reply.code == 65535
-    assert status.reason == "internal error; the server's log tells more under request id r1"
+    assert status.reason == "internal error; the server's log has the details under request id r1"
 
 
 def test_the_status_stands_where_each_response_has_it() -> None:

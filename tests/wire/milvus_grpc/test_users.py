@@ -99,7 +99,7 @@ def test_a_password_that_is_no_base64_is_not_shown(server: Server, password: str
     refused = server.ask("CreateCredential", username="kim", password=password)
     assert (refused.code, refused.reason) == (
         1100,
-        "the password of kim is no base64 of UTF-8 text: invalid parameter",
+        "the password of kim is not base64 of UTF-8 text: invalid parameter",
     )
 
 

@@ -1,6 +1,6 @@
 """Add fields to collections: an intent in the catalog, then the table's column, then the schema.
 
-An intent is never withdrawn: whoever comes next finishes it, so that a column of a table is of its schema's field or
+An intent is never withdrawn: the next process finishes it, so that a column of a table is of its schema's field or
 of the intent. See docs/decisions/0014-add-field.md.
 """
 

@@ -124,7 +124,7 @@ class CollectionRepository:
         return collection
 
     def find(self, database: Database, name: str) -> Collection | None:
-        """The collection of this name or alias, or None; compare its ``name`` to tell which."""
+        """The collection of this name or alias, or None; compare its ``name`` to see which."""
 
         def read(connection: Connection) -> Collection | None:
             row = connection.execute(_BY_NAME, {"database_id": database.id, "name": name}).one_or_none()

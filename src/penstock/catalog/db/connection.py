@@ -88,7 +88,7 @@ class CatalogDatabase:
             yield connection
 
     def read_cached(self, key: Hashable, read: Callable[[Connection], Result]) -> Result:
-        """What ``read`` returns, or has returned for this key since the last change; on PostgreSQL it is read anew.
+        """Return what ``read`` returns, or has returned for this key since the last change; PostgreSQL has no cache.
 
         It may read :data:`~penstock.catalog.db.read_cache.CACHED_TABLES` only: changes of others go unnoticed. The
         value is shared by all callers, which must not change it.

@@ -2,7 +2,7 @@
 
 Every call looks up its cluster, database and collection, and a search the indexes, too: four statements, a fifth of a
 millisecond of Python each. Triggers count the changes of these tables in ``read_cache_version``, in the transactions
-that make them, whichever process that is: also those of ``penstock admin`` beside a running server. Reading the
+that make them, whichever process that is: also those of administration commands while a server runs. Reading the
 number takes five microseconds. Commits to other tables leave it, of which each job makes several.
 """
 

@@ -275,7 +275,7 @@ job = Table(
     Column("field_count", Integer),
     # The result of the option verify, once its rows have been checked after the commit.
     Column("verification", JSON(none_as_null=True)),
-    # Rows and files that were left out, and the bytes of such rows that are kept beside its table.
+    # Rows and files that were left out, and the bytes of such rows that are kept next to its table.
     Column("rejected_rows", BigInteger, nullable=False, server_default=text("0")),
     Column("skipped_files", BigInteger, nullable=False, server_default=text("0")),
     Column("reject_bytes", BigInteger, nullable=False, server_default=text("0")),

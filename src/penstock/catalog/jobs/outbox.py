@@ -33,7 +33,7 @@ class WebhookOutbox:
         """Called after the commit of a transition with deliveries."""
 
     def forget_cached(self) -> None:
-        """Read anew which clusters have webhooks, after one was created."""
+        """Read again which clusters have webhooks, after one was created."""
         with self._lock:
             self._fresh_until = float("-inf")
 

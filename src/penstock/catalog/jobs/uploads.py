@@ -72,7 +72,7 @@ class UploadRepository:
         self._database = database
 
     def create(self, org_id: str, name: str, size: int, sha256: str, *, quota: int, lifetime: int) -> Upload:
-        """Return the org's upload of a file, and create it if there is none; its age begins anew.
+        """Return the org's upload of a file, and create it if there is none; its age starts again.
 
         Args:
             quota: maximum bytes of all uploads of the org.
@@ -136,7 +136,7 @@ class UploadRepository:
         return [uploads[upload_id] for upload_id in upload_ids]
 
     def extend(self, upload_id: str, lifetime: int) -> None:
-        """Begin the age of an upload anew."""
+        """Restart the age of an upload."""
         with self._database.write(durable=False) as connection:
             connection.execute(
                 update(tables.upload).where(_upload.id == upload_id).values(expires_at=now_millis() + lifetime)

@@ -278,4 +278,4 @@ def _as_written(value: Any) -> orjson.Fragment:
         return orjson.Fragment(value.text)
     if type(value) is simdjson.Object or type(value) is simdjson.Array:
         return orjson.Fragment(value.mini)
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    raise TypeError(f"{type(value).__name__} is not a JSON value")

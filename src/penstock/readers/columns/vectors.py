@@ -52,7 +52,7 @@ def check_flat(field: Field, value: Any) -> None:
 
 
 def _element_error(field: Field, element: Any, position: int) -> DataError:
-    """Error for an element that is no number, or not one of the field's elements."""
+    """Error for an element that is not a number, or not one of the field's elements."""
     number = plain_number(element)
     if type(number) in _NUMBER_TYPES and field.type in WHOLE_RANGES:
         return integer_error(field, number, position=position)

@@ -120,7 +120,7 @@ def vector_columns(
 ) -> VectorColumns | None:
     """The columns among ``names`` to read here; None where there are none.
 
-    Only of local files: a remote one is read ahead in pyarrow's order. The footer is parsed anew, since pyarrow ends
+    Only of local files: a remote one is read ahead in pyarrow's order. The footer is parsed again, since pyarrow ends
     the process where a column is encrypted and its place is asked for.
     """
     if request.sources[0].local_path() is None:

@@ -95,7 +95,8 @@ def _with_metadata(values: dict[str, Any], metadata: Any, row: int) -> dict[str,
     if metadata is None:
         return values
     if not isinstance(metadata, dict):
-        raise DataError("the metadata of the row is no object", row=row, field=_METADATA, value=str(metadata)[:100])
+        shown = str(metadata)[:100]
+        raise DataError("the metadata of the row is not an object", row=row, field=_METADATA, value=shown)
     if twice := values.keys() & metadata.keys():
         raise DataError(
             "two values for one column: the metadata holds a key that is also a column",

@@ -1,6 +1,6 @@
 """Records of Pinecone: Parquet files of ``id``, ``values``, ``sparse_values`` and ``metadata``, as its import takes.
 
-The metadata, an object as JSON text, is taken apart: its keys are columns beside the others.
+The metadata, an object as JSON text, is taken apart: its keys become further columns.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def drive(server: Connection, address: str, setup: bytes, grace: float) -> None:
     try:
         _join(address)
         difference = _compare(versions())
-    except Exception as error:  # noqa: BLE001 - it is the server's to tell
+    except Exception as error:  # noqa: BLE001 - the server reports it
         outbox.send(JoinRejected(_sentence(error)))
         return
     if difference is not None:
@@ -262,7 +262,7 @@ class _Driver:
         def on_reply(future: Any) -> None:
             try:
                 excess = int(future.result())
-            except Exception:  # noqa: BLE001 - a board that is lost as well doesn't tell
+            except Exception:  # noqa: BLE001 - a lost board reports nothing either
                 excess = 0
             self._finish(Ended(number, TaskOutcome.LOST, reason=_reason(error), excess=excess))
 

@@ -290,7 +290,7 @@ def _why_lost(ended: Ended) -> PenstockError:
 def _fulfil(future: Future[Any], outcome: bytes) -> None:
     try:
         is_success, value = pickle.loads(outcome)  # nosec B301
-    except Exception as error:  # noqa: BLE001 - whatever unpickling raises, somebody waits for it
+    except Exception as error:  # noqa: BLE001 - whatever unpickling raises, a caller waits for it
         is_success, value = False, error
     if is_success:
         future.set_result(value)

@@ -74,7 +74,7 @@ def read_manifest(folder: Path) -> BackupManifest:
         content: dict[str, Any] = orjson.loads(path.read_bytes())
     except FileNotFoundError:
         raise InvalidParameter(
-            f"{folder} has no {MANIFEST}: it is no backup, or one that was interrupted. Use another backup",
+            f"{folder} has no {MANIFEST}: it is not a backup, or an interrupted one. Use another backup",
             folder=str(folder),
         ) from None
     except (OSError, ValueError) as error:

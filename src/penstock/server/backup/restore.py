@@ -33,7 +33,7 @@ def restore_backup(settings: Settings, folder: Path, report: Callable[[str], Non
     The catalog comes last: until then no server starts on the restored tables.
 
     Raises:
-        InvalidParameter: it is no backup, or its target is not empty.
+        InvalidParameter: it is not a backup, or its target is not empty.
         DataFolderInUse: a server runs on the data dir.
         StorageError: a file of the backup is missing or damaged, or can't be written.
         CatalogError: the catalog can't be written.
@@ -73,8 +73,8 @@ def _refuse_occupied(settings: Settings, manifest: BackupManifest) -> None:
         is_new = settings.catalog_url is None and not catalog_file(settings).exists()
         if not is_new and diagnostics.revision_of(database).found is not None:
             raise InvalidParameter(
-                f"the catalog {database.where} exists: a backup is restored beside a server, not over it. Name a new "
-                "data dir or database"
+                f"the catalog {database.where} exists already: a backup is never restored over another one. Name a "
+                "new data dir or database"
             )
     if (settings.data_dir / _UNFINISHED).exists():
         return

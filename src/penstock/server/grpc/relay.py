@@ -80,7 +80,7 @@ class Relay:
 
 
 class FirstBytesProtocol(asyncio.Protocol):
-    """A connection of which not enough bytes have come to tell HTTP/1.1 from HTTP/2.
+    """A connection with too few bytes so far to distinguish HTTP/1.1 from HTTP/2.
 
     Takes the arguments of uvicorn's protocols. The limits are those of ``http``: ``head_seconds`` is the time for the
     first bytes.

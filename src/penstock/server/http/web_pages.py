@@ -278,7 +278,8 @@ def _response(reply: PageReply, call: PageCall, is_secure: bool, request: Reques
             headers["location"] = reply.location
     if reply.filename is not None:
         headers["content-disposition"] = f'attachment; filename="{reply.filename}"'
-    if len(content) > 1024 and "gzip" in request.headers.get("accept-encoding", ""):
+    # Files are not compressed: a hundred megabytes of rows would hold up all other calls for a second.
+    if len(content) > 1024 and reply.filename is None and "gzip" in request.headers.get("accept-encoding", ""):
         content = gzip.compress(content, 1)
         headers["content-encoding"] = "gzip"
     response = Response(content, status, headers, media_type=None if reply.location else reply.media_type)

@@ -11,7 +11,7 @@ from penstock.server.observability.http_metrics import SECONDS
 
 
 class GrpcMetrics:
-    """Calls by method and outcome, beside those of HTTP: their labels are gRPC's. ``connections`` counts those open.
+    """Calls by method and outcome; those of HTTP have metrics of their own. ``connections`` counts open ones.
 
     Only methods of the service are counted, which bounds the cardinality: gRPC itself refuses others.
     """

@@ -10,18 +10,23 @@
       if (seconds >= unit) return `${Math.floor(seconds / unit)} ${name}`;
     return `${Math.floor(seconds)} s`;
   };
+  // How far this machine's clock is ahead of the server's, whose times these are.
+  let ahead = 0;
   const tick = () => {
     for (const time of $$("time[data-ago]")) {
-      const past = (Date.now() - Date.parse(time.dateTime)) / 1000;
+      const past = (Date.now() - ahead - Date.parse(time.dateTime)) / 1000;
       const text = past < 5 ? (past < -5 ? `in ${span(-past)}` : "just now") : `${span(past)} ago`;
       if (time.textContent !== text) time.textContent = text;
+      const at = new Date(time.dateTime);
+      // The clock of the chart is the reader's, too; logs and the API have UTC.
+      if (at.getTimezoneOffset() && time.title.endsWith("UTC") && !time.title.includes("here")) time.title = `${at.toLocaleString("sv-SE")} here, ${time.title}`;
     }
   };
 
   // Live views: one function asks for the view again; events call it, and a timer where there are none.
   const live = { source: null, timer: null, last: 0, waits: false, broken: false };
   const view = () => $("[data-live]");
-  const busy = () => $("dialog[open]") || $("details.menu[open]");
+  const streams = () => live.source?.readyState === EventSource.OPEN;
   const refresh = () => {
     if (document.hidden || !view()) return;
     const wait = 400 - (Date.now() - live.last);
@@ -43,53 +48,85 @@
     clearTimeout(live.timer);
     const shown = view();
     if (!shown || document.hidden) return;
-    const fast = shown.dataset.live === "fast" && !live.source;
+    const fast = shown.dataset.live === "fast" && !streams();
     live.timer = setTimeout(() => { refresh(); poll(); }, fast ? 1000 : 10000);
   };
+  // One stream at a time, also while it connects: browsers have six connections for all tabs of a server.
+  const hush = () => { live.source?.close(); live.source = null; };
   const listen = () => {
     const shown = view();
-    if (live.source) live.source.close();
-    live.source = null;
+    hush();
     if (shown && shown.dataset.events && !document.hidden) {
-      const source = new EventSource(shown.dataset.events);
-      source.onopen = () => { live.source = source; say(false); };
+      const source = live.source = new EventSource(shown.dataset.events);
+      source.onopen = () => { const missed = live.broken; say(false); if (missed) refresh(); };
       source.addEventListener("job", refresh);
       source.onerror = () => {
-        if (live.source === source) live.source = null;
+        if (live.source !== source) return;
         poll();
         // The stream of one job ends with it; others reconnect by themselves, or are asked for again after a refusal.
-        if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (view()?.dataset.events) listen(); }, 5000);
-        else setTimeout(() => { if (view()?.dataset.events && source.readyState !== EventSource.OPEN) say(true); }, 2000);
+        const later = () => live.source === source && view()?.dataset.events;
+        if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (later()) listen(); }, 5000);
+        else setTimeout(() => { if (later() && !streams()) say(true); }, 2000);
         refresh();
       };
     }
     poll();
   };
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) { live.source?.close(); live.source = null; clearTimeout(live.timer); }
+    if (document.hidden) { hush(); clearTimeout(live.timer); }
     else { refresh(); listen(); }
   });
+  const showWizardError = (text) => {
+    $("#wizard-error").hidden = false;
+    $("#wizard-error p").textContent = text;
+    $("#wizard-error").scrollIntoView({ block: "nearest" });
+  };
+  // Another step begins at its heading: the button that led there has become another one.
+  let step = null;
+  const enterStep = () => {
+    const now = $("#wizard")?.dataset.step;
+    if (step && now && now !== step) { $("#step-title").focus(); scrollTo(0, 0); }
+    step = now;
+  };
+  // Reloading, or the browser's own Back, would lose what was chosen in the steps.
+  let leaving = false;
+  addEventListener("beforeunload", (event) => {
+    if (!leaving && step && step !== "source") event.preventDefault();
+  });
+  document.addEventListener("htmx:beforeOnLoad", (event) => { if (event.detail.xhr.getResponseHeader("hx-redirect")) leaving = true; });
+
+  // What is asked for again and again: the live view, the progress of a dry run.
+  const isPolled = (detail) => detail.requestConfig?.verb === "get";
   document.addEventListener("htmx:beforeSwap", (event) => {
     // An error answer is a page of its own; a view that is being refreshed keeps its last values.
-    if (event.detail.requestConfig?.triggeringEvent?.type === "refresh" && event.detail.xhr.status >= 400) {
+    if (isPolled(event.detail) && event.detail.xhr.status >= 400) {
       event.detail.shouldSwap = false;
       say(true);
     } else if (event.detail.xhr.status >= 400 && $("#wizard-error")) {
       // The form stays as it is.
       event.detail.shouldSwap = false;
       const answer = new DOMParser().parseFromString(event.detail.xhr.responseText, "text/html");
-      $("#wizard-error").hidden = false;
-      $("#wizard-error p").textContent = $("[role=alert]", answer)?.textContent || "The server did not answer. Try again.";
-      $("#wizard-error").scrollIntoView({ block: "nearest" });
+      showWizardError($("[role=alert]", answer)?.textContent || "The server did not answer. Try again.");
     } else if (event.detail.xhr.status >= 400) {
       event.detail.shouldSwap = true;
     }
   });
-  document.addEventListener("htmx:sendError", () => say(true));
+  document.addEventListener("htmx:sendError", (event) => {
+    if (isPolled(event.detail)) { say(true); return; }
+    // Nothing repeats the step of a wizard by itself.
+    showWizardError("The server can't be reached. Nothing that you entered is lost: try again.");
+  });
   document.addEventListener("htmx:afterSettle", (event) => {
     if (live.broken && event.detail.xhr?.status < 400) say(false);
     prepare();
+    enterStep();
   });
+
+  // A refresh leaves alone what the reader has opened or is typing, and the buttons that this script has added.
+  const isReaders = (name, node) => node.closest?.("[data-live]") && (
+    (name === "open" && node.matches("details")) || (name === "value" && node.matches(".filters input") && node.value !== node.defaultValue));
+  Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !isReaders(name, node);
+  Idiomorph.defaults.callbacks.beforeNodeRemoved = (node) => !(node.matches?.(".copy > [data-copy]") && node.closest("[data-live]"));
 
   // The end of a job is spoken, nothing else.
   let spoken = null;
@@ -140,15 +177,18 @@
         out.textContent = index == null || plot.data[1][index] == null ? "" : `${Math.round(plot.data[1][index]).toLocaleString("en-US")} rows/s at ${clock(plot.data[0][index])}`;
       }] },
     }, data, box);
-    box.addEventListener("keydown", (event) => {
+    box.onkeydown = (event) => {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (!step) return;
       event.preventDefault();
+      out.setAttribute("aria-live", "polite");  // by the mouse the values would be too many to speak
       const times = box.plot.data[0];
       const index = Math.min(times.length - 1, Math.max(0, (box.plot.cursor.idx ?? times.length) + step));
       box.plot.setCursor({ left: box.plot.valToPos(times[index], "x"), top: 0 });
-    });
+    };
+    box.onpointermove = () => out.setAttribute("aria-live", "off");
   };
+  addEventListener("resize", () => $$("[data-chart]").forEach((box) => box.plot?.setSize({ width: box.clientWidth, height: box.clientHeight })));
 
   // Fields that belong to a choice: data-shown-for="name" while it is made, "name=" while it is not.
   const choose = () => {
@@ -164,7 +204,7 @@
   const prepare = () => {
     tick();
     choose();
-    if (live.source && !view()?.dataset.events) { live.source.close(); live.source = null; say(false); }
+    if (live.source && !view()?.dataset.events) { hush(); say(false); }
     speak();
     $$("[data-chart]").forEach(draw);
     for (const menu of $$(".copy:not(:has(> button))")) {
@@ -176,16 +216,29 @@
 
   // Confirmations are pages; with a script they open above the page they are about.
   const openDialog = async (href, opener) => {
-    const answer = await fetch(href, { headers: { "HX-Request": "true" } });
+    const answer = await fetch(href, { headers: { "HX-Request": "true" } }).catch(() => null);
+    // Without an answer the browser shows why.
+    if (!answer) { location.href = href; return; }
     if (answer.headers.get("hx-redirect")) { location.href = answer.headers.get("hx-redirect"); return; }
     const dialog = $("#dialog");
     dialog.innerHTML = await answer.text();
+    $("title", dialog)?.remove();
     const title = dialog.querySelector("h1");
     if (title) { title.id = "dialog-title"; dialog.setAttribute("aria-labelledby", "dialog-title"); }
     dialog.dispatchEvent(new Event("dialog:filled", { bubbles: true }));
-    dialog.onclose = () => opener?.focus();
+    dialog.onclose = () => { $("form", dialog)?.reset(); opener?.focus(); };  // typed keys don't stay in the page
     dialog.showModal();
     (dialog.querySelector("input:not([type=hidden])") || dialog.querySelector("[data-close]"))?.focus();
+  };
+  // Browsers have a clipboard on secure addresses only; on others the text is selected, and copied as by the keyboard.
+  const copy = async (source) => {
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      return true;
+    } catch {
+      getSelection().selectAllChildren(source);
+      return document.execCommand("copy");
+    }
   };
   document.addEventListener("click", (event) => {
     const target = event.target;
@@ -199,11 +252,9 @@
     }
     const copying = target.closest("[data-copy]");
     if (copying) {
-      const text = copying.dataset.copy || copying.parentElement.querySelector("pre, code").textContent;
-      navigator.clipboard.writeText(text).then(() => {
-        const before = copying.textContent;
-        copying.textContent = "Copied";
-        setTimeout(() => { copying.textContent = before; }, 1500);
+      copy(copying.parentElement.querySelector("pre, code")).then((done) => {
+        copying.textContent = done ? "Copied" : "Selected: press Ctrl+C";
+        setTimeout(() => { copying.textContent = "Copy"; }, 1500);
       });
       return;
     }
@@ -218,6 +269,19 @@
     const row = target.closest("tr.link");
     if (row && !target.closest("a, button, input, select, summary") && !getSelection().toString()) $("a", row)?.click();
   });
+  // A form is sent once: a second click on Replay would import the rows twice. And what is too long for an address is posted.
+  const LONGEST_QUERY = 4000;
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method === "get" && form.dataset.csrf && form.elements.q.value.length > LONGEST_QUERY) {
+      form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "csrf", value: form.dataset.csrf }));
+      form.method = "post";
+    }
+    if (form.method !== "post" || form.hasAttribute("hx-post")) return;
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "yes";
+  });
+  addEventListener("pageshow", () => $$("form[data-sent]").forEach((form) => { delete form.dataset.sent; }));
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-auto]");
     if (form && event.target.matches("select")) form.requestSubmit();
@@ -260,7 +324,9 @@
   });
 
   document.addEventListener("DOMContentLoaded", () => {
+    ahead = Date.now() - Date.parse(document.body.dataset.now);
     prepare();
+    enterStep();
     listen();
     setInterval(() => { if (!document.hidden) tick(); }, 5000);
   });

@@ -111,13 +111,16 @@
     return path;
   };
 
+  let uploading = 0;
   const add = async (files) => {
     const drop = document.getElementById("drop");
+    uploading += files.length;
     for (const file of files) {
       const row = document.createElement("li");
       const name = Object.assign(document.createElement("span"), { className: "clipped", textContent: file.name });
       const bar = Object.assign(document.createElement("progress"), { max: 1, value: 0 });
       bar.setAttribute("aria-label", `Upload of ${file.name}`);
+      row.setAttribute("aria-busy", "true");  // its end is spoken, not each percent
       row.append(name, bar);
       document.getElementById("uploads").append(row);
       try {
@@ -131,8 +134,21 @@
         bar.className = "kind-failed";
         name.textContent = `${file.name} · ${error.message}`;
       }
+      uploading--;
+      row.removeAttribute("aria-busy");
     }
   };
+
+  // What is still on its way would be missing in the import.
+  document.addEventListener("submit", (event) => {
+    const waits = uploading && event.target.contains(document.getElementById("uploads"));
+    const note = document.getElementById("uploads-wait");
+    if (note) note.hidden = !waits;
+    if (!waits) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, true);
+  addEventListener("beforeunload", (event) => { if (uploading) event.preventDefault(); });
 
   const prepare = () => { const drop = document.getElementById("drop"); if (drop) drop.hidden = false; };
   document.addEventListener("DOMContentLoaded", prepare);

@@ -28,7 +28,7 @@ def type_params(field: Field) -> list[dict[str, str]]:
 def spec_params(spec: IndexSpec) -> dict[str, str]:
     """Type, metric and parameters of an index as clients read them.
 
-    Parameters that determine how it is built are one JSON text, ``params``; properties stand beside it.
+    Parameters that determine how it is built are one JSON text, ``params``; properties are next to it.
     """
     shown = {"index_type": spec.type}
     if spec.metric:

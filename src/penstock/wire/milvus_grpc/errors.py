@@ -86,7 +86,7 @@ def failure_reply(response_type: type[Message], error: Exception, request_id: st
                 return GrpcReply(status=grpc_status, details=code_and_text(error, GRPC)[1])
         status = status_of(error)
     else:
-        text = f"internal error; the server's log tells more under request id {request_id}"
+        text = f"internal error; the server's log has the details under request id {request_id}"
         status = common_pb2.Status(code=INTERNAL, error_code="UnexpectedError", reason=text, detail=text)
     response = response_type()
     (response if response_type is common_pb2.Status else _status_in(response)).CopyFrom(status)

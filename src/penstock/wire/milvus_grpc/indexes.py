@@ -117,11 +117,11 @@ def methods(collections: CollectionService, indexes: IndexService, grpc: MilvusG
 def index_request(message: Any) -> CreateIndex:
     """Decode a ``CreateIndexRequest``.
 
-    Parameters stand in the JSON object ``params`` of ``extra_params`` or beside it, where they are text; of one that
+    Parameters stand in the JSON object ``params`` of ``extra_params`` or next to it, where they are text; of one that
     stands in both places the latter counts.
 
     Raises:
-        InvalidParameter: ``params`` is no JSON object.
+        InvalidParameter: ``params`` is not a JSON object.
     """
     extra = key_value_mapping(message.extra_params)
     nested = _json_object(extra.pop("params", ""))

@@ -41,7 +41,7 @@ def query_vectors(placeholder_group: bytes, field: Field) -> Queries:
 
     Raises:
         InvalidParameter: the message can't be decoded, or the vectors are of another type or dimension than the
-            field, or there are too many; a text is no UTF-8.
+            field, or there are too many; a text is not UTF-8.
         Unsupported: lists of vectors.
     """
     try:
@@ -71,7 +71,7 @@ def _texts(placeholder: Any, field: Field) -> list[str]:
     try:
         return [value.decode() for value in placeholder.values]
     except UnicodeDecodeError as error:
-        raise InvalidParameter(f"a text of the search is no UTF-8: {error}", field=field.name) from error
+        raise InvalidParameter(f"a text of the search is not UTF-8: {error}", field=field.name) from error
 
 
 def _vector_type(number: int, field: Field) -> DataType:
@@ -140,7 +140,7 @@ def _elements(name: str, array: Any) -> list[Any]:
             return [orjson.loads(element) for element in elements]
         except orjson.JSONDecodeError as error:
             raise InvalidParameter(
-                f"the expression's template {shorten(name)} has an element that is no JSON: {error}",
+                f"the expression's template {shorten(name)} has an element that is not JSON: {error}",
                 key=shorten(name),
             ) from error
     return list(elements)

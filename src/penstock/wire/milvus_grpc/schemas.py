@@ -60,7 +60,7 @@ def schema_of(encoded: bytes) -> CollectionSchema:
     try:
         message = schema_pb2.CollectionSchema.FromString(encoded)
     except DecodeError as error:
-        raise InvalidParameter("the schema of the new collection is no CollectionSchema message") from error
+        raise InvalidParameter("the schema of the new collection is not a CollectionSchema message") from error
     _check_size(message)
     for member in _UNSERVED_MEMBERS:
         if getattr(message, member):
@@ -83,7 +83,7 @@ def added_field(encoded: bytes) -> Field:
     try:
         message = schema_pb2.FieldSchema.FromString(encoded)
     except DecodeError as error:
-        raise InvalidParameter("the schema of the added field is no FieldSchema message") from error
+        raise InvalidParameter("the schema of the added field is not a FieldSchema message") from error
     return field_of(message)
 
 

@@ -123,7 +123,7 @@ def iterator_parameters(message: Any) -> Mapping[str, str]:
 
 
 def _without_probing(query: VectorSearchRequest) -> VectorSearchRequest:
-    """The search of an iterator before v2, without the radius that it has beside its range filter.
+    """The search of an iterator before v2, without the radius that comes with its range filter.
 
     Such an iterator widens the radius step by step, and ends after twenty steps without a row: those beyond a gap
     would be missing.
@@ -137,7 +137,7 @@ def _page_request(query: VectorSearchRequest, parameters: Mapping[str, str]) -> 
     """The search of an iterator's page, whose size is its limit.
 
     Raises:
-        InvalidParameter: it has no size, or is no search of an iterator.
+        InvalidParameter: it has no size, or is not a search of an iterator.
     """
     if not query.exact:
         raise InvalidParameter("both iterator and search_iter_v2 must be set in the SDK", key="iterator")

@@ -4,7 +4,7 @@
 They are loaded as a package of another name, which coexists with a real pymilvus in the same process: both register
 the same files in protobuf's descriptor pool, and share the classes.
 
-The modules are untyped: the ``.pyi`` files beside them aren't valid Python (they name an enum's value ``None``).
+The modules are untyped: the ``.pyi`` files next to them aren't valid Python (they name an enum's value ``None``).
 """
 
 from __future__ import annotations

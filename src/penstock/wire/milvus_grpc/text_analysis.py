@@ -40,7 +40,7 @@ def _texts(message: Any) -> list[str]:
     try:
         return [text.decode() for text in message.placeholder]
     except UnicodeDecodeError as error:
-        raise InvalidParameter(f"a text to analyze is no UTF-8: {error}", key="placeholder") from error
+        raise InvalidParameter(f"a text to analyze is not UTF-8: {error}", key="placeholder") from error
 
 
 def _token(token: Token, message: Any) -> Any:

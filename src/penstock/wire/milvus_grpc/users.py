@@ -169,4 +169,4 @@ def _password(encoded: str, name: str) -> str:
         return base64.b64decode(encoded, validate=True).decode()
     except (binascii.Error, ValueError):
         # From None: the cause has the password.
-        raise InvalidParameter(f"the password of {shorten(name)} is no base64 of UTF-8 text", user=name) from None
+        raise InvalidParameter(f"the password of {shorten(name)} is not base64 of UTF-8 text", user=name) from None

@@ -156,7 +156,7 @@ def _quick_setup(fields: Fields) -> QuickSetup:
 
     Raises:
         MalformedBody.
-        InvalidParameter: ``enableDynamicField`` is no boolean.
+        InvalidParameter: ``enableDynamicField`` is not a boolean.
     """
     params = _params(fields)
     return QuickSetup(

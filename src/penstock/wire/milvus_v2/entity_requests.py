@@ -208,7 +208,7 @@ def _sub_search(
             raise InvalidParameter(f"{key} has no effect within a search of a hybrid search; give {instead}", key=key)
     if fields.string("groupingField"):
         raise InvalidParameter(
-            "not support search_group_by operation in the hybrid search; give groupingField beside search",
+            "not support search_group_by operation in the hybrid search; give groupingField next to search",
             key="groupingField",
         )
     target = _search_field(fields, collection, searches)

@@ -20,7 +20,7 @@ from penstock.wire.rendering import time_text
 
 _MAX_LISTED = 1000
 _MAX_FILES = 1000
-"""Files in the details of an export; the manifest beside the files has all of them."""
+"""Files in the details of an export; the manifest next to the files has all of them."""
 
 _TAG = "exports"
 _TEXT = {"type": "string"}
@@ -195,7 +195,7 @@ _CREATE = Operation(
     summary="Create an export",
     tag=_TAG,
     description="Returns immediately; the export writes the rows that the collection has when it begins into a new "
-    "or empty folder, as files that import back equal, with _schema.json and _manifest.json beside them. "
+    "or empty folder, as files that import back equal, with _schema.json and _manifest.json next to them. "
     "Requires a writer, or a reader with its own credentials for the target.",
     body={
         **_SCOPE,

@@ -27,7 +27,7 @@ def query_vectors(data: Sequence[Any], field: Field) -> Queries:
     """Decode the query vectors for ``field``, or texts if it is the output of a function.
 
     Raises:
-        InvalidParameter: a query of a full-text search is no text.
+        InvalidParameter: a query of a full-text search is not text.
         MalformedBody: there are too many, or a query has another form, type or dimension than the field.
     """
     try:

@@ -22,7 +22,7 @@ STATUSES: Mapping[int, str] = {
     400: "A header is missing or malformed, or more bytes were sent than announced.",
     401: "Missing or invalid credentials.",
     403: "The caller may not import into the database.",
-    404: "There is no such upload, or not any more.",
+    404: "The upload does not exist, or no longer.",
     408: "The body came too slowly; what was received stays.",
     409: "Another call writes to the upload, or it ends at another offset (header Upload-Offset).",
     413: "The file is larger than the server accepts.",

@@ -8,7 +8,7 @@ the call's own parameters, then errors of the services.
 | 1 | 90117 | the host is ``controller.api.{region}.zillizcloud.com`` of another region |
 | 1 | 80001, 80002 | credentials are absent or malformed; unknown |
 | 2 | 90142 | create: the body is empty |
-| 3 | 80000 | create: the body is no JSON object, too large, or a value has the wrong type |
+| 3 | 80000 | create: the body is not a JSON object, too large, or a value has the wrong type |
 | 4 | 90103 | create, get: no ``clusterId`` at all |
 | 5 | 90104 | ``clusterId`` is empty; list: or not there |
 | 6 | 80020 | no such cluster, and the id is none of the form ``in00-…`` or authentication is on; another org's |
@@ -19,7 +19,7 @@ the call's own parameters, then errors of the services.
 | 10 | 90145, 90142 | create: no ``objectUrl``; an empty one |
 | 11 | 10003 | create: an ``objectUrl`` with a scheme, but without bucket or key |
 | 12 | 90144 | get: no ``jobId``, not a number, or unknown in this cluster |
-| 13 | 80000, 80003, 80004 | list: a paging value that is no number; ``pageSize``, ``currentPage`` out of bounds |
+| 13 | 80000, 80003, 80004 | list: a paging value that is not a number; ``pageSize``, ``currentPage`` out of bounds |
 | 14 | the rows of :data:`ROWS` | what the services raise |
 """
 

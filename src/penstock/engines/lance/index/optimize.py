@@ -1,9 +1,9 @@
-"""Merge the segments of a table's indexes, and train vector indexes anew, beside searches and publishes.
+"""Merge the segments of a table's indexes, and retrain vector indexes, while searches and publishes go on.
 
 :mod:`penstock.engines.lance.index.segments` decides what is due. A training reads the rows that the index covers when
 it begins, and writes a segment that no version has yet; searches use the old segments until one commit puts it in
 their place. Meanwhile, rows that arrive are appended to the old index, so that no job waits for a training. What was
-appended stays beside the new segment, and has the old partitions.
+appended stays next to the new segment, and has the old partitions.
 
 If the old segments are no longer there when a training ends (another process has compacted the table or built the
 index), its segment is deleted and nothing has changed: :mod:`penstock.engines.lance.index.segment_commit`. A large
@@ -50,7 +50,7 @@ Committed = Callable[[int], None]
 
 @dataclass(frozen=True)
 class _Training:
-    """A vector index to train anew: its name, what it should be, and its field."""
+    """A vector index to retrain: its name, what it should be, and its field."""
 
     name: str
     desired: DesiredIndex

@@ -1,4 +1,4 @@
-"""Decide which segments of an index are merged, and when an index is trained anew: a log-structured merge by levels.
+"""Decide which segments of an index are merged, and when an index is retrained: a log-structured merge by levels.
 
 A vector index begins with a trained segment. Rows that came later are appended as segments of the same partitions,
 each of which costs every search some more. Of them
@@ -7,7 +7,7 @@ each of which costs every search some more. Of them
   are merged in the background: a row is rewritten once per level, and there are logarithmically many segments;
 * there are at most :data:`MAX_APPENDED`: beyond that, an extension is merged with the newest at once.
 
-An index is trained anew, in the background as well, when it has :data:`GROWTH` times the rows of its trained segment,
+An index is retrained, in the background as well, when it has :data:`GROWTH` times the rows of its trained segment,
 since its partitions grow with it. In all, a row is in two trainings on average.
 
 One segment may stand before the trained one: that of the rows which were appended while it was being trained, with
@@ -56,5 +56,5 @@ def merged_by_level(rows: Sequence[int]) -> int:
 
 
 def is_outgrown(rows: Sequence[int]) -> bool:
-    """Whether a vector index is to be trained anew."""
+    """Whether a vector index is to be retrained."""
     return any(rows) and sum(rows) >= GROWTH * rows[_trained(rows)]

@@ -1,4 +1,4 @@
-"""The vectors of one version of a table in memory, with what a search needs beside them."""
+"""The vectors of one version of a table in memory, with what else a search needs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class VectorBlock:
     def column(self, dataset: LanceDataset, name: str, limit: int) -> pa.Array[Any] | None:
         """A stored column of the block's rows; None if it is too large to keep, or is read just now.
 
-        ``limit`` is the most bytes that it may take beside other blocks.
+        ``limit`` is the most bytes that it may take in addition to other blocks.
         """
         with self._lock:
             if name in self._columns:

@@ -171,7 +171,7 @@ def dense_distances(metric: Metric, queries: npt.NDArray[Any], width: int) -> Me
 def paired_distances(metric: Metric, rows: npt.NDArray[Any], queries: npt.NDArray[np.float32]) -> Distances:
     """The distance of each row to the query at its own position, as :func:`dense_distances` but not HAMMING.
 
-    It depends on these two vectors alone, to the last bit, whatever others are beside them.
+    It depends on these two vectors alone, to the last bit, whatever other vectors there are.
     """
     vectors = rows.astype(np.float32, copy=False)
     if metric is Metric.L2:

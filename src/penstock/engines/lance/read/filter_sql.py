@@ -180,7 +180,7 @@ def _is_in(term: str, kind: DataType, values: Sequence[Scalar], negated: bool) -
         return f"{term} is not null" if negated else "false"
     condition = f"{term} {'not in' if negated else 'in'} ({', '.join(map(literal, values))})"
     if kind in (DataType.FLOAT, DataType.DOUBLE) and 0.0 in values:
-        # -0.0 is no member of a list that holds 0.0.
+        # -0.0 is not a member of a list that holds 0.0.
         return f"({condition} and {term} <> 0.0)" if negated else f"({condition} or {term} = 0.0)"
     return condition
 

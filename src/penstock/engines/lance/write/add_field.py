@@ -1,10 +1,10 @@
 """Add a column to a table: rows that are there read as the new field's default, or null without one.
 
 Columns without a default take no file: Lance reads null where a fragment has no data of a column. A default is
-written beside the rows of every fragment, so that filters, indexes and searches need not know of it.
+written next to the rows of every fragment, so that filters, indexes and searches need no change.
 
 The default also stands in the column's metadata. A job may have staged its files before the column was added: when
-they are published they lack it, and :func:`with_defaults` writes it beside them. Column, metadata and defaults of the
+they are published they lack it, and :func:`with_defaults` adds it to them. Column, metadata and defaults of the
 rows that are there come in one Merge, which conflicts with each publish, delete and compaction that was committed
 meanwhile, as publishes do among themselves (:mod:`penstock.engines.lance.write.publish`).
 
@@ -89,7 +89,7 @@ def _with_column(
 def with_defaults(
     store: TableRoot, table: Table, dataset: LanceDataset, staged: Sequence[FragmentMetadata]
 ) -> Sequence[FragmentMetadata]:
-    """Write the defaults of columns beside staged rows that lack them; changes the fragments, and returns them.
+    """Add the defaults of columns to staged rows that lack them; changes the fragments, and returns them.
 
     A second call, on a newer version of the table, writes only columns that were added meanwhile.
     """

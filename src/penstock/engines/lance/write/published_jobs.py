@@ -100,7 +100,7 @@ def _outcomes_in(version: int, properties: Mapping[str, str]) -> Outcomes:
 
 def find_by_rows(dataset: LanceDataset, job_ids: Collection[int], options: WriteOptions) -> Outcomes:
     """Find jobs by their rows: 5 ms per million rows, right also where compaction and cleanup took the history."""
-    # Almost always none of them has any: one scan tells.
+    # Almost always none of them has any: one scan shows it.
     if not job_ids or not _count_rows(dataset, job_ids):
         return {}
     replaced = 0 if options.mode is WriteMode.APPEND else None
