@@ -217,7 +217,7 @@ def test_writes_of_others_are_repeated_when_the_thread_that_commits_is_interrupt
         return value
 
     with ThreadPoolExecutor(8) as threads:
-        with held(database):
+        with writer_held(database):
             asked = [threads.submit(database.run_grouped, lambda c, n=n: add(c, n)) for n in (1, 2, 3)]
             asked.append(threads.submit(database.run_grouped, lambda c: interrupted(c, 4)))
             asked += [threads.submit(database.run_grouped, lambda c, n=n: add(c, n)) for n in (5, 6)]
@@ -243,7 +243,7 @@ def test_writes_whose_commit_is_interrupted_are_not_reported_as_done(database: C
 
     event.listen(database.engine, "commit", interrupt)
     with ThreadPoolExecutor(8) as threads:
-        with held(database):
+        with writer_held(database):
             asked = [threads.submit(database.run_grouped, lambda c, n=n: write(c, n)) for n in range(6)]
         errors = [each.exception(10) for each in asked]
     types = [type(error) for error in errors]

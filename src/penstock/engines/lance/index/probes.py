@@ -1,9 +1,9 @@
 """Choose how many partitions of an index a search probes by default, by measured recall.
 
 Once partitions have been trained, stored vectors are taken as queries, and their nearest rows are searched in all
-partitions, then in fewer, until nearly all of them are found. Queries that are not stored need about as many: of
-200,000 x 768 with 24 intrinsic dimensions and 48 partitions, 16 probes had a recall of .964 with stored vectors and of
-.955 with others, 24 probes .995 and .991.
+partitions; then the fewest are chosen in which nearly all of these are found. Queries that are not stored need about
+as many: of 200,000 x 768 with 24 intrinsic dimensions and 48 partitions, 16 probes had a recall of .964 with stored
+vectors and of .955 with others, 24 probes .995 and .991.
 
 The number is an entry of the table's configuration, with the partitions and the rows that it was measured with. Where
 there are others now (a training has just replaced the index, or there are twice the rows), or a process was killed
@@ -131,9 +131,7 @@ def _key(name: str) -> str:
     return f"penstock.probes.{name}"
 
 
-def _unmeasured(
-    dataset: LanceDataset, indexes: Iterable[tuple[DesiredIndex, Field | None]]
-) -> Iterator[_Measured]:
+def _unmeasured(dataset: LanceDataset, indexes: Iterable[tuple[DesiredIndex, Field | None]]) -> Iterator[_Measured]:
     existing = existing_indexes(dataset)
     for desired, target in indexes:
         actual = existing.get(index_name(desired.column))

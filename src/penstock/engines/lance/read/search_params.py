@@ -23,8 +23,8 @@ from penstock.engines.lance.index.build import ActualIndex
 from penstock.engines.lance.index.probes import NEIGHBOURS
 
 _MORE_ROWS = 0.2
-"""Exponent of how many more partitions are probed for more rows than the probes were measured with. A recall of .98 of
-200,000 x 768 (24 intrinsic dimensions, 257 partitions) took 64 probes for 10 rows, 105 for 100 and 150 for 1,000."""
+"""Exponent of how many more partitions are probed for more rows than the probes were measured with. A recall of .98
+of 200,000 x 768 (24 intrinsic dimensions, 257 partitions) took 64 probes for 10 rows, 105 for 100, 150 for 1,000."""
 
 _LEAST_EF = 64
 _REFINE = {"IVFSQ": 2, "IVFHNSWSQ": 2, "IVFRQ": 10, "IVFPQ": 10}
