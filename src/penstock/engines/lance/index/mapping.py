@@ -40,13 +40,13 @@ LEAST_SCALAR_ROWS = 10_000
 
 PARTITION_ROWS, _LARGE_PARTITION_ROWS = 1024, 4096
 _SMALL_PARTITIONS = 1024
-"""Partitions have 1,024 rows up to so many, and then grow to 4,096 rows. Small ones are searched more precisely: of
-200,000 x 768 with 24 intrinsic dimensions, a recall of .98 took 9.5 ms of processor time with 48 partitions and 6.4 ms
-with 256. Of larger tables they would cost more to train than searches gain."""
+"""Partitions have 1,024 rows up to so many, then grow to 4,096 rows. Small ones are searched more precisely: a recall
+of .98 of 200,000 x 768 (24 intrinsic dimensions) took 9.5 ms of processor time with 48 partitions, 6.4 ms with 256.
+Of larger tables they would cost more to train than searches gain."""
 
 _HIERARCHICAL, _LEAST_HIERARCHICAL = 257, 96
-"""Lance trains more than 256 partitions hierarchically: the index above took 9.8 s of processor time with 257 of
-them, 36.8 s with 256, and 9.3 s with 96."""
+"""Lance trains more than 256 partitions hierarchically: the index above took 9.8 s of processor time with 257,
+36.8 s with 256, and 9.3 s with 96."""
 
 _LEAST_PARTITION_ROWS = 64
 """Training needs a sample of each partition; a larger ``nlist`` is reduced until there are enough rows."""
