@@ -21,10 +21,10 @@ from tests.support.growing_collections import GrowingCollection
 from tests.support.ray_cluster import ray_cluster
 from tests.support.worlds import World, a_world, job_settings
 
-DIM, ROWS = 128, 35_000
+DIM, ROWS = 512, 8_750
 """Of each import: 17 MB, so that two are enough for an index."""
 
-PARTITIONS, PARTITIONS_OF_FOUR = 68, 257
+PARTITIONS, PARTITIONS_OF_FOUR = 17, 34
 """Of an index that is trained on two imports, and on four."""
 
 
