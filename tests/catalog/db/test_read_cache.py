@@ -158,10 +158,9 @@ def test_a_read_that_begins_after_a_commit_sees_it_whatever_runs_meanwhile(serve
         nonlocal committed
         try:
             for number in range(1, changes + 1):
-                properties = {"number": str(number)}
-                one.databases.alter(CLUSTER, "default", lambda _, now=properties: now)
+                CHANGES["properties of the database"](one, docs, number)
                 committed = number
-                one.jobs.insert(new_job(docs))
+                CHANGES["job"](one, docs, number)
         finally:
             has_ended.set()
 
