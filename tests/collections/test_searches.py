@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -48,7 +49,7 @@ def test_a_hybrid_search_has_the_rows_of_each_filter(
     """Rows are read by the filter that all searches have; for Python 1 and True are equal."""
     request = HybridSearchRequest(searches=[search(each) for each in filters], limit=ROWS, output_fields=["word"])
     result = cases.searches.hybrid_search(docs, request)
-    assert sorted(result.hits[0].rows["id"].to_pylist()) == list(range(ROWS))
+    assert np.sort(result.hits[0].rows["id"].to_numpy()).tolist() == list(range(ROWS))
 
 
 def test_what_a_search_of_a_hybrid_search_repeats_is_no_other_than_the_hybrid_searchs_own(

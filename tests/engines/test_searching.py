@@ -278,10 +278,12 @@ def test_infinite_bounds(engine: Engine, table: Table, metric: Metric) -> None:
     nearer, farther = (np.inf, -np.inf) if metric.higher_is_nearer else (-np.inf, np.inf)
     request = SearchRequest(field_name="vector", queries=vectors(1, seed=1), metric=metric, limit=9, exact=True)
     [hits] = engine.search(table, request)
-    for bounds in ({"beyond": nearer}, {"range_filter": nearer}, {"radius": farther}):
+    everything: list[dict[str, Any]] = [{"beyond": nearer}, {"range_filter": nearer}, {"radius": farther}]
+    nothing: list[dict[str, Any]] = [{"beyond": farther}, {"range_filter": farther}, {"radius": nearer}]
+    for bounds in everything:
         [same] = engine.search(table, replace(request, **bounds))
         assert ids(same) == ids(hits), bounds
-    for bounds in ({"beyond": farther}, {"range_filter": farther}, {"radius": nearer}):
+    for bounds in nothing:
         [none] = engine.search(table, replace(request, **bounds))
         assert ids(none) == [], bounds
 

@@ -81,7 +81,8 @@ def test_a_query_reads_no_more_than_its_result_may_have(texts: LongTexts, limit:
         texts.query(found, limit, MIB)
     assert texts.bytes_read() < 8 * MIB
     rows = texts.query(found, 100, 8 * MIB)
-    assert [value[:6] for value in rows["text"].to_pylist()] == [f"{row:06}" for row in range(100)]
+    found_texts: list[Any] = rows["text"].to_pylist()
+    assert [value[:6] for value in found_texts] == [f"{row:06}" for row in range(100)]
 
 
 def test_a_search_reads_no_more_than_its_result_may_have(texts: LongTexts) -> None:
