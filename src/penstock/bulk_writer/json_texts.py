@@ -100,7 +100,7 @@ def _refuse_not_json(value: Any, field: Field, depth: int) -> None:
             _refuse_not_json(element, field, depth - 1)
     elif isinstance(value, Enum):
         _refuse_not_json(value.value, field, depth)
-    elif is_dataclass(value):
+    elif is_dataclass(value) and not isinstance(value, type):
         for part in fields(value):
             _refuse_not_json(getattr(value, part.name), field, depth - 1)
     elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():

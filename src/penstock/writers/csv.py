@@ -32,10 +32,10 @@ class CsvChunk:
     def __init__(self, layout: Layout, folder: Path, name: str) -> None:
         self._layout = layout
         self._file = PartFile(folder / f"{name}.csv")
-        names = pa.array([column.name for column in layout.columns], pa.string())
-        if any(layout.separator in column.name for column in layout.columns):
-            names = _quote(names)
-        self._file.write(layout.separator.join(names.to_pylist()).encode() + b"\n")
+        names = [column.name for column in layout.columns]
+        if any(layout.separator in name for name in names):
+            names = [f'"{name}"' for name in names]
+        self._file.write(layout.separator.join(names).encode() + b"\n")
         self._quotes_numbers = layout.separator in _IN_NUMBERS
 
     def add(self, batch: pa.RecordBatch) -> None:
