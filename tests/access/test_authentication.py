@@ -7,7 +7,8 @@ import time
 import pytest
 
 from penstock.access.accounts import AccountService
-from penstock.access.authentication import PER_USER_LIMIT, Authenticator
+from penstock.access.authentication import Authenticator
+from penstock.access.login_limits import PER_USER_LIMIT
 from penstock.catalog import Catalog
 from penstock.catalog.access.clusters import DEFAULT_ORG
 from penstock.domain.access import Grant, Role

@@ -11,6 +11,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from penstock.catalog.access.accounts import AccountRepository
 from penstock.catalog.access.audit import AuditRepository
 from penstock.catalog.access.clusters import ClusterRepository, DatabaseRepository
+from penstock.catalog.access.failed_logins import FailedLogins
 from penstock.catalog.access.orgs import OrgRepository
 from penstock.catalog.access.sessions import SessionRepository
 from penstock.catalog.collections.added_fields import AddedFieldRepository
@@ -49,6 +50,7 @@ class Catalog:
     quotas: QuotaRepository
     accounts: AccountRepository
     sessions: SessionRepository
+    failed_logins: FailedLogins
     audit: AuditRepository
     clusters: ClusterRepository
     databases: DatabaseRepository
@@ -123,6 +125,7 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         quotas=QuotaRepository(database),
         accounts=AccountRepository(database),
         sessions=SessionRepository(database),
+        failed_logins=FailedLogins(database, encryptor),
         audit=AuditRepository(database),
         clusters=ClusterRepository(database),
         databases=DatabaseRepository(database),

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from penstock.access.accounts import AccountService
 from penstock.access.audit import AuditedAuthentication, AuditLog
+from penstock.access.login_limits import LoginLimits
 from penstock.access.sessions import SessionService
 from penstock.catalog import Catalog, open_catalog
 from penstock.collections.aliases import AliasService
@@ -122,7 +123,10 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
             reason="keys were created here before, but the catalog has none",
             remedy="penstock keys create NAME --role admin, with the settings of this server",
         )
-    authentication = AuditedAuthentication(authentication_of(settings, catalog, had_keys=had_keys), audit)
+    login_limits = LoginLimits(catalog.failed_logins)
+    authentication = AuditedAuthentication(
+        authentication_of(settings, catalog, had_keys=had_keys, limits=login_limits), audit
+    )
     engines = engines_of(engine)
     job_settings = _job_settings(settings)
     registry = CollectorRegistry()
@@ -165,6 +169,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
             catalog.claims.release_all()
             catalog.exports.release_all()
             catalog.maintenance.release_all()
+            catalog.webhooks.release_all()
         if settings.role == "api":
             return
         for cluster in catalog.clusters.list():
@@ -184,8 +189,13 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         max_streams_per_org=settings.max_event_streams_per_org,
     )
 
+    def start() -> None:
+        login_limits.start()
+        health.start()
+
     def stop() -> None:
         health.stop()
+        login_limits.stop()
         exports.stop()
         feed.close()
         sender.stop()
@@ -227,7 +237,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         registry=registry,
         problem=health.problem,
         is_full=lambda: health.is_full,
-        start=health.start,
+        start=start,
         end_streams=feed.end,
         stop=stop,
     )

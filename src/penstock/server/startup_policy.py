@@ -6,13 +6,18 @@ import ipaddress
 import socket
 
 from penstock.access.authentication import Authentication, Authenticator, NoAuthentication
+from penstock.access.login_limits import LoginLimits
 from penstock.catalog import Catalog
 from penstock.errors import InvalidParameter
 from penstock.settings import Settings
 
 
-def authentication_of(settings: Settings, catalog: Catalog, *, had_keys: bool = False) -> Authentication:
+def authentication_of(
+    settings: Settings, catalog: Catalog, *, had_keys: bool = False, limits: LoginLimits | None = None
+) -> Authentication:
     """Choose the authentication. ``had_keys``: it was required before, whatever the catalog contains.
+
+    ``limits`` counts the failed attempts; None: those of this process alone.
 
     Raises:
         InvalidParameter: the address is not loopback, and authentication is off, there is no key, or keys would
@@ -21,7 +26,7 @@ def authentication_of(settings: Settings, catalog: Catalog, *, had_keys: bool = 
     if is_loopback(settings.host):
         if settings.auth == "off":
             return NoAuthentication()
-        return Authenticator(catalog.accounts, optional=settings.auth == "auto" and not had_keys)
+        return Authenticator(catalog.accounts, optional=settings.auth == "auto" and not had_keys, limits=limits)
     if settings.auth == "off":
         raise InvalidParameter(
             f"--auth off is allowed on loopback only, but {settings.host} is reachable from other hosts. Omit it, "
@@ -38,7 +43,7 @@ def authentication_of(settings: Settings, catalog: Catalog, *, had_keys: bool = 
             f"{settings.host} is reachable from other hosts, and without TLS keys are sent unencrypted. Set "
             "--tls-cert and --tls-key; or --allow-plaintext behind a proxy that terminates TLS"
         )
-    return Authenticator(catalog.accounts)
+    return Authenticator(catalog.accounts, limits=limits)
 
 
 def is_loopback(host: str) -> bool:

@@ -11,7 +11,7 @@ import grpc
 import httpx
 import pytest
 
-from penstock.access.authentication import PER_USER_LIMIT
+from penstock.access.login_limits import PER_USER_LIMIT
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.db.encryption import load_key
 from penstock.domain.access import Grant, Role
