@@ -94,8 +94,8 @@ def _with_metadata(batch: RowBatch, request: ReadRequest) -> RowBatch:
         return replace(batch, batch=rest)
     bad = BadRows()
     for reject in (reject for part in inner for reject in part.rejects):
-        for error in reject.errors:
-            bad.add(reject.row, error.at(offset=None))
+        for reason in reject.errors:
+            bad.add(reject.row, reason.at(offset=None))
     rejects = rejected_rows(bad, batch.first_row, records)
     kept = bad.kept(records.num_rows)
     rest = take_rows(rest, kept) if rejects else rest
