@@ -236,9 +236,14 @@ def test_keys_of_the_dynamic_field_are_given_once(tmp_path: Path) -> None:
 def test_keys_that_are_the_same_in_json_are_refused(tmp_path: Path) -> None:
     collection = CollectionSchema(fields=SCHEMA.fields[:2], dynamic=True)
     with LocalBulkWriter(collection, tmp_path) as writer:
-        for extra in ({1: "a", "1": "b"}, {1: "a", "$meta": {"1": "b"}}, {"a": {None: 1, "null": 2}}):
+        extras: list[dict[Any, Any]] = [
+            {1: "a", "1": "b"},
+            {1: "a", "$meta": {"1": "b"}},
+            {"a": {None: 1, "null": 2}},
+        ]
+        for extra in extras:
             with pytest.raises(DataError, match="duplicated key is not allowed"):
-                writer.append_row({**GOOD, **extra})  # type: ignore[arg-type]
+                writer.append_row({**GOOD, **extra})
         writer.append_row({**GOOD, 1: "a", 2: "b"})  # type: ignore[dict-item]
     assert read_files(writer.batch_files, collection)[0]["$meta"] == '{"1":"a","2":"b"}'
 

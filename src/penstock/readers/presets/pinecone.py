@@ -1,6 +1,6 @@
 """Records of Pinecone: Parquet files of ``id``, ``values``, ``sparse_values`` and ``metadata``, as its import takes.
 
-The metadata, an object as JSON text, is taken apart: its keys become further columns.
+The metadata, an object as JSON text, is taken apart: its keys are columns beside the others.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def _with_metadata(batch: RowBatch, request: ReadRequest) -> RowBatch:
         return replace(batch, batch=rest)
     bad = BadRows()
     for reject in (reject for part in inner for reject in part.rejects):
-        for problem in reject.errors:
-            bad.add(reject.row, problem.at(offset=None))
+        for reason in reject.errors:
+            bad.add(reject.row, reason.at(offset=None))
     rejects = rejected_rows(bad, batch.first_row, records)
     kept = bad.kept(records.num_rows)
     rest = take_rows(rest, kept) if rejects else rest
