@@ -69,6 +69,7 @@ def migrated_schema() -> str:
         with closing(sqlite3.connect(Path(folder) / "catalog.db")) as connection:
             rows = connection.execute(_SCHEMA_OF_SQLITE).fetchall()
     statements = [_HEADER + rows[0][0], *(sql for (sql,) in rows[1:])]
+    statements.append("INSERT INTO read_cache_version VALUES (0)")
     statements.append(f"INSERT INTO alembic_version VALUES ('{head()}')")
     return "".join(f"{line.rstrip()}\n" for line in "\n\n".join(statements).splitlines())
 

@@ -85,9 +85,10 @@ class CatalogDatabase:
             yield connection
 
     def read_cached(self, key: Hashable, read: Callable[[Connection], Result]) -> Result:
-        """What ``read`` returns, or has returned for this key since the last commit; on PostgreSQL it is read anew.
+        """What ``read`` returns, or has returned for this key since the last change; on PostgreSQL it is read anew.
 
-        The value is shared by all callers, which must not change it.
+        It may read :data:`~penstock.catalog.db.read_cache.CACHED_TABLES` only: changes of others go unnoticed. The
+        value is shared by all callers, which must not change it.
         """
 
         def run() -> Result:

@@ -206,6 +206,10 @@ vector_index = Table(
     PrimaryKeyConstraint("collection_id", "name"),
 )
 
+# The number of changes of the tables that the read cache holds: one row, which triggers of SQLite count up. Nothing
+# of PostgreSQL is cached, where it would be a lock that all these changes wait for: the table is empty there.
+read_cache_version = Table("read_cache_version", metadata, Column("number", BigInteger, nullable=False))
+
 job = Table(
     "job",
     metadata,

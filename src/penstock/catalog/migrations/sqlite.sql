@@ -326,6 +326,10 @@ CREATE TABLE partition (
 	CONSTRAINT uq_partition_collection_id_name UNIQUE (collection_id, name)
 )
 
+CREATE TABLE read_cache_version (
+	number BIGINT NOT NULL
+)
+
 CREATE TABLE upload (
 	id TEXT NOT NULL,
 	org_id TEXT NOT NULL,
@@ -468,10 +472,66 @@ CREATE UNIQUE INDEX uq_collection_live_name ON collection (database_id, name) WH
 
 CREATE UNIQUE INDEX uq_export_live_location ON export (location) WHERE finished_at IS NULL
 
+CREATE TRIGGER alias_read_cache_delete AFTER delete ON "alias"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER alias_read_cache_insert AFTER insert ON "alias"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER alias_read_cache_update AFTER update ON "alias"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
 CREATE TRIGGER audit_no_delete BEFORE delete ON audit
         BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
 
 CREATE TRIGGER audit_no_update BEFORE update ON audit
         BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
 
-INSERT INTO alembic_version VALUES ('0004')
+CREATE TRIGGER cluster_read_cache_delete AFTER delete ON "cluster"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER cluster_read_cache_insert AFTER insert ON "cluster"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER cluster_read_cache_update AFTER update ON "cluster"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER collection_read_cache_delete AFTER delete ON "collection"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER collection_read_cache_insert AFTER insert ON "collection"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER collection_read_cache_update AFTER update ON "collection" WHEN new.next_auto_id IS old.next_auto_id
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER database_read_cache_delete AFTER delete ON "database"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER database_read_cache_insert AFTER insert ON "database"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER database_read_cache_update AFTER update ON "database"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER partition_read_cache_delete AFTER delete ON "partition"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER partition_read_cache_insert AFTER insert ON "partition"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER partition_read_cache_update AFTER update ON "partition"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER vector_index_read_cache_delete AFTER delete ON "vector_index"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER vector_index_read_cache_insert AFTER insert ON "vector_index"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+CREATE TRIGGER vector_index_read_cache_update AFTER update ON "vector_index"
+        BEGIN UPDATE read_cache_version SET number = number + 1; END
+
+INSERT INTO read_cache_version VALUES (0)
+
+INSERT INTO alembic_version VALUES ('0005')
