@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,7 +13,7 @@ from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.collections.collections import new_collection_id
-from penstock.catalog.db.connection import from_millis
+from penstock.catalog.db.connection import CatalogDatabase, from_millis
 from penstock.catalog.jobs.jobs import NewJob
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.exports import ExportJob, ExportRequest, ExportState
@@ -33,6 +34,7 @@ __all__ = [
     "opened_catalog",
     "stored_collection",
     "tenant",
+    "writer_held",
 ]
 
 CLUSTER = "in01-local"
@@ -147,3 +149,23 @@ def new_split(size: int = 10, max_rows: int = 0, group: int = 0) -> Split:
     """A split of one row group of the first file."""
     spec = {"row_groups": [group, group + 1]}
     return Split(ordinal=0, ranges=(FileRange(spec=spec, size=size, max_rows=max_rows, format="Parquet"),))
+
+
+@contextmanager
+def writer_held(database: CatalogDatabase) -> Iterator[None]:
+    """Another writer is at work, so that what is asked for meanwhile gathers to one group commit."""
+    begun, go = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with database.write():
+            begun.set()
+            go.wait(10)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    begun.wait(10)
+    try:
+        yield
+    finally:
+        go.set()
+        thread.join()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from penstock.catalog.db.commit_hooks import read_once, write_at_commit, write_deferred
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.errors import InvalidParameter, PenstockError
+from tests.support.catalogs import writer_held
 
 
 @pytest.fixture
@@ -36,31 +35,11 @@ def numbers(database: CatalogDatabase) -> list[int]:
         return list(connection.execute(text("SELECT value FROM number ORDER BY value")).scalars())
 
 
-@contextmanager
-def held(database: CatalogDatabase) -> Iterator[None]:
-    """Another writer is at work, so that what is asked for meanwhile gathers."""
-    begun, go = threading.Event(), threading.Event()
-
-    def write() -> None:
-        with database.write():
-            begun.set()
-            go.wait(10)
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    begun.wait(10)
-    try:
-        yield
-    finally:
-        go.set()
-        thread.join()
-
-
 def test_many_at_once(database: CatalogDatabase) -> None:
     commits: list[object] = []
     event.listen(database.engine, "commit", commits.append)
     with ThreadPoolExecutor(16) as threads:
-        with held(database):
+        with writer_held(database):
             asked = [threads.submit(database.run_grouped, lambda c, n=n: add(c, n)) for n in range(16)]
         assert [each.result(10) for each in asked] == list(range(16))
     assert numbers(database) == list(range(16))
@@ -73,7 +52,7 @@ def test_an_error_undoes_its_own_write_only(database: CatalogDatabase) -> None:
         raise InvalidParameter("no")
 
     with ThreadPoolExecutor(8) as threads:
-        with held(database):
+        with writer_held(database):
             good = [threads.submit(database.run_grouped, lambda c, n=n: add(c, n)) for n in (1, 2, 3)]
             twice = threads.submit(database.run_grouped, lambda c: [add(c, 50), add(c, 50)])
             bad = threads.submit(database.run_grouped, refused)
@@ -92,7 +71,7 @@ def test_a_transaction_that_breaks_is_made_again_without_the_one_that_broke_it(d
         raise RuntimeError("broken")
 
     with ThreadPoolExecutor(8) as threads:
-        with held(database):
+        with writer_held(database):
             good = [threads.submit(database.run_grouped, lambda c, n=n: add(c, n)) for n in (1, 2, 3)]
             bad = threads.submit(database.run_grouped, breaks)
         assert [each.result(10) for each in good] == [1, 2, 3]
@@ -128,7 +107,7 @@ def test_callbacks_run_after_the_commit_and_only_those_of_writes_that_stay(datab
         return write(connection, 5)
 
     with ThreadPoolExecutor(8) as threads:
-        with held(database):
+        with writer_held(database):
             good = [threads.submit(database.run_grouped, lambda c, n=n: write(c, n)) for n in (1, 2)]
             bad = threads.submit(database.run_grouped, lambda c: write(c, 3, fails=True))
             last = threads.submit(database.run_grouped, listened)
@@ -147,7 +126,7 @@ def test_what_waits_for_the_commit_is_written_once_for_a_group(database: Catalog
             add(connection, value)
 
     with ThreadPoolExecutor(16) as threads:
-        with held(database):
+        with writer_held(database):
             asked = [
                 threads.submit(database.run_grouped, lambda c, n=n: write_at_commit(c, insert, [n]))
                 for n in range(16)
@@ -169,7 +148,7 @@ def test_a_write_that_fails_takes_back_what_it_left_for_the_commit(database: Cat
         raise InvalidParameter("no")
 
     with ThreadPoolExecutor(8) as threads:
-        with held(database):
+        with writer_held(database):
             good = [
                 threads.submit(database.run_grouped, lambda c, n=n: write_at_commit(c, insert, [n])) for n in (1, 2)
             ]
@@ -187,7 +166,7 @@ def test_where_what_waits_for_the_commit_fails_each_write_has_its_own_error(data
             add(connection, value)
 
     with ThreadPoolExecutor(8) as threads:
-        with held(database):
+        with writer_held(database):
             good = threads.submit(database.run_grouped, lambda c: write_at_commit(c, insert, [1]))
             twice = threads.submit(database.run_grouped, lambda c: write_at_commit(c, insert, [2, 2]))
         good.result(10)
@@ -221,7 +200,7 @@ def test_what_the_writes_of_a_transaction_have_in_common_is_read_once(database: 
         return read_once(connection, "present", read)
 
     with ThreadPoolExecutor(16) as threads:
-        with held(database):
+        with writer_held(database):
             asked = [threads.submit(database.run_grouped, lambda c, n=n: write(c, n)) for n in range(16)]
         seen = [each.result(10) for each in asked]
     assert len(reads) == len(set(seen)) < 12

@@ -44,9 +44,19 @@ def read_once(connection: Connection, key: Hashable, read: Callable[[], Result])
     return value
 
 
+def unwritten(connection: Connection, write: Callable[[Connection, Sequence[Item]], None]) -> Sequence[Item]:
+    """The items of :func:`write_at_commit` with this function that wait for the commit."""
+    return [item for function, item in connection.get_execution_options()[AT_COMMIT] if function is write]
+
+
 def write_deferred(connection: Connection) -> None:
-    """Write now what waits for the commit, for a transaction that reads it."""
-    deferred = connection.get_execution_options()[AT_COMMIT]
+    """Write now what waits for the commit, for a transaction that reads it and shares no group commit.
+
+    In a group this would be undone with the write that asks for it, and be lost to the others, whose writes it has.
+    """
+    options = connection.get_execution_options()
+    options[READ].clear()
+    deferred = options[AT_COMMIT]
     by_function: dict[Callable[[Connection, Sequence[Any]], None], list[Any]] = {}
     for write, item in deferred:
         by_function.setdefault(write, []).append(item)

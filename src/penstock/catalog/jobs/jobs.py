@@ -179,6 +179,8 @@ class JobRepository:
         lock_cluster(connection, new.cluster_id, new.limits)
         enforce_quota(connection, new.cluster_id, new.quota, new.size)
         job = self._insert(connection, job_id, new)
+        if self._database.is_shared and new.limits != NO_LIMITS:
+            write_deferred(connection)
         enforce_job_limits(connection, new.cluster_id, new.collection_id, new.collection, new.limits)
         if new.audit is not None:
             note(connection, replace(new.audit, job_id=job_id))

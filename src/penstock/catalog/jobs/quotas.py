@@ -7,16 +7,17 @@ known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, bindparam, func, select, update
+from sqlalchemy import BigInteger, Connection, Row, Select, bindparam, func, select, update
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.commit_hooks import read_once, write_at_commit
 from penstock.catalog.db.connection import SERVER_CLOCK, CatalogDatabase, database_clock, now_millis, upsert_insert
+from penstock.catalog.jobs.counters import uncommitted_live_jobs
 from penstock.catalog.jobs.fair_scheduling import running_jobs
 from penstock.domain.ids import DAY_MILLIS
 from penstock.domain.jobs import FINAL_STATES, ImportJob
@@ -102,7 +103,9 @@ def enforce_quota(connection: Connection, cluster_id: str, quota: Quota, size: i
     if limit := _limit(org.max_jobs, quota.jobs):
         # A concurrent create call of the org waits until this job is counted.
         connection.execute(select(_org.id).where(_org.id == org.id).with_for_update(key_share=True))
-        live = int(connection.execute(_LIVE_JOBS_OF_ORG, {"org_id": org.id}).scalar_one())
+        live = _count_live(
+            connection, _LIVE_JOBS_OF_ORG, {"org_id": org.id}, lambda cluster, _: _is_of(connection, cluster, org.id)
+        )
         if live >= limit:
             raise QuotaExceeded(
                 f"{live:,} jobs of the org {org.name} are unfinished, the limit is {limit:,} (max_jobs_per_org). "
@@ -217,18 +220,39 @@ def enforce_job_limits(
 ) -> None:
     """Check the limits after the new job has been counted.
 
-    A concurrent transaction that counts a job of the collection waits for the counter's row lock, so no two jobs get
-    the last place.
+    On PostgreSQL its counter must be written: a concurrent transaction that counts a job of the collection waits for
+    the row's lock, so no two jobs get the last place.
 
     Raises:
         LimitExceeded: the collection or its cluster had reached its limit.
     """
     if limits.collection is not None:
-        live = connection.execute(LIVE_JOBS, {"collection_id": collection_id}).scalar_one()
-        _refuse_beyond(limits.collection, int(live), f"collection {collection}", "max_jobs_per_collection")
+        live = _count_live(
+            connection, LIVE_JOBS, {"collection_id": collection_id}, lambda _, other: other == collection_id
+        )
+        _refuse_beyond(limits.collection, live, f"collection {collection}", "max_jobs_per_collection")
     if limits.cluster is not None:
-        live = connection.execute(_LIVE_JOBS_OF_CLUSTER, {"cluster_id": cluster_id}).scalar_one()
-        _refuse_beyond(limits.cluster, int(live), "the cluster", "max_jobs_per_cluster")
+        live = _count_live(
+            connection, _LIVE_JOBS_OF_CLUSTER, {"cluster_id": cluster_id}, lambda other, _: other == cluster_id
+        )
+        _refuse_beyond(limits.cluster, live, "the cluster", "max_jobs_per_cluster")
+
+
+def _count_live(
+    connection: Connection, query: Select[Any], of: Mapping[str, str], is_counted: Callable[[str, str], bool]
+) -> int:
+    """Count unfinished jobs as they will be at the commit: those stored, and what the transaction changes."""
+
+    def read() -> int:
+        return int(connection.execute(query, of).scalar_one())
+
+    stored = read_once(connection, ("live jobs", *of.items()), read)
+    return stored + uncommitted_live_jobs(connection, is_counted)
+
+
+def _is_of(connection: Connection, cluster_id: str, org_id: str) -> bool:
+    org = _org_now(connection, cluster_id)
+    return org is not None and bool(org.id == org_id)
 
 
 def _refuse_beyond(most: int, live: int, whose: str, setting: str) -> None:

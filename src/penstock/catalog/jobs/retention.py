@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Connection, delete, select
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase
-from penstock.catalog.jobs.transitions import subtract_deleted
+from penstock.catalog.jobs.counters import subtract_deleted
 
 _BATCH = 500
 

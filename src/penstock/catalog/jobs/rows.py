@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from sqlalchemy import Row
@@ -13,6 +13,7 @@ from penstock.catalog.db.connection import from_millis
 from penstock.domain.jobs import FileRange, FileState, ImportFile, ImportJob, JobState, JobWarning, Split, SplitState
 
 _NAMES = [field.name for field in fields(ImportJob)]
+_DEFAULTS = {field.name: field.default for field in fields(ImportJob) if field.default is not MISSING}
 _TIMES = ("created_at", "started_at", "finished_at", "deadline")
 _STATES = {state.value: state for state in JobState}
 _TIME_POSITIONS = [_NAMES.index(name) for name in _TIMES]
@@ -34,6 +35,11 @@ def job_of(row: Sequence[Any]) -> ImportJob:
         if (millis := values[position]) is not None:
             values[position] = from_millis(millis)
     return ImportJob(**dict(zip(_NAMES, values, strict=True)))
+
+
+def job_of_columns(columns: Mapping[str, Any]) -> ImportJob:
+    """Build a job that is about to be inserted; columns that are left out have their defaults."""
+    return job_of([columns[name] if name in columns else _DEFAULTS[name] for name in _NAMES])
 
 
 def job_to_json(row: Row[Any]) -> dict[str, Any]:

@@ -6,28 +6,26 @@ jobs by state are updated in the same transaction, so the total of a list needs 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from functools import lru_cache, partial
 from typing import Any
 
 import structlog
-from sqlalchemy import Column, Connection, Row, Table, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Column, Connection, Row, bindparam, delete, insert, select, tuple_, update
 
 from penstock.catalog.access.audit import note
 from penstock.catalog.collections.partition_drop import lock_partition_for_commit, lock_partitions_for_revert
 from penstock.catalog.db import tables
 from penstock.catalog.db.commit_hooks import write_at_commit
-from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
+from penstock.catalog.db.connection import CatalogDatabase, now_millis
+from penstock.catalog.jobs.counters import count_created, count_transition
 from penstock.catalog.jobs.loaded_files import forget_loaded_files, record_loaded_files
 from penstock.catalog.jobs.outbox import WebhookOutbox
-from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of, job_to_json
+from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of, job_of_columns, job_to_json
 from penstock.domain.audit import AuditEntry
-from penstock.domain.ids import day_of
 from penstock.domain.jobs import (
-    FINAL_STATES,
     FileState,
     ImportJob,
     JobState,
@@ -65,14 +63,17 @@ class JobTransitions:
         self._outbox = outbox or WebhookOutbox(database)
 
     def create(self, connection: Connection, values: Mapping[str, Any]) -> ImportJob:
-        """Insert a Pending job with these columns. The caller logs it after the commit: :func:`log_transition`."""
-        # As parameters: with values() the statement would be rebuilt for every call.
-        row = connection.execute(_INSERT, {**values, "state": JobState.PENDING.value, "runnable": True}).one()
-        key = (values["cluster_id"], values["database_id"], values["collection_id"], JobState.PENDING.value)
-        _add(connection, tables.job_counter, {key: 1})
+        """Insert a Pending job with these columns, at the commit, by one statement for all jobs of a group commit.
+
+        The caller logs it after the commit: :func:`log_transition`.
+        """
+        row = {**values, "state": JobState.PENDING.value, "runnable": True}
+        job = job_of_columns(row)
+        write_at_commit(connection, _insert_jobs, [row])
+        count_created(connection, job)
         self._database.notify(connection)
-        self._database.notify_job(connection, values["id"])
-        return job_of(row)
+        self._database.notify_job(connection, job.id)
+        return job
 
     def transition(
         self,
@@ -157,7 +158,7 @@ class JobTransitions:
         updated = job_of(row)
         self._outbox.add(connection, updated, job_to_json(row))
         # A rename of its collection into another database may have moved the job since it was read.
-        _count_transition(connection, replace(job, database_id=updated.database_id), to)
+        count_transition(connection, replace(job, database_id=updated.database_id), to)
         if to is JobState.INDEXING and not job.is_dry_run:
             record_loaded_files(connection, updated)
         if to is JobState.REVERTED:
@@ -199,7 +200,9 @@ def _changed_meanwhile(job: ImportJob, guard: Guard) -> Exception:
     return JobStateConflict(f"job {job.id} is no longer in state {job.state}", job_id=job.id)
 
 
-_INSERT = insert(tables.job).returning(*JOB_COLUMNS)
+def _insert_jobs(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    # As parameters: with values() the statement would be rebuilt for every call.
+    connection.execute(insert(tables.job), rows)
 
 
 # Cached, a job makes five transitions: building the statement takes longer than running it.
@@ -306,55 +309,3 @@ _END_FILES = (
 )
 _COMPLETE_FILES = _END_FILES.values(state=FileState.COMPLETED.value, progress=100)
 _FAIL_FILES = _END_FILES.values(state=FileState.FAILED.value)
-
-
-# Counters
-
-
-def subtract_deleted(connection: Connection, ended: Iterable[tuple[int, str, int, str, str]]) -> None:
-    """Subtract ended jobs that are deleted: id, cluster, database, collection and state of each."""
-    states: Counter[tuple[Any, ...]] = Counter()
-    days: Counter[tuple[Any, ...]] = Counter()
-    for job_id, *key in ended:
-        states[tuple(key)] -= 1
-        days[(*key, day_of(job_id))] -= 1
-    for table, changes in ((tables.job_counter, states), (tables.job_day, days)):
-        _add(connection, table, changes)
-        connection.execute(delete(table).where(table.c.jobs == 0, tuple_(*table.primary_key).in_(sorted(changes))))
-
-
-def _count_transition(connection: Connection, job: ImportJob, to: JobState) -> None:
-    """Move a job from the counter of its state to that of the next; by day only final states are counted."""
-    key, day = (job.cluster_id, job.database_id, job.collection_id), day_of(job.id)
-    write_at_commit(
-        connection, _count, [(*key, state.value, day, change) for state, change in ((job.state, -1), (to, 1))]
-    )
-
-
-def _count(connection: Connection, changes: Sequence[tuple[str, int, str, str, int, int]]) -> None:
-    """Count changes: cluster, database, collection, state, day and number of each."""
-    states: Counter[tuple[Any, ...]] = Counter()
-    days: Counter[tuple[Any, ...]] = Counter()
-    for *key, state, day, change in changes:
-        states[*key, state] += change
-        if JobState(state) in FINAL_STATES:
-            days[*key, state, day] += change
-    for table, sums in ((tables.job_counter, states), (tables.job_day, days)):
-        _add(connection, table, {key: change for key, change in sums.items() if change})
-
-
-def _add(connection: Connection, table: Table, changes: Mapping[tuple[Any, ...], int]) -> None:
-    """Add to counters, sorted by key: all transactions lock the rows in the same order, so there are no deadlocks."""
-    names = [column.name for column in table.primary_key]
-    rows = [{**dict(zip(names, key, strict=True)), "jobs": changes[key]} for key in sorted(changes)]
-    if rows:
-        connection.execute(_addition(connection.dialect.name, table), rows)
-
-
-# Cached, each transition needs it: building the statement takes longer than running it.
-@lru_cache
-def _addition(dialect: str, table: Table) -> Any:
-    statement = upsert_insert(dialect, table)
-    return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key), set_={"jobs": table.c.jobs + statement.excluded.jobs}
-    )
