@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from benchmarks.files import WRITERS
 
-from penstock.domain.jobs import JobState
+from penstock.domain.jobs import JobState, Split
+from penstock.imports.tasks import StageTask
 from penstock.runners.local import LocalRunner
+from tests.support.doubles import InlineRunner
 from tests.support.worlds import World, a_world, job_settings
 
 BLANKS = "\n" * 70_000
@@ -80,3 +84,42 @@ def test_of_very_many_files_without_rows_the_first_are_named(world: World) -> No
     messages = [warning.message for warning in job.warnings]
     assert messages[:100] == [f"file 'many/{number:03}.jsonl' holds no rows" for number in range(100)]
     assert messages[100:] == ["3 more files have no rows"]
+
+
+def write_group(folder: Path, name: str) -> list[str]:
+    """Forty rows as a file of this format, or as a file for each column."""
+    path = folder / f"rows.{name}"
+    WRITERS[name](path, 40, 4)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [str(file.relative_to(folder)) for file in files]
+
+
+class ComparingRunner(InlineRunner):
+    """Keeps the splits that are staged, each with what the catalog has of it at that time."""
+
+    def __init__(self) -> None:
+        self.world: World | None = None
+        self.splits: list[tuple[Split, Split]] = []
+
+    def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> Any:
+        if isinstance(argument, StageTask) and self.world is not None:
+            stored = self.world.catalog.jobs.splits(argument.job_id)
+            self.splits.append((argument.split, stored[argument.split.ordinal]))
+        return super().submit(function, argument)
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS.keys() - {"fvecs"}))
+def test_a_plan_that_was_just_stored_is_what_the_catalog_has(tmp_path: Path, name: str) -> None:
+    """It is staged as it is in memory, so that the catalog isn't read for what was just written."""
+    runner = ComparingRunner()
+    with a_world(tmp_path, runner, started=False) as world:
+        runner.world = world
+        world.collection()
+        group = write_group(world.files, name)
+        first = world.run_next(world.create(group))
+        assert (first.state, first.rows) == (JobState.COMPLETED, 40)
+        assert runner.splits
+        for given, stored in runner.splits:
+            assert given == stored
+        [file] = world.catalog.jobs.files(first.id)
+        assert (file.name, file.progress, file.rows) == (" ".join(group), 100, 40)

@@ -35,7 +35,7 @@ from penstock.imports.context import ImportContext, staged_of
 from penstock.imports.dry_run.job import CheckingRun, plan_problems, spool_of
 from penstock.imports.duplicate_keys import duplicate_key_error
 from penstock.imports.job_verification import verify_committed_rows
-from penstock.imports.leased_job import LeasedJob, StagedWork, logged
+from penstock.imports.leased_job import LeasedJob, PlannedWork, StagedWork, logged
 from penstock.imports.loaded_files import without_loaded
 from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.memory_budget import too_large
@@ -131,6 +131,8 @@ class JobRun:
         self._runs_along = runs_along
         self._planned: Mapping[int, Sequence[Location]] | None = None
         """The locations of the files, if the job was planned under this lease."""
+        self._stored: PlannedWork | None = None
+        """The plan as the catalog has it, if it is the job's first one and has reserved no ids."""
         self._collection: Collection | None = None
         """The collection as it was planned for, until the rows are staged."""
         org_id = self._catalog.clusters.get(leased.job.cluster_id).org_id
@@ -184,6 +186,7 @@ class JobRun:
             # A dry run has staged nothing that another plan could use.
             splits=jobs.splits(self.job.id) if was_planned and not self.job.is_dry_run else [],
         )
+        reserves_ids = collection.schema.auto_id and not self.job.is_dry_run
         if self.job.is_dry_run:
             self._catalog.claims.save_report(self.job, {"problems": plan_problems(plan)})
         self._leased.job = self._catalog.claims.save_plan(
@@ -192,10 +195,12 @@ class JobRun:
             splits,
             merge_warnings([self._leased.option_warnings(), list(plan.warnings)]),
             self._context.settings.quota,
-            auto_id=collection.schema.auto_id and not self.job.is_dry_run,
+            auto_id=reserves_ids,
             errors={} if self.job.is_dry_run else plan.errors,
         )
         self._planned = {ordinal: file.locations for ordinal, file in enumerate(plan.files)}
+        if not (was_planned or plan.errors or reserves_ids):
+            self._stored = PlannedWork.of_first_plan(plan.files, splits)
         self._collection = collection
         if stale:
             engine = self._engines.for_collection(collection)
@@ -242,7 +247,7 @@ class JobRun:
             if self.job.is_dry_run:
                 self._check(collection)
                 return
-            run = StagingRun(self._leased, self._runner, collection, self._locations())
+            run = StagingRun(self._leased, self._runner, collection, self._planned_work())
             run.run()
             try:
                 self._end_staging(collection, run)
@@ -254,7 +259,7 @@ class JobRun:
 
     def _check(self, collection: Collection) -> None:
         """Check the splits of a dry run, and take the way of an import from here on, with nothing to publish."""
-        checking = CheckingRun(self._leased, self._runner, collection, self._locations())
+        checking = CheckingRun(self._leased, self._runner, collection, self._planned_work())
         checking.run()
         checking.save_progress()
         checking.check_budgets(is_complete=True)
@@ -431,6 +436,10 @@ class JobRun:
 
     def _keys(self) -> StoreCredentials:
         return StoreCredentials(**self._catalog.jobs.secret(self.job.id) if self.job.has_credentials else {})
+
+    def _planned_work(self) -> PlannedWork:
+        jobs, job_id = self._catalog.jobs, self.job.id
+        return self._stored or PlannedWork(jobs.files(job_id), self._locations(), jobs.splits(job_id))
 
     def _locations(self) -> Mapping[int, Sequence[Location]]:
         if self._planned is not None:

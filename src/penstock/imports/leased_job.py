@@ -6,7 +6,7 @@ Every write carries the lease's fencing epoch: a process that lost its lease cha
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +16,16 @@ import structlog
 
 from penstock.domain.collections import DEFAULT_PARTITION_NUMBER, Collection
 from penstock.domain.import_options import is_true, option_warnings
-from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
+from penstock.domain.jobs import (
+    FileRange,
+    ImportFile,
+    ImportJob,
+    JobState,
+    JobWarning,
+    Split,
+    SplitState,
+    merge_warnings,
+)
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.write_modes import WriteOptions
 from penstock.engines.values import Staged
@@ -26,8 +35,9 @@ from penstock.imports.context import ImportContext, staged_of
 from penstock.imports.progress import COMMITTED, INDEXED, PLANNED
 from penstock.imports.retry import retry_transient
 from penstock.imports.throttle import Throttle
-from penstock.readers.base import no_rows
+from penstock.readers.base import InputFile, no_rows
 from penstock.readers.formats import check_options
+from penstock.sources.base import Location
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +59,32 @@ def logged(error: Exception) -> dict[str, Any]:
 
 class JobTimedOut(PenstockError):
     code = "import_timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWork:
+    """What is planned, as the catalog has it: the files of a job, their locations by ordinal, and its splits."""
+
+    files: Sequence[ImportFile]
+    locations: Mapping[int, Sequence[Location]]
+    splits: Sequence[Split]
+
+    @classmethod
+    def of_first_plan(cls, inputs: Sequence[InputFile], splits: Sequence[Split]) -> PlannedWork:
+        """A plan that was just stored: none of its files has been read, and none of its splits has ids.
+
+        Of the ranges it has what is stored, without the estimates that only planning needs.
+        """
+        files = [
+            ImportFile(ordinal=ordinal, name=file.name, size=file.size, total_rows=file.total_rows)
+            for ordinal, file in enumerate(inputs)
+        ]
+        locations = {ordinal: file.locations for ordinal, file in enumerate(inputs)}
+        return cls(files, locations, [replace(split, ranges=_as_stored(split.ranges)) for split in splits])
+
+
+def _as_stored(ranges: Sequence[FileRange]) -> tuple[FileRange, ...]:
+    return tuple(replace(file_range, max_rows=0, decoded_size=None) for file_range in ranges)
 
 
 @dataclass(frozen=True, slots=True)

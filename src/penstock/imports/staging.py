@@ -18,7 +18,7 @@ from penstock.domain.jobs import ImportFile, Split, SplitState
 from penstock.engines.values import Table
 from penstock.errors import CatalogUnavailable, DataError, MemoryExceeded, TaskCancelled
 from penstock.imports.context import note_of, rejects_of, staged_of
-from penstock.imports.leased_job import LeasedJob
+from penstock.imports.leased_job import LeasedJob, PlannedWork
 from penstock.imports.memory_budget import too_large
 from penstock.imports.progress import ProgressTracker
 from penstock.imports.reject_files import (
@@ -69,27 +69,24 @@ def stage_task(leased: LeasedJob, collection: Collection, locations: Mapping[int
 
 
 class StagingRun:
-    """Stages the splits of one job that aren't staged yet, in order. ``locations`` are those of its files.
+    """Stages the splits of one job that aren't staged yet, in order.
 
     At most one more than the runner has slots is in flight; the number of slots may change meanwhile.
     """
 
-    def __init__(
-        self, leased: LeasedJob, runner: Runner, collection: Collection, locations: Mapping[int, Sequence[Location]]
-    ) -> None:
+    def __init__(self, leased: LeasedJob, runner: Runner, collection: Collection, planned: PlannedWork) -> None:
         context = leased.context
         self._leased = leased
         self._context = context
         self._runner = runner
         self._collection = collection
         self._engine = context.engines.for_collection(collection)
-        self._locations = locations
-        self._stage_task = stage_task(leased, collection, locations)
-        self._splits = self._restored(context.catalog.jobs.splits(leased.job.id))
-        files = context.catalog.jobs.files(leased.job.id)
-        self._tracker = ProgressTracker(files, self._splits)
+        self._locations = planned.locations
+        self._stage_task = stage_task(leased, collection, planned.locations)
+        self._splits = self._restored(planned.splits)
+        self._tracker = ProgressTracker(planned.files, self._splits)
         self._policy = ErrorPolicy.of(leased.job.options)
-        self._skipped = SkippedFiles(self._policy, files)
+        self._skipped = SkippedFiles(self._policy, planned.files)
         self._reject_limits = self._limits_of_rejects()
         self.wrote_table = False
         """Whether any split was staged in this run."""
