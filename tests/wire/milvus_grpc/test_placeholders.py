@@ -67,7 +67,7 @@ def test_placeholder_groups_that_are_broken_or_not_served() -> None:
     with pytest.raises(InvalidParameter, match="field v - type FloatVector, search info type VarChar"):
         query_vectors(encoded(["words"]), FLOATS)
     text = common_pb2.PlaceholderValue(type="VarChar", values=[b"\xff"])
-    with pytest.raises(InvalidParameter, match="no UTF-8"):
+    with pytest.raises(InvalidParameter, match="not UTF-8"):
         query_vectors(
             common_pb2.PlaceholderGroup(placeholders=[text]).SerializeToString(),
             Field(name="s", type=DataType.SPARSE_FLOAT_VECTOR, function_output=True),

@@ -153,7 +153,7 @@ def test_structs_have_the_capacity_of_their_fields_and_are_null_as_a_whole() -> 
 @pytest.mark.parametrize(
     ("schema", "kind", "text"),
     [
-        (b"\xff\xff", InvalidParameter, "no CollectionSchema message"),
+        (b"\xff\xff", InvalidParameter, "not a CollectionSchema message"),
         (encoded(ID, {"name": "", "data_type": "Int64"}), MissingParameter, "has no FieldName"),
         (encoded(ID, {"name": "a", "data_type": 99}), InvalidSchema, "data type 99 is invalid"),
         (encoded(ID, {"name": "a", "data_type": "None"}), InvalidSchema, "data type None is invalid"),

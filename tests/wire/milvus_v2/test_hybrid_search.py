@@ -83,7 +83,7 @@ def test_nothing_found(plane: DataPlane, docs: str) -> None:
         ({"search": [{"data": [[1, 2]], "annsField": "up"}]}, 1100, "topk [0] is invalid, it should be in range"),
         ({"search": [{"data": [[1, 2]], "limit": 1}]}, 1801, "already found multiple vector fields"),
         ({"search": [{"data": [[1]], "annsField": "up", "limit": 1}]}, 1801, "dimension: 2"),
-        ({"search": [{"data": [[1, 2]], "annsField": "up", "limit": 1, "groupingField": "color"}]}, 1100, "beside"),
+        ({"search": [{"data": [[1, 2]], "annsField": "up", "limit": 1, "groupingField": "color"}]}, 1100, "next to"),
         ({"functionScore": {"functions": []}}, 1100, "Currently only supports one rerank function, but got 0"),
         ({"functionScore": {"functions": [1]}}, 1801, "of type httpserver.FunctionSchema"),
         ({"limit": 20000}, 1100, "invalid max query result window"),

@@ -39,7 +39,11 @@ def test_what_has_grown_is_written_once(tmp_path: Path) -> None:
         wait_for(2)
     stop.set()
     thread.join()
-    assert calls == [(".tmpA", 0, 5 << 20, 2), (".tmpA", 5 << 20, 5 << 20, 2)]
+    # On a busy machine the file may be looked at in the middle of a write, and what is too little then waits.
+    assert {(name, flags) for name, _, _, flags in calls} == {(".tmpA", 2)}
+    ends = [0, *(start + size for _, start, size, _ in calls)]
+    assert [start for _, start, _, _ in calls] == ends[:-1], "without gaps, and nothing twice"
+    assert all(size >= 4 << 20 for _, _, size, _ in calls)
 
 
 def test_the_kernel_is_asked_and_files_stay_as_they_are(tmp_path: Path) -> None:
