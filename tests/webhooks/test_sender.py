@@ -63,6 +63,10 @@ def running_sender(catalog: Catalog, networks: str = LOOPBACK) -> Iterator[Attem
         yield attempts
     finally:
         sender.stop()
+        # What has been received may not be stored yet, and the catalog is closed next.
+        for thread in threading.enumerate():
+            if thread.name == "webhook":
+                thread.join(2)
 
 
 def stored_webhook(catalog: Catalog, hook: Receiver, **values: Any) -> tuple[Webhook, str]:
