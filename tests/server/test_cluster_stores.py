@@ -36,9 +36,7 @@ class Kept:
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
     if request.param == "folder":
         place = tmp_path / "acme"
-        # Not rglob, which fails where a folder is deleted meanwhile.
-        walk = lambda: [Path(folder) / name for folder, _, names in os.walk(place) for name in names]  # noqa: E731
-        return Kept(str(place), lambda: sorted(str(path.relative_to(place)) for path in walk()))
+        return Kept(str(place), lambda: files_below(place))
     s3: S3Server = request.getfixturevalue("s3")
     bucket = s3.make_bucket()
     prefix = "tenants/acme/"
@@ -46,6 +44,13 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
         f"s3://{bucket}/{prefix}",
         lambda: [key.removeprefix(prefix) for key in s3.keys(bucket) if key.startswith(prefix)],
         s3.environment,
+    )
+
+
+def files_below(place: Path) -> list[str]:
+    """Not by rglob, which fails where a folder is deleted meanwhile."""
+    return sorted(
+        os.path.relpath(os.path.join(folder, name), place) for folder, _, names in os.walk(place) for name in names
     )
 
 
