@@ -240,7 +240,7 @@ def _whole_keys(rows: pa.Table, primary: str, limit: int) -> pa.Table:
         end -= 1
     if not end:
         raise InvalidParameter(
-            f"more than {limit} rows have the primary key {shorten(repr(keys[0]))}, which an iterator reads on one "
+            f"at least {limit + 1} rows have the primary key {shorten(repr(keys[0]))}, and an iterator reads them on one "
             "page; take a larger batch_size, or another offset",
             key="batch_size",
         )

@@ -55,9 +55,12 @@ def built(growing: Growing, plan: DistributedBuild) -> list[BuiltGroup]:
 
 
 def build_distributed(growing: Growing, hosts: int = 4) -> None:
+    """With what maintenance does after it: the probes of searches are measured."""
     plan = planned(growing, hosts)
     version = growing.engine.commit_groups(growing.table, plan, built(growing, plan))
     growing.table = replace(growing.table, version=version)
+    assert growing.is_due
+    growing.optimized()
 
 
 @given(st.dictionaries(st.integers(0, 1000), st.integers(1, 10**6), min_size=1, max_size=100), st.integers(1, 16))
@@ -161,6 +164,8 @@ def test_rows_that_arrive_while_an_index_is_trained_stay_in_a_segment_of_their_o
     growing.table = replace(growing.table, version=version)
     stats = lance.dataset(str(growing.home)).stats.index_stats("vector.index")["segments"]
     assert [segment["num_partitions"] for segment in stats] == [2000 // 128, *[4000 // 128] * 4]
+    assert growing.units == [1, 4]
+    growing.optimized()
     assert growing.units == [1, 4]
     assert not growing.is_due
     growing.expect_all_found()

@@ -257,7 +257,7 @@ class LanceEngine:
         kept: Collection[str] = (),
     ) -> int:
         build.index(self._tables, table, specs, progress, kept, memory)
-        return probes.record_probes(self._tables, table, specs)
+        return probes.record_probes(self._tables, table, specs, renews=False)
 
     def plan_distributed(self, table: Table, spec: IndexSpec, hosts: int) -> DistributedBuild | None:
         return distributed.plan(self._tables, table, spec, hosts)
@@ -282,7 +282,7 @@ class LanceEngine:
         memory: int | None = None,
     ) -> int:
         optimize.optimize(self._tables, table, specs, committed, memory)
-        version = probes.record_probes(self._tables, table, specs)
+        version = probes.record_probes(self._tables, table, specs, renews=True)
         committed(version)
         return version
 

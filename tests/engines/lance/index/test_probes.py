@@ -110,11 +110,11 @@ def test_a_number_is_measured_once_and_anew_when_the_index_is_trained(
     table = indexed(lance_on_a_disk, imported(lance_on_a_disk, clustered(ROWS // 2, 1)))
     assert indexed(lance_on_a_disk, table).version == table.version
     assert not lance_on_a_disk.due(table, [VECTOR]).optimization
-    before = recorded(tmp_path, table)
+    before, entries = recorded(tmp_path, table), opened(tmp_path, table).config()
     rows = latent(ROWS, 1)
     table, _ = import_rows(lance_on_a_disk, table, plain_batch(rows, ROWS, schema=table.schema))
     table = indexed(lance_on_a_disk, table)
-    assert recorded(tmp_path, table) == before, "the rows were added, and the partitions are the same"
+    assert opened(tmp_path, table).config() == entries, "a job waits for its rows to be added, and for nothing else"
     assert lance_on_a_disk.due(table, [VECTOR]).optimization
     versions: list[int] = []
     table = replace(table, version=lance_on_a_disk.optimize(table, [VECTOR], versions.append))

@@ -37,7 +37,6 @@ from penstock.engines.lance.index.build import (
 from penstock.engines.lance.index.mapping import DesiredIndex, partitions_for, vector_bytes
 from penstock.engines.lance.index.memory import group_memory, partition_memory
 from penstock.engines.lance.index.present_rows import present_rows
-from penstock.engines.lance.index.probes import record_probes
 from penstock.engines.lance.index.segment_commit import delete_unless_used, put_in_place
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
@@ -196,13 +195,13 @@ def commit(store: TableRoot, table: Table, build: DistributedBuild, groups: Sequ
     doing = f"committing the index on {planned.target.name} of the table {table.id}"
     segments = [cast(Index, group.note) for group in groups]
     try:
-        put_in_place(store, table, doing, planned.desired, segments, build.replaced)
+        version = put_in_place(store, table, doing, planned.desired, segments, build.replaced)
     except BaseException:
         discard(store, table, build, groups)
         raise
     discard(store, table, build, [])
     store.forget(table.id)  # the next read opens the version that has the index
-    return record_probes(store, table, [], [(planned.desired, planned.target)])
+    return version
 
 
 def discard(store: TableRoot, table: Table, build: DistributedBuild, groups: Sequence[BuiltGroup]) -> None:

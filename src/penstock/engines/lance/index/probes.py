@@ -5,16 +5,17 @@ partitions; then the fewest are chosen in which nearly all of these are found. Q
 as many: of 200,000 x 768 with 24 intrinsic dimensions and 48 partitions, 16 probes had a recall of .964 with stored
 vectors and of .955 with others, 24 probes .995 and .991.
 
-The number is an entry of the table's configuration, with the partitions and the rows that it was measured with. Where
-there are others now (a training has just replaced the index, or there are twice the rows), or a process was killed
-before it measured, searches use a rule of thumb, and maintenance measures.
+The number is an entry of the table's configuration, with the partitions and the rows that it was measured with. The
+task that builds an index measures. Without a number of the current partitions (several hosts have built the index, or a
+process was killed before it measured) searches use a rule of thumb, and maintenance measures; and it measures again
+when there are twice the rows.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -36,7 +37,7 @@ from penstock.engines.lance.index.build import (
     partitions_of,
     segment_ids,
 )
-from penstock.engines.lance.index.mapping import DesiredIndex, vector_bytes
+from penstock.engines.lance.index.mapping import vector_bytes
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.values import Table
@@ -72,19 +73,15 @@ class _Measured:
 
 def default_probes(dataset: LanceDataset, index: ActualIndex, partitions: int) -> int:
     """How many of an index's partitions to probe: as measured, else a third of them within bounds."""
-    return _recorded(dataset, index, partitions) or min(max(partitions // 3, LEAST_PROBES), _MOST_UNMEASURED)
+    entry = _entry(dataset, index, partitions)
+    return min(max(partitions // 3, LEAST_PROBES), _MOST_UNMEASURED) if entry is None else int(entry["probes"])
 
 
-def _recorded(dataset: LanceDataset, index: ActualIndex, partitions: int) -> int | None:
-    """The measured number, if it is of these partitions, and of not many fewer or more rows."""
-    entry = dataset.config().get(_key(index.name))
-    if entry is None:
-        return None
-    measured = orjson.loads(entry)
-    is_current = measured["trained"] == _trained(index, partitions) and (
-        measured["rows"] < 2 * index.rows and index.rows < 2 * measured["rows"]
-    )
-    return int(measured["probes"]) if is_current else None
+def _entry(dataset: LanceDataset, index: ActualIndex, partitions: int) -> Mapping[str, Any] | None:
+    """What was recorded for these partitions."""
+    text = dataset.config().get(_key(index.name))
+    entry: Mapping[str, Any] | None = None if text is None else orjson.loads(text)
+    return entry if entry is not None and entry["trained"] == _trained(index, partitions) else None
 
 
 def _trained(index: ActualIndex, partitions: int) -> list[Any]:
@@ -93,26 +90,20 @@ def _trained(index: ActualIndex, partitions: int) -> list[Any]:
 
 
 def probes_are_due(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec]) -> bool:
-    """Whether :func:`record_probes` has anything to do."""
-    return any(_unmeasured(dataset, desired_indexes(dataset, table, specs, int(dataset.count_rows()))))
+    """Whether :func:`record_probes` has anything to do when it ``renews``."""
+    return any(_unmeasured(dataset, table, specs, renews=True))
 
 
-def record_probes(
-    store: TableRoot,
-    table: Table,
-    specs: Sequence[IndexSpec],
-    built: Sequence[tuple[DesiredIndex, Field]] = (),
-) -> int:
+def record_probes(store: TableRoot, table: Table, specs: Sequence[IndexSpec], *, renews: bool) -> int:
     """Measure and record the probes of each index that has none; returns the table's version after it.
 
-    ``built`` are indexes besides those of ``specs``.
+    With ``renews`` also where the rows have doubled: not while a job waits, as a training is due then, too.
     """
     doing = f"measuring the recall of searches of the table {table.id}"
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
         before, known = int(dataset.version), segment_ids(dataset)
-        indexes = [*desired_indexes(dataset, table, specs, int(dataset.count_rows())), *built]
-        for each in list(_unmeasured(dataset, indexes)):
+        for each in list(_unmeasured(dataset, table, specs, renews=renews)):
             entry = {
                 "trained": _trained(each.index, each.partitions),
                 "rows": each.index.rows,
@@ -131,17 +122,21 @@ def _key(name: str) -> str:
     return f"penstock.probes.{name}"
 
 
-def _unmeasured(dataset: LanceDataset, indexes: Iterable[tuple[DesiredIndex, Field | None]]) -> Iterator[_Measured]:
+def _unmeasured(
+    dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec], *, renews: bool
+) -> Iterator[_Measured]:
     existing = existing_indexes(dataset)
-    for desired, target in indexes:
+    for desired, target in desired_indexes(dataset, table, specs, int(dataset.count_rows())):
         actual = existing.get(index_name(desired.column))
         if target is None or desired.metric is None or desired.is_graph or actual is None:
             continue
         if not actual.rows or not actual.matches(desired):
             continue
         partitions = partitions_of(dataset, actual)
-        # All of a few are probed.
-        if partitions > LEAST_PROBES and _recorded(dataset, actual, partitions) is None:
+        if partitions <= LEAST_PROBES:  # all of them are probed
+            continue
+        entry = _entry(dataset, actual, partitions)
+        if entry is None or (renews and actual.rows >= 2 * entry["rows"]):
             yield _Measured(desired.column, desired.metric, target, actual, partitions)
 
 
