@@ -240,8 +240,8 @@ def _whole_keys(rows: pa.Table, primary: str, limit: int) -> pa.Table:
         end -= 1
     if not end:
         raise InvalidParameter(
-            f"at least {limit + 1} rows have the primary key {shorten(repr(keys[0]))}, and an iterator reads them on one "
-            "page; take a larger batch_size, or another offset",
+            f"at least {limit + 1} rows have the primary key {shorten(repr(keys[0]))}, and an iterator reads them on "
+            "one page; take a larger batch_size, or another offset",
             key="batch_size",
         )
     return rows.slice(0, end)

@@ -6,8 +6,8 @@ as many: of 200,000 x 768 with 24 intrinsic dimensions and 48 partitions, 16 pro
 vectors and of .955 with others, 24 probes .995 and .991.
 
 The number is an entry of the table's configuration, with the partitions and the rows that it was measured with. The
-task that builds an index measures. Without a number of the current partitions (several hosts have built the index, or a
-process was killed before it measured) searches use a rule of thumb, and maintenance measures; and it measures again
+task that builds an index measures. Without a number of the current partitions (several hosts have built the index, or
+a process was killed before it measured) searches use a rule of thumb, and maintenance measures; and it measures again
 when there are twice the rows.
 """
 
