@@ -347,8 +347,10 @@ class SourceUnavailable(SourceError, Transient):
 
 MAX_VALUE = 80
 """Maximum characters of a value in a DataError."""
-_LIMITS = {"rule": 1000, "field": 300, "value": MAX_VALUE, "remedy": 1000}
-"""Maximum characters in a DataError's facts; the longest field name has 255."""
+_NAME = 300
+"""Maximum characters of a name in a message: valid ones have at most 255."""
+_LIMITS = {"rule": 1000, "field": _NAME, "value": MAX_VALUE, "remedy": 1000}
+"""Maximum characters in a DataError's facts."""
 
 
 class DataError(PenstockError):
@@ -481,6 +483,11 @@ def shorten(value: object, limit: int = MAX_VALUE) -> str:
     """Format a value in at most ``limit`` characters, for messages, without traversing all of a deep or long one."""
     text = value if isinstance(value, str) else _brief.repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def shorten_name(name: object) -> str:
+    """Format a name that a caller has given, for messages; valid ones are left whole."""
+    return shorten(name, _NAME)
 
 
 def facts_of(error: BaseException) -> dict[str, Any]:

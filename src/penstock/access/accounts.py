@@ -12,7 +12,7 @@ from penstock.catalog import Catalog
 from penstock.catalog.access.accounts import Account, AccountKind, NewAccount
 from penstock.domain.access import Caller, Grant, Role
 from penstock.domain.names import check_user_name
-from penstock.errors import AccountNotFound, InvalidParameter, PermissionDenied, Unauthenticated, shorten
+from penstock.errors import AccountNotFound, InvalidParameter, PermissionDenied, Unauthenticated, shorten_name
 from penstock.sources.paths import parse_root
 
 _LONGEST_NAME = 64
@@ -129,7 +129,7 @@ class AccountService:
         """Look up a user. Raises AccountNotFound, also for a user of another org."""
         user = self._accounts.user(name)
         if user is None or org_id not in (None, user.org_id):
-            raise AccountNotFound(f"user not found: {shorten(name, 300)}", name=name)
+            raise AccountNotFound(f"user not found: {shorten_name(name)}", name=name)
         return user
 
     def set_password(

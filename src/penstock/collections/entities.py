@@ -21,7 +21,7 @@ from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.engines.registry import EngineRegistry
 from penstock.engines.result_limit import result_too_large
 from penstock.engines.values import Table
-from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported, shorten
+from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported, shorten, shorten_name
 from penstock.filters import Filter, parse
 from penstock.filters.ast import Column, In
 
@@ -205,14 +205,14 @@ class EntityService:
                 columns.append(name)
             elif (struct := fields.get(name.partition("[")[0])) and struct.type is DataType.ARRAY_OF_STRUCT:
                 raise Unsupported(
-                    f"{shorten(name, 300)} in outputFields is not supported by this server; use {struct.name}",
+                    f"{shorten_name(name)} in outputFields is not supported by this server; use {struct.name}",
                     field=name,
                 )
             elif _AGGREGATE.match(name):
-                raise Unsupported(f"{shorten(name, 300)} in outputFields is not supported by this server", field=name)
+                raise Unsupported(f"{shorten_name(name)} in outputFields is not supported by this server", field=name)
             elif (path := _PATH.match(name)) and (path["quote"] is None or path["field"] != META_FIELD):
                 raise InvalidParameter(
-                    f"not support getting subkeys of json field yet: {shorten(name, 300)}", field=name
+                    f"not support getting subkeys of json field yet: {shorten_name(name)}", field=name
                 )
             elif schema.dynamic:
                 if name == META_FIELD:
@@ -220,7 +220,7 @@ class EntityService:
                 elif keys is not None:
                     keys.append(path["key"] if path else name)
             else:
-                raise FieldNotFound(f"field {shorten(name, 300)} not exist", field=name)
+                raise FieldNotFound(f"field {shorten_name(name)} not exist", field=name)
         return OutputFields(
             columns=tuple(dict.fromkeys(columns)), meta_keys=None if keys is None else tuple(dict.fromkeys(keys))
         )

@@ -12,7 +12,7 @@ from penstock.domain.index import IndexSpec, check_index
 from penstock.domain.names import check_index_name
 from penstock.domain.parameter_values import text_values
 from penstock.domain.schema import CollectionSchema, DataType
-from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
+from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten, shorten_name
 
 _DISPLAYED = ("mmap.enabled", "indexoffsetcache.enabled", "warmup")
 """Parameters without effect on how an index is built; AUTOINDEX takes them too."""
@@ -49,12 +49,12 @@ def index_spec(request: CreateIndex, schema: CollectionSchema) -> IndexSpec:
     struct = target or schema.get(name.partition("[")[0])
     if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:
         raise Unsupported(
-            f"indexes on struct arrays are not supported by this server: {shorten(name, 300)}. In place of MAX_SIM "
+            f"indexes on struct arrays are not supported by this server: {shorten_name(name)}. In place of MAX_SIM "
             "searches, index and search the vectors in a field of their own, in one row for each",
             field=name,
         )
     if target is None:
-        raise FieldNotFound(f"cannot create index on non-exist field: {shorten(name, 300)}", field=name)
+        raise FieldNotFound(f"cannot create index on non-exist field: {shorten_name(name)}", field=name)
     params = {key: value for key, value in request.params.items() if value is not None}
     nested = text_values({key: params.pop(key) for key in ("index_type", "metric_type") if key in params})
     index_type = request.index_type or nested.get("index_type", "")

@@ -13,7 +13,7 @@ from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
 from penstock.engines.registry import EngineRegistry
 from penstock.engines.values import Table
-from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound, shorten
+from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound, shorten_name
 
 MAX_PARTITIONS = 1024
 _COMMIT_SECONDS = 30.0
@@ -58,7 +58,7 @@ class PartitionService:
         numbers: dict[int, None] = {}
         for name in names:
             if name not in numbers_by_name:
-                raise PartitionNotFound(f"partition name {shorten(name, 300)} not found", partition=name)
+                raise PartitionNotFound(f"partition name {shorten_name(name)} not found", partition=name)
             numbers[numbers_by_name[name]] = None  # names may repeat; the engine compares with each number
         return list(numbers)
 
@@ -73,7 +73,7 @@ class PartitionService:
         existing = {partition.name for partition in self.list(collection)} if names else ()
         for name in names:
             if name not in existing:
-                raise PartitionNotFound(f"partition not found[partition={shorten(name, 300)}]", partition=name)
+                raise PartitionNotFound(f"partition not found[partition={shorten_name(name)}]", partition=name)
 
     def create(self, collection: Collection, name: str) -> Partition:
         """Create a partition; an existing one is no error.

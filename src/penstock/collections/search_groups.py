@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import FieldNotFound, InvalidParameter, shorten
+from penstock.errors import FieldNotFound, InvalidParameter, shorten, shorten_name
 
 MAX_GROUP_SIZE = 10
 """As in Milvus's default configuration."""
@@ -61,7 +61,7 @@ def group_field(schema: CollectionSchema, grouping: Grouping) -> Field:
     field = schema.get(grouping.field_name)
     if field is None:
         raise FieldNotFound(
-            f"failed to get field schema by name: field not found[field={shorten(grouping.field_name, 300)}]",
+            f"failed to get field schema by name: field not found[field={shorten_name(grouping.field_name)}]",
             field=grouping.field_name,
         )
     if field.type not in _TYPES:

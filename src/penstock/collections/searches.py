@@ -32,7 +32,7 @@ from penstock.engines.base import Engine
 from penstock.engines.registry import EngineRegistry
 from penstock.engines.result_limit import ResultLimit
 from penstock.engines.values import QueryHits, SearchRequest, Table
-from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
+from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten, shorten_name
 from penstock.filters import Filter, parse
 from penstock.filters.ast import And, Column, In
 
@@ -326,11 +326,11 @@ class SearchService:
         struct = collection.schema.get(name.partition("[")[0])
         if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:
             raise Unsupported(
-                f"searching the vectors of struct arrays is not supported by this server: {shorten(name, 300)}; "
+                f"searching the vectors of struct arrays is not supported by this server: {shorten_name(name)}; "
                 "search the vectors in a field of their own, in one row for each",
                 field=name,
             )
-        raise FieldNotFound(f"cannot find a vector field: field not found[field={shorten(name, 300)}]", field=name)
+        raise FieldNotFound(f"cannot find a vector field: field not found[field={shorten_name(name)}]", field=name)
 
     def metric(self, collection: Collection, target: Field, requested: str) -> Metric:
         """Return the index's metric; a requested one must be the same."""

@@ -29,7 +29,7 @@ from penstock.domain.functions import FUNCTION_NUMBERS, Function, FunctionType
 from penstock.domain.parameter_values import value_text
 from penstock.domain.parse_int import number_of_digits
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import InvalidSchema, MissingParameter, Unsupported, shorten
+from penstock.errors import InvalidSchema, MissingParameter, Unsupported, shorten, shorten_name
 
 _DATA_TYPES = {data_type.value: data_type for data_type in DataType}
 _UNSUPPORTED_TYPES = frozenset({"String"})
@@ -261,13 +261,13 @@ def _data_type(type_name: str, field: str) -> DataType:
     if type_name in _STRUCT_TYPES:
         raise InvalidSchema(
             "invalid parameter, array of vector can only be in the struct array field, and struct array fields stand "
-            f"in structFields, field name: {shorten(field, 300)}",
+            f"in structFields, field name: {shorten_name(field)}",
             field=field,
             type=type_name,
         )
     if type_name in _UNSUPPORTED_TYPES:
         raise Unsupported(
-            f"data type {type_name} of field {shorten(field, 300)} is not supported by this server",
+            f"data type {type_name} of field {shorten_name(field)} is not supported by this server",
             field=field,
             type=type_name,
         )
@@ -298,7 +298,7 @@ def _default(value: Any, kind: DataType, field: str) -> bool | int | float | str
         return int(value)
     if isinstance(value, int) and kind is DataType.TIMESTAMPTZ:
         raise InvalidSchema(
-            f"convert defaultValue fail, err: the default {shorten(value)} of field {shorten(field, 300)} should be "
+            f"convert defaultValue fail, err: the default {shorten(value)} of field {shorten_name(field)} should be "
             "ISO 8601 text",
             field=field,
         )
@@ -308,7 +308,7 @@ def _default(value: Any, kind: DataType, field: str) -> bool | int | float | str
         return value
     raise InvalidSchema(
         f"convert defaultValue fail, err: the default {shorten(value)} does not fit the type {kind.value} "
-        f"of field {shorten(field, 300)}",
+        f"of field {shorten_name(field)}",
         field=field,
     )
 
@@ -318,7 +318,7 @@ def _number(value: Any, param: str, field: str) -> int:
     number = None if isinstance(value, bool) else number_of_digits(text)
     if number is None:
         raise InvalidSchema(
-            f"invalid {param}: {shorten(value)} of field {shorten(field, 300)}, it should be a whole number",
+            f"invalid {param}: {shorten(value)} of field {shorten_name(field)}, it should be a whole number",
             field=field,
         )
     return number

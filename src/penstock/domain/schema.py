@@ -19,7 +19,7 @@ from penstock.domain.functions import Function, check_functions
 from penstock.domain.names import check_field_name
 from penstock.domain.parameter_values import go_boolean
 from penstock.domain.times import MAX_TIME, MIN_TIME, UTC_ZONE, InvalidTime, format_time, parse_time
-from penstock.errors import FieldNotFound, InvalidSchema, shorten
+from penstock.errors import FieldNotFound, InvalidSchema, shorten, shorten_name
 
 __all__ = ["INTEGER_RANGES", "MAX_FIELDS", "META_FIELD", "CollectionSchema", "DataType", "Field"]
 
@@ -159,7 +159,7 @@ class CollectionSchema:
     def __getitem__(self, name: str) -> Field:
         field = self.get(name)
         if field is None:
-            raise FieldNotFound(f"field {shorten(name, 300)} not exist", field=name)
+            raise FieldNotFound(f"field {shorten_name(name)} not exist", field=name)
         return field
 
     def get(self, name: str) -> Field | None:

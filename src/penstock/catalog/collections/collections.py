@@ -38,7 +38,7 @@ from penstock.errors import (
     IndexExists,
     IndexNotFound,
     PartitionNotFound,
-    shorten,
+    shorten_name,
 )
 
 
@@ -315,7 +315,7 @@ class CollectionRepository:
         for partition in self.partitions(collection_id):
             if partition.name == name:
                 return partition
-        raise PartitionNotFound(f"partition not found[partition={shorten(name, 300)}]", partition=name)
+        raise PartitionNotFound(f"partition not found[partition={shorten_name(name)}]", partition=name)
 
     def create_partition(self, collection_id: str, name: str) -> Partition:
         """Return the partition of this name, and create it if it is missing.

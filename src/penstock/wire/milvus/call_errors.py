@@ -13,7 +13,7 @@ from penstock.errors import (
     InvalidSchema,
     MissingParameter,
     PartitionNotFound,
-    shorten,
+    shorten_name,
 )
 from penstock.wire.milvus.errors import Refused
 
@@ -45,5 +45,5 @@ def creating() -> Iterator[None]:
             raise Refused(1100, str(error)) from error
         raise
     except FieldNotFound as error:
-        name = shorten(str(error.details["field"]), 300)
+        name = shorten_name(str(error.details["field"]))
         raise Refused(1802, f"missing required parameters, error: `{name}` hasn't defined in schema") from error

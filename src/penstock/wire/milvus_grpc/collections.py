@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.collections.collections import CollectionService
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection, LoadState
-from penstock.errors import CollectionNotFound, DatabaseNotFound, InvalidParameter, Unsupported, shorten
+from penstock.errors import CollectionNotFound, DatabaseNotFound, InvalidParameter, Unsupported, shorten_name
 from penstock.wire.milvus.properties import key_values
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collection_views import description
@@ -25,7 +25,7 @@ def qualified_name(request: Request) -> tuple[str, str, str]:
 
 def cannot_find(request: Request, error: CollectionNotFound) -> CollectionNotFound:
     """The same error with the text of calls that read a schema, which pymilvus looks for."""
-    name = shorten(str(error.details.get("collection", request.message.collection_name)), 300)
+    name = shorten_name(str(error.details.get("collection", request.message.collection_name)))
     return CollectionNotFound(f"can't find collection[database={request.database}][collection={name}]")
 
 

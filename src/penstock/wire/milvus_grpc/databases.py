@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from penstock.collections.databases import DatabaseService
 from penstock.domain.access import Role
-from penstock.errors import DatabaseNotFound, InvalidName, shorten
+from penstock.errors import DatabaseNotFound, InvalidName, shorten_name
 from penstock.wire.milvus.errors import Refused
 from penstock.wire.milvus.properties import key_values
 from penstock.wire.milvus_grpc.calls import GrpcMethod
@@ -23,7 +23,7 @@ def methods(databases: DatabaseService, grpc: MilvusGrpc) -> tuple[GrpcMethod, .
         try:
             databases.create(request.cluster_id, name, properties)
         except InvalidName as error:
-            raise Refused(802, f"{error}: invalid database name[database={shorten(name, 300)}]") from error
+            raise Refused(802, f"{error}: invalid database name[database={shorten_name(name)}]") from error
         return None
 
     def list_all(request: Request) -> object:

@@ -9,7 +9,7 @@ from penstock.collections.databases import DatabaseService
 from penstock.domain.access import Role
 from penstock.domain.ids import new_id
 from penstock.domain.names import DEFAULT_DATABASE
-from penstock.errors import DatabaseNotFound, shorten
+from penstock.errors import DatabaseNotFound, shorten_name
 from penstock.version import package_version
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
@@ -34,7 +34,7 @@ def methods(
         if request.database != DEFAULT_DATABASE:
             visible = request.caller.databases(Role.READER, request.cluster)
             if visible is not None and request.database not in visible:
-                name = shorten(request.database, 300)
+                name = shorten_name(request.database)
                 raise DatabaseNotFound(f"database not found[database={name}]", database=name)
             databases.get(request.cluster_id, request.database)
         info = common_pb2.ServerInfo(

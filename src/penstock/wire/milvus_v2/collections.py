@@ -11,7 +11,7 @@ from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.access import Role
 from penstock.domain.collections import LoadState
-from penstock.errors import CollectionNotFound, DatabaseNotFound, shorten
+from penstock.errors import CollectionNotFound, DatabaseNotFound, shorten_name
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus.call_errors import creating
 from penstock.wire.milvus_v2.collection_requests import create_request
@@ -40,7 +40,7 @@ _CREATE_BODY: Mapping[str, Mapping[str, Any]] = {
 
 def cannot_find(request: Request, error: CollectionNotFound) -> CollectionNotFound:
     """The same error with the text of calls that read a schema."""
-    name = shorten(str(error.details.get("collection", request.fields.string("collectionName"))), 300)
+    name = shorten_name(str(error.details.get("collection", request.fields.string("collectionName"))))
     return CollectionNotFound(f"can't find collection[database={request.database}][collection={name}]")
 
 

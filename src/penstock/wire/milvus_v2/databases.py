@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.collections.databases import DatabaseService
 from penstock.domain.access import Role
-from penstock.errors import DatabaseNotFound, InvalidName, shorten
+from penstock.errors import DatabaseNotFound, InvalidName, shorten_name
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus.errors import Refused
 from penstock.wire.milvus.properties import key_values
@@ -21,7 +21,7 @@ def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
         try:
             databases.create(request.cluster_id, name, properties)
         except InvalidName as error:
-            raise Refused(802, f"{error}: invalid database name[database={shorten(name, 300)}]") from error
+            raise Refused(802, f"{error}: invalid database name[database={shorten_name(name)}]") from error
         return None
 
     def list_all(request: Request) -> object:

@@ -12,7 +12,7 @@ from penstock.access.admission import AdmittedCall
 from penstock.domain.access import Role
 from penstock.domain.names import check_collection_name
 from penstock.domain.parameter_values import MAX_INT32, MAX_INT64, whole_number
-from penstock.errors import ClusterNotFound, InvalidName, JobNotFound, shorten
+from penstock.errors import ClusterNotFound, InvalidName, JobNotFound, shorten, shorten_name
 from penstock.imports.api import Imports
 from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
 from penstock.wire.call_names import call_names
@@ -151,7 +151,7 @@ def _object_url(fields: Fields) -> str:
     if separator and scheme.lower() != "file":
         bucket, _, key = place.partition("/")
         if not bucket or not key.strip("/"):
-            raise Refused(10003, shorten(_SECRET_PARTS.sub("", url), 300))
+            raise Refused(10003, shorten_name(_SECRET_PARTS.sub("", url)))
     return url
 
 
