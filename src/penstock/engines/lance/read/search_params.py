@@ -40,8 +40,8 @@ def choose_search_params(
 ) -> tuple[dict[str, Any], int | None]:
     """The index part of a ``nearest`` clause, for ``wanted`` rows where ``share`` of all rows matches the filter.
 
-    ``default`` is the number of partitions to probe for a few rows, unless ``params`` say it. With the clause: how many
-    times as many candidates are to be compared by their real vectors; None if the index has these.
+    ``default`` is the number of partitions to probe for a few rows, unless ``params`` say it. With the clause:
+    how many times as many candidates are to be compared by their real vectors; None if the index has these.
     """
     level = min(_number(params, "level") or 1, _HIGHEST_LEVEL)
     wider = 1 / math.sqrt(share)
