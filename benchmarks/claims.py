@@ -51,7 +51,7 @@ def main() -> None:
         with database(kind) as url, opened_catalog(url) as catalog:
             docs = fill(catalog, given.jobs, given.orgs)
             print(f"{kind}: {given.jobs:,} jobs wait, {3 * given.jobs:,} have ended, {given.orgs} orgs")
-            claim = partial(catalog.claims.claim, "worker", LEASE, 2)
+            claim = partial(catalog.leases.claim, "worker", LEASE, 2)
             show("a claim", claim, 2 * given.orgs)
             show("a look that finds nothing", claim, TIMES)
             plain = new_job(docs)

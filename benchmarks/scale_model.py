@@ -227,14 +227,14 @@ def catalog_here() -> float:
     note = {"rows": 1, "size": 1, "note": {"fragments": ["-" * 420], "files": {"-" * 60: 1}}}
     with running_postgres() as server, server.database() as url, opened_catalog(url) as catalog:
         catalog.jobs.insert(new_job(stored_collection(catalog)))
-        job = catalog.claims.claim("model", 3_600_000)
+        job = catalog.leases.claim("model", 3_600_000)
         assert job is not None
         splits = [new_split()] * CATALOG_SPLITS
-        job = catalog.claims.save_plan(catalog.claims.move(job, JobState.PLANNING), [input_file()], splits)
+        job = catalog.leases.save_plan(catalog.leases.move(job, JobState.PLANNING), [input_file()], splits)
         began = time.perf_counter()
         for ordinal in range(CATALOG_SPLITS):
-            catalog.claims.count_attempt(job, ordinal)
-            catalog.claims.save_split(job, ordinal, rows=[1], staged=note, warnings=[])
+            catalog.leases.count_attempt(job, ordinal)
+            catalog.leases.save_split(job, ordinal, rows=[1], staged=note, warnings=[])
         return (time.perf_counter() - began) / CATALOG_SPLITS
 
 

@@ -48,7 +48,7 @@ def test_a_released_catalog_is_brought_up_to_date_and_serves(empty_database: str
         docs = catalog.collections.by_id(jobs[0].collection_id)
         assert docs is not None
         assert catalog.jobs.live_jobs(docs.id) == 1
-        waiting = catalog.claims.claim("worker", 60_000)
+        waiting = catalog.leases.claim("worker", 60_000)
         assert waiting is not None
         assert waiting.id == jobs[0].id
         assert catalog.jobs.insert(new_job(docs)).id > waiting.id

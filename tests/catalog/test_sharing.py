@@ -52,7 +52,7 @@ def test_no_job_is_claimed_twice(sharers: list[Catalog]) -> None:
 
     def work(catalog: Catalog) -> list[int]:
         mine = []
-        while (job := catalog.claims.claim(f"worker-{id(catalog)}", 60_000)) is not None:
+        while (job := catalog.leases.claim(f"worker-{id(catalog)}", 60_000)) is not None:
             mine.append(job.id)
         return mine
 
@@ -70,12 +70,12 @@ def test_together_they_work_on_no_more_jobs_than_may_run(sharers: list[Catalog])
     def work(catalog: Catalog) -> list[int]:
         mine = []
         while len(seen) < len(jobs):
-            if (job := catalog.claims.claim("worker", 60_000, most)) is None:
+            if (job := catalog.leases.claim("worker", 60_000, most)) is None:
                 continue
             with catalog.database.read() as connection:
                 seen.append(connection.execute(held).scalar_one())
             mine.append(job.id)
-            catalog.claims.move(job, JobState.FAILED, reason="done")
+            catalog.leases.move(job, JobState.FAILED, reason="done")
         return mine
 
     with ThreadPoolExecutor(2 * SHARERS) as threads:
@@ -98,7 +98,7 @@ def test_whoever_moves_jobs_the_counters_are_right_and_each_state_follows_the_la
             if what < 0.3:
                 catalog.jobs.insert(new_job(chance.choice(collections)))
             elif what < 0.7:
-                claimed = catalog.claims.claim("worker", chance.choice([-1, 60_000]))
+                claimed = catalog.leases.claim("worker", chance.choice([-1, 60_000]))
                 if claimed is not None:
                     work(catalog, claimed, chance)
             else:
@@ -107,9 +107,9 @@ def test_whoever_moves_jobs_the_counters_are_right_and_each_state_follows_the_la
     def work(catalog: Catalog, job: ImportJob, chance: random.Random) -> None:
         try:
             while TRANSITIONS[job.state] and chance.random() < 0.8:
-                catalog.claims.save_progress(job, progress=1, rows=1, total_rows=1, stage="importing")
+                catalog.leases.save_progress(job, progress=1, rows=1, total_rows=1, stage="importing")
                 then = chance.choice(sorted(TRANSITIONS[job.state]))
-                before, job = job, catalog.claims.move(job, then)
+                before, job = job, catalog.leases.move(job, then)
                 moves.append((job.id, before.state, job.state))
         except LeaseLost:
             return
@@ -142,24 +142,24 @@ def test_a_worker_that_lost_its_job_writes_nothing_even_at_the_same_moment(share
     """While one writes under its claim, the takeover waits; afterwards the first finds its claim gone."""
     one, other = sharers[:2]
     one.jobs.insert(new_job(stored_collection(one)))
-    stalled = one.claims.claim("stalled", -1)
+    stalled = one.leases.claim("stalled", -1)
     assert stalled is not None
     taken: list[ImportJob | None] = []
     with one.database.write() as connection:
         connection.execute(select(tables.job.c.epoch).where(tables.job.c.id == stalled.id).with_for_update())
-        thread = threading.Thread(target=lambda: taken.append(other.claims.claim("other", 60_000)))
+        thread = threading.Thread(target=lambda: taken.append(other.leases.claim("other", 60_000)))
         thread.start()
         time.sleep(0.2)
     thread.join()
     # PostgreSQL skips what another has locked; SQLite lets one write after the other.
-    job = taken[0] or other.claims.claim("other", 60_000)
+    job = taken[0] or other.leases.claim("other", 60_000)
     assert job is not None
     assert job.epoch == stalled.epoch + 1
     for write in (
-        lambda: one.claims.save_progress(stalled, progress=99, rows=9, total_rows=9, stage="importing"),
-        lambda: one.claims.save_split(stalled, 0, rows=[1], staged={}, warnings=[]),
-        lambda: one.claims.count_attempt(stalled, 0),
-        lambda: one.claims.move(stalled, JobState.PLANNING),
+        lambda: one.leases.save_progress(stalled, progress=99, rows=9, total_rows=9, stage="importing"),
+        lambda: one.leases.save_split(stalled, 0, rows=[1], staged={}, warnings=[]),
+        lambda: one.leases.count_attempt(stalled, 0),
+        lambda: one.leases.move(stalled, JobState.PLANNING),
     ):
         with pytest.raises(LeaseLost):
             write()
@@ -171,12 +171,12 @@ def test_a_process_that_stalls_in_the_middle_of_a_write_holds_nobody_up_for_long
     """It holds its job's lock and the one that all claims wait for; PostgreSQL ends it before they give up."""
     with opened_catalog(migrated_url, KEY) as stalled, opened_catalog(migrated_url, KEY) as other:
         other.jobs.insert(new_job(stored_collection(other)))
-        job = stalled.claims.claim("stalled", -1)
+        job = stalled.leases.claim("stalled", -1)
         assert job is not None
         with pytest.raises(CatalogUnavailable), stalled.database.write() as connection:
-            stalled.claims._wait_for_turn(connection)
-            stalled.claims._check_claim(connection, job)
-            taken = other.claims.claim("other", 60_000)
+            stalled.leases._wait_for_turn(connection)
+            stalled.leases._check_claim(connection, job)
+            taken = other.leases.claim("other", 60_000)
             assert taken is not None
             assert (taken.id, taken.epoch) == (job.id, job.epoch + 1)
 

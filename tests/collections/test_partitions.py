@@ -58,13 +58,13 @@ def test_a_drop_ends_the_jobs_that_would_write_into_it(cases: UseCases) -> None:
 def committing(cases: UseCases, docs: Collection, name: str) -> ImportJob:
     """A job that has written down its intent to commit into a partition."""
     cases.catalog.jobs.insert(replace(new_job(docs), partition=name))
-    return cases.catalog.claims.move(staged(cases), JobState.COMMITTING, intent_version=docs.version)
+    return cases.catalog.leases.move(staged(cases), JobState.COMMITTING, intent_version=docs.version)
 
 
 def staged(cases: UseCases) -> ImportJob:
-    job = cases.catalog.claims.claim("worker", 60_000)
+    job = cases.catalog.leases.claim("worker", 60_000)
     assert job is not None
-    return cases.catalog.claims.save_plan(cases.catalog.claims.move(job, JobState.PLANNING), [], [])
+    return cases.catalog.leases.save_plan(cases.catalog.leases.move(job, JobState.PLANNING), [], [])
 
 
 def test_a_drop_waits_for_a_job_in_its_commit_and_takes_its_rows_along(cases: UseCases) -> None:
@@ -75,7 +75,7 @@ def test_a_drop_waits_for_a_job_in_its_commit_and_takes_its_rows_along(cases: Us
         drop = threads.submit(cases.partitions.drop, docs, "p")
         assert wait([drop], timeout=0.2).not_done
         docs = cases.put(docs, rows=3, partition=made.number)
-        cases.catalog.claims.move(job, JobState.INDEXING)
+        cases.catalog.leases.move(job, JobState.INDEXING)
         drop.result(30)
     assert cases.engine.count(Table.of(docs), partitions=[made.number]) == 0
     assert not cases.partitions.has(docs, "p")

@@ -72,14 +72,14 @@ def test_what_one_server_writes_reaches_the_subscriptions_of_another(catalogs: t
         assert until(everything, JobState.PENDING).id == job.id
         with closing(feed.subscribe(Scope(org_id="o", job_id=job.id, files=True))) as one:
             assert until(one, JobState.PENDING) == writer.jobs.get(CLUSTER, job.id)
-            claimed = writer.claims.claim("worker", 10_000)
+            claimed = writer.leases.claim("worker", 10_000)
             assert claimed is not None
-            moved = writer.claims.move(claimed, JobState.PLANNING, stage="planning")
-            writer.claims.save_progress(moved, progress=7, rows=3, total_rows=9, stage="importing")
+            moved = writer.leases.move(claimed, JobState.PLANNING, stage="planning")
+            writer.leases.save_progress(moved, progress=7, rows=3, total_rows=9, stage="importing")
             assert until(everything, JobState.PLANNING, 7).rows == until(one, JobState.PLANNING, 7).rows == 3
-            writer.claims.save_reason(moved, "the store is busy")
+            writer.leases.save_reason(moved, "the store is busy")
             assert next_changes(one)[-1].job.reason == "the store is busy"
-            writer.claims.move(moved, JobState.FAILED, reason="broken")
+            writer.leases.move(moved, JobState.FAILED, reason="broken")
             assert until(everything, JobState.FAILED).reason == until(one, JobState.FAILED).reason == "broken"
             writer.jobs.retry(writer.jobs.get(CLUSTER, job.id), {}, None)
             assert until(one, JobState.PENDING).reason is None

@@ -111,7 +111,7 @@ def test_after_a_crash_around_the_commit_rows_live_their_time(
         docs = mortal(world, 2)
         job = world.create([write_rows(world, "a.jsonl")])
         crashed_before(world, job, step, after=after)
-        world.catalog.claims.release_all()
+        world.catalog.leases.release_all()
         time.sleep(2.2)
         expiry = world.catalog.row_expiry.of(docs)
         assert expiry is not None

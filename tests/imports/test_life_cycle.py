@@ -228,7 +228,7 @@ class LifeCycle(RuleBasedStateMachine):
     def work(self, step: str, count: int, event: str) -> None:
         """Claim the next job and run it; something may happen when it comes to a step for the ``count``-th time."""
         process = Process()
-        job = self.catalog.claims.claim("worker", 60_000)
+        job = self.catalog.leases.claim("worker", 60_000)
         if job is None:
             return
         left = [count]
@@ -255,13 +255,13 @@ class LifeCycle(RuleBasedStateMachine):
         if event == "abort":
             self.is_allowed(lambda: self.imports.abort(CLUSTER, job_id, ANONYMOUS))
         if event == "takeover":
-            self.catalog.claims.release_all()
-            other = self.catalog.claims.claim("another", 60_000)
+            self.catalog.leases.release_all()
+            other = self.catalog.leases.claim("another", 60_000)
             if other is not None:
                 self.run(other, Process(), lambda at: None)
 
     def run(self, job: Any, process: Process, hook: Callable[[str], None]) -> None:
-        catalog = replace(self.catalog, claims=cast(Any, Mortal(self.catalog.claims, process)))
+        catalog = replace(self.catalog, leases=cast(Any, Mortal(self.catalog.leases, process)))
         engines = only(cast(Engine, Mortal(self.engine, process)))
         runner = InlineRunner()
         context = ImportContext(catalog, engines, runner, self.roots, SETTINGS)
@@ -278,7 +278,7 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.catalog.claims.release_all()
+        self.catalog.leases.release_all()
 
     @rule(window=st.sampled_from([0.0, 3600.0]))
     def tidy(self, window: float) -> None:
@@ -361,10 +361,10 @@ class LifeCycle(RuleBasedStateMachine):
         """With nothing in the way, each job comes to its end, and no file is left but those of crashed processes."""
         if not hasattr(self, "collection_id"):
             return
-        self.catalog.claims.release_all()
+        self.catalog.leases.release_all()
         with self.catalog.database.write() as connection:
             connection.exec_driver_sql("UPDATE job SET run_after = 0")
-        while (job := self.catalog.claims.claim("last", 60_000)) is not None:
+        while (job := self.catalog.leases.claim("last", 60_000)) is not None:
             self.run(job, Process(), lambda at: None)
         self.everything_is_in_order()
         for job_id, known in self.known.items():

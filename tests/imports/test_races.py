@@ -40,16 +40,16 @@ def at_once(*calls: Callable[[], object]) -> list[bool]:
 def claimed(world: World, **options: str) -> ImportJob:
     """A job at work, with everything staged."""
     created = world.create(["a.jsonl"], **options)
-    job = world.catalog.claims.claim("worker", 60_000)
+    job = world.catalog.leases.claim("worker", 60_000)
     while job is not None and job.id != created.id:
-        job = world.catalog.claims.claim("worker", 60_000)  # one that was committed before waits for a worker, too
+        job = world.catalog.leases.claim("worker", 60_000)  # one that was committed before waits for a worker, too
     assert job is not None
-    job = world.catalog.claims.move(job, JobState.PLANNING)
-    return world.catalog.claims.save_plan(job, [input_file()], [new_split()])
+    job = world.catalog.leases.move(job, JobState.PLANNING)
+    return world.catalog.leases.save_plan(job, [input_file()], [new_split()])
 
 
 def waiting(world: World) -> ImportJob:
-    return world.catalog.claims.move(claimed(world, auto_commit="false"), JobState.UNCOMMITTED)
+    return world.catalog.leases.move(claimed(world, auto_commit="false"), JobState.UNCOMMITTED)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_an_abort_meets_the_intent_of_an_auto_commit_job(idle: World) -> None:
     for _ in range(TIMES):
         job = claimed(idle)
         intended, aborted = at_once(
-            partial(idle.catalog.claims.move, job, JobState.COMMITTING, intent_version=1),
+            partial(idle.catalog.leases.move, job, JobState.COMMITTING, intent_version=1),
             partial(idle.imports.abort, CLUSTER, job.id, ANONYMOUS),
         )
         assert intended != aborted
@@ -108,7 +108,7 @@ def test_two_commits_and_two_aborts_are_each_one(idle: World) -> None:
 def test_one_of_two_retries_wins(idle: World) -> None:
     (idle.files / "a.jsonl").write_text("")
     for _ in range(TIMES):
-        job = idle.catalog.claims.move(claimed(idle), JobState.FAILED, reason="bad")
+        job = idle.catalog.leases.move(claimed(idle), JobState.FAILED, reason="bad")
         won = at_once(*[partial(idle.retry, job)] * 3)
         assert sum(won) == 1
         assert idle.job(job.id).state is JobState.PENDING
@@ -121,8 +121,8 @@ def test_a_retry_races_with_the_cleanup(idle: World) -> None:
     for _ in range(TIMES):
         job = claimed(idle)
         note = {"rows": 1, "size": 1, "note": {"files": {}}}
-        idle.catalog.claims.save_split(job, 0, rows=[1], staged=note, warnings=[])
-        job = idle.catalog.claims.move(job, JobState.FAILED, reason="bad")
+        idle.catalog.leases.save_split(job, 0, rows=[1], staged=note, warnings=[])
+        job = idle.catalog.leases.move(job, JobState.FAILED, reason="bad")
         taken: list[object] = []
 
         def tidy(id: int = job.id, taken: list[object] = taken) -> None:

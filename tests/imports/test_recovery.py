@@ -87,7 +87,7 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
     context = ImportContext(
         world.catalog, world.engines, world.runner, ImportRoots([str(world.files)]), world.settings
     )
-    claimed = world.catalog.claims.claim("crashing", 60_000)
+    claimed = world.catalog.leases.claim("crashing", 60_000)
     assert claimed is not None
     assert claimed.id == job.id
     target: Any = world.engine if hasattr(world.engine, name) else world.catalog.collections

@@ -118,7 +118,7 @@ def test_a_job_that_waits_for_a_worker_writes_nothing(tmp_path: Path) -> None:
     with a_world(tmp_path, InlineRunner(), started=False) as world:
         world.collection()
         world.create([write_row(world, 0)])
-        job = world.catalog.claims.claim("test", 60_000)
+        job = world.catalog.leases.claim("test", 60_000)
         assert job is not None
         leased = LeasedJob(world.context, job, threading.Event())
         leased.move(JobState.PLANNING, stage="planning", progress=PLANNED // 2)

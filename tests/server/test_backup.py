@@ -317,10 +317,10 @@ def test_a_backup_during_a_dry_run(tmp_path: Path) -> None:
     (tmp_path / "data" / "collections").mkdir(parents=True)
     with opened_catalog(tmp_path / "data") as catalog:
         catalog.jobs.insert(replace(new_job(stored_collection(catalog)), options={"dry_run": "true"}))
-        claimed = catalog.claims.claim("worker", 60_000)
+        claimed = catalog.leases.claim("worker", 60_000)
         assert claimed is not None
-        job = catalog.claims.save_plan(catalog.claims.move(claimed, JobState.PLANNING), [input_file()], [new_split()])
-        catalog.claims.save_split(job, 0, rows=[7], warnings=(), report={"rows": 7})
+        job = catalog.leases.save_plan(catalog.leases.move(claimed, JobState.PLANNING), [input_file()], [new_split()])
+        catalog.leases.save_split(job, 0, rows=[7], warnings=(), report={"rows": 7})
         assert create_backup(settings_of(tmp_path), tmp_path / "backup", silent).tables == []
 
 

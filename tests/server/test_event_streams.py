@@ -139,15 +139,15 @@ def test_a_reader_that_reads_nothing_is_disconnected(
             connection.connect((host.hostname, host.port))
             head = f"GET {EVENTS}?clusterId={ACME} HTTP/1.1\r\nHost: {host.netloc}\r\n"
             connection.sendall(f"{head}Authorization: Bearer {callers.secrets['owner']}\r\n\r\n".encode())
-            claimed = callers.catalog.claims.claim("worker", 60_000)
+            claimed = callers.catalog.leases.claim("worker", 60_000)
             assert claimed is not None
-            moved = callers.catalog.claims.move(claimed, JobState.PLANNING)
+            moved = callers.catalog.leases.move(claimed, JobState.PLANNING)
             until = time.monotonic() + 30
             number = 0
             while "events" not in _ended_streams(callers):
                 assert time.monotonic() < until
                 number += 1
-                callers.catalog.claims.save_reason(moved, f"{number} " + "x" * 2**20)
+                callers.catalog.leases.save_reason(moved, f"{number} " + "x" * 2**20)
                 time.sleep(0.05)
         assert job.id == moved.id
 

@@ -81,16 +81,16 @@ def dump_release() -> Path:
             docs = stored_collection(catalog)
             for end in (JobState.COMPLETED, JobState.FAILED):
                 catalog.jobs.insert(new_job(docs, token="t"))
-                job = catalog.claims.claim("released", 60_000)
+                job = catalog.leases.claim("released", 60_000)
                 assert job is not None
-                job = catalog.claims.move(job, JobState.PLANNING)
-                job = catalog.claims.save_plan(job, [input_file()], [new_split(max_rows=7)], auto_id=True)
+                job = catalog.leases.move(job, JobState.PLANNING)
+                job = catalog.leases.save_plan(job, [input_file()], [new_split(max_rows=7)], auto_id=True)
                 if end is JobState.FAILED:
-                    catalog.claims.move(job, end, reason="row 3 is bad")
+                    catalog.leases.move(job, end, reason="row 3 is bad")
                     continue
-                catalog.claims.save_split(job, 0, rows=[7], staged={"rows": 7, "size": 10, "note": {}}, warnings=[])
+                catalog.leases.save_split(job, 0, rows=[7], staged={"rows": 7, "size": 10, "note": {}}, warnings=[])
                 for then in (JobState.COMMITTING, JobState.INDEXING, end):
-                    job = catalog.claims.move(job, then, rows=7, progress=100)
+                    job = catalog.leases.move(job, then, rows=7, progress=100)
             catalog.jobs.insert(new_job(docs, token="t"))
         written = RELEASED / f"{head()}.sql"
         with closing(sqlite3.connect(Path(folder) / "catalog.db")) as connection:

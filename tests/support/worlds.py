@@ -114,7 +114,7 @@ class World:
 
     def run_next(self, job: ImportJob) -> ImportJob:
         """Run the next job in this thread, where no scheduler is started; it has to be this one."""
-        claimed = self.catalog.claims.claim("test", 60_000)
+        claimed = self.catalog.leases.claim("test", 60_000)
         assert claimed is not None
         assert claimed.id == job.id
         Executor(self.context, self.scheduler.maintenance).run(claimed, threading.Event())
@@ -192,7 +192,7 @@ def a_world(
         engines = engines or EngineRegistry({engine.name: engine.at}, default=engine.name)
         world = World(folder, catalog, engine, engines, runner, settings or job_settings(), roots, store, web)
         if catalog_url is None:
-            catalog.claims.release_all()
+            catalog.leases.release_all()
         if started:
             world.scheduler.start()
         try:

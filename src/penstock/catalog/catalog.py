@@ -62,7 +62,7 @@ class Catalog:
     job_list: JobList
     reversals: ReversalRepository
     staged_files: StagedFileRepository
-    claims: JobLeases
+    leases: JobLeases
     maintenance: MaintenanceLeases
     retention: RetentionRepository
     row_expiry: RowExpiryRepository
@@ -137,7 +137,7 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         job_list=JobList(database),
         reversals=ReversalRepository(database, outbox),
         staged_files=StagedFileRepository(database),
-        claims=JobLeases(database, collections, outbox),
+        leases=JobLeases(database, collections, outbox),
         maintenance=MaintenanceLeases(database),
         retention=RetentionRepository(database),
         row_expiry=RowExpiryRepository(database),

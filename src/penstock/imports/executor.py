@@ -76,8 +76,8 @@ class Executor:
     def start_planning(self, jobs: Sequence[ImportJob]) -> Sequence[ImportJob]:
         """Move companions on to Planning in one transaction, not one each; returns those whose leases are held."""
         new = [job for job in jobs if job.progress == 0]
-        claims = self._context.catalog.claims
-        moved = claims.start_planning(new, stage="planning", progress=_PLANNING) if new else []
+        leases = self._context.catalog.leases
+        moved = leases.start_planning(new, stage="planning", progress=_PLANNING) if new else []
         return [*moved, *(job for job in jobs if job.progress)]
 
     def run(self, job: ImportJob, stop: threading.Event, *, runs_along: bool = False) -> None:
@@ -106,7 +106,7 @@ class Executor:
             observer.lost(job)
         except TaskCancelled:
             job_log.info("job.paused")
-            self._context.catalog.claims.release(job)
+            self._context.catalog.leases.release(job)
         finally:
             self._committer.forget(job)
 
@@ -190,8 +190,8 @@ class JobRun:
         )
         reserves_ids = collection.schema.auto_id and not self.job.is_dry_run
         if self.job.is_dry_run:
-            self._catalog.claims.save_report(self.job, {"problems": plan_problems(plan)})
-        self._leased.job = self._catalog.claims.save_plan(
+            self._catalog.leases.save_report(self.job, {"problems": plan_problems(plan)})
+        self._leased.job = self._catalog.leases.save_plan(
             self.job,
             plan.files,
             splits,
@@ -266,7 +266,7 @@ class JobRun:
         checking.save_progress()
         checking.check_budgets(is_complete=True)
         report = checking.report()
-        self._catalog.claims.save_report(self.job, report.to_json())
+        self._catalog.leases.save_report(self.job, report.to_json())
         self._leased.move(
             JobState.COMMITTING, progress=COMMITTED, stage="committing", rows=report.rows, total_rows=report.rows
         )
@@ -377,7 +377,7 @@ class JobRun:
             "job.commit_retry_scheduled", exc_info=error, transient=isinstance(cause, Transient)
         )
         self._leased.show(cause)
-        self._catalog.claims.release(self.job, pause_millis=int(MAX_BACKOFF_SECONDS * 1000))
+        self._catalog.leases.release(self.job, pause_millis=int(MAX_BACKOFF_SECONDS * 1000))
 
     # Helpers
 

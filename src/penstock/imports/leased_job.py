@@ -111,7 +111,7 @@ class LeasedJob:
         self.stop = stop
         self.work: StagedWork | None = None
         self.log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
-        self._claims = context.catalog.claims
+        self._leases = context.catalog.leases
         self._saved = (job.progress, job.rows)
         self._lease_checks = Throttle(_LEASE_CHECK_SECONDS)
 
@@ -147,7 +147,7 @@ class LeasedJob:
     # State
 
     def move(self, then: JobState, **values: Any) -> None:
-        self.job = self._claims.move(self.job, then, **{"reason": None, **values})
+        self.job = self._leases.move(self.job, then, **{"reason": None, **values})
         self._saved = (self.job.progress, self.job.rows)
         self.context.observer.moved(self.job)
 
@@ -161,7 +161,7 @@ class LeasedJob:
         replaced_rows: int | None,
     ) -> None:
         """Record that the job's rows are visible; with ``warnings`` it is Completed, else Indexing."""
-        moved = self._claims.record_publication(
+        moved = self._leases.record_publication(
             self.job, version, warnings, progress=progress, rows=rows, replaced_rows=replaced_rows
         )
         for self.job in moved:
@@ -235,7 +235,7 @@ class LeasedJob:
         if reason == self.job.reason:
             return
         with suppress(CatalogFull):  # a status text must not fail the job
-            self._claims.save_reason(self.job, reason)
+            self._leases.save_reason(self.job, reason)
             self.job = replace(self.job, reason=reason)
 
     # Progress
@@ -254,7 +254,7 @@ class LeasedJob:
         """Save how much of the files' content has been verified, in steps of ten percent."""
         stage = f"verifying checksums ({int(10 * share)}0 %)"
         self._saved = (-1, -1)  # the next step shows another stage at the same progress
-        self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage=stage)
+        self._leases.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage=stage)
 
     def save_importing(self, progress: int, rows: int, files: Sequence[ImportFile]) -> None:
         self._save_progress(progress, rows, rows, "importing", files)
@@ -268,12 +268,12 @@ class LeasedJob:
     ) -> None:
         if files or (progress, rows) != self._saved:
             self._saved = (progress, rows)
-            self._claims.save_progress(
+            self._leases.save_progress(
                 self.job, progress=progress, rows=rows, total_rows=total_rows, stage=stage, files=files
             )
         elif self._lease_checks.is_ready():
             # With no progress to save, the lease is checked: saving would detect an abort or a takeover.
-            self._claims.check(self.job)
+            self._leases.check(self.job)
 
 
 def _left_out(job: ImportJob) -> list[JobWarning]:

@@ -161,15 +161,15 @@ class Scheduler:
 
     def _claim(self, max_jobs: int) -> bool:
         """Claim and begin the next job, and those that run along with it; False if there is none."""
-        claims, settings = self._context.catalog.claims, self._context.settings
+        leases, settings = self._context.catalog.leases, self._context.settings
         lease, one_each = int(settings.lease_duration * 1000), self._leading >= max(max_jobs, _MAX_JOBS)
-        job = claims.claim(self._owner, lease, max_jobs, settings.quota, one_each=one_each)
+        job = leases.claim(self._owner, lease, max_jobs, settings.quota, one_each=one_each)
         if job is None:
             return False
         self._begin(job)
         most = min(_COMPANIONS, _MAX_THREADS - self.running)
         if max_jobs > 1 and most > 0:
-            companions = claims.claim_companions(job, self._owner, lease, most, settings.quota)
+            companions = leases.claim_companions(job, self._owner, lease, most, settings.quota)
             for companion in self._executor.start_planning(companions):
                 self._begin(companion, runs_along=True)
         return True
@@ -185,7 +185,7 @@ class Scheduler:
                 with self._lock:
                     claims = list(self._running)
                 if claims:
-                    self._context.catalog.claims.renew(self._owner, int(lease * 1000), claims)
+                    self._context.catalog.leases.renew(self._owner, int(lease * 1000), claims)
             except CatalogUnavailable as error:
                 # If this lasts, other processes take the jobs over, and fencing refuses what is written here.
                 log.warning("catalog.unavailable", component="lease", error=str(error))
@@ -230,7 +230,7 @@ class Scheduler:
     def _release(self, job: ImportJob) -> None:
         """Release the job's lease; if this fails, the lease expires and the job is claimed again."""
         try:
-            self._context.catalog.claims.release(job)
+            self._context.catalog.leases.release(job)
         except CatalogUnavailable as error:
             log.warning("job.release_failed", job_id=str(job.id), error=str(error))
         except Exception:

@@ -210,14 +210,14 @@ class StagingRun:
             self._leased.log.warning("file.skipped", file=file.name, reason=file.reason)
             files.append(file)
         stale = [split for split in self.staged_splits() if self._skipped.has_rows_in(split)]
-        self._context.catalog.claims.skip_files(self._leased.job, files, [split.ordinal for split in stale])
+        self._context.catalog.leases.skip_files(self._leased.job, files, [split.ordinal for split in stale])
         self._skipped.check()
         return [failed, *self._unstage(stale, saved=True)]
 
     def _unstage(self, splits: Sequence[Split], *, saved: bool = False) -> list[Split]:
         """Make staged splits ones to be staged again, without the rows of the files that are left out."""
         if splits and not saved:
-            self._context.catalog.claims.reset_splits(self._leased.job, [split.ordinal for split in splits])
+            self._context.catalog.leases.reset_splits(self._leased.job, [split.ordinal for split in splits])
         pending = {}
         for split in splits:
             pending[split.ordinal], staged = unstaged(split)
@@ -336,7 +336,7 @@ class StagingRun:
         try:
             result = handle.future.result()
         except Exception:
-            self._context.catalog.claims.count_attempt(self._leased.job, split.ordinal)
+            self._context.catalog.leases.count_attempt(self._leased.job, split.ordinal)
             raise
         self._save_result(split, result)
 
@@ -366,7 +366,7 @@ class StagingRun:
         self._context.observer.staged(result.staged.rows, split.size, sum(rejected))
 
     def _save_split(self, staged: Split) -> None:
-        self._context.catalog.claims.save_split(
+        self._context.catalog.leases.save_split(
             self._leased.job,
             staged.ordinal,
             rows=[file_range.rows for file_range in staged.ranges],

@@ -166,7 +166,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
     def begin() -> None:
         if not catalog.database.is_shared:
             # No other process uses this catalog: its leases are of processes that ended.
-            catalog.claims.release_all()
+            catalog.leases.release_all()
             catalog.exports.release_all()
             catalog.maintenance.release_all()
             catalog.webhooks.release_all()

@@ -35,10 +35,10 @@ def test_a_cluster_belongs_to_an_org_and_has_a_default_database(catalog: Catalog
 def test_a_dropped_cluster_leaves_no_jobs_and_no_grants(catalog: Catalog) -> None:
     docs = stored_collection(catalog)
     catalog.jobs.insert(new_job(docs, token="t"))
-    job = catalog.claims.claim("worker", 60_000)
+    job = catalog.leases.claim("worker", 60_000)
     assert job is not None
-    job = catalog.claims.save_plan(
-        catalog.claims.move(job, JobState.PLANNING),
+    job = catalog.leases.save_plan(
+        catalog.leases.move(job, JobState.PLANNING),
         [input_file()],
         [new_split()],
     )
@@ -47,7 +47,7 @@ def test_a_dropped_cluster_leaves_no_jobs_and_no_grants(catalog: Catalog) -> Non
     catalog.collections.drop(docs.id)
     with pytest.raises(ClusterNotEmpty, match="still exist"):
         catalog.clusters.drop(CLUSTER)
-    catalog.claims.move(job, JobState.FAILED, reason="its collection was dropped")
+    catalog.leases.move(job, JobState.FAILED, reason="its collection was dropped")
     catalog.collections.forget(docs.id)
     grants = [Grant(role=Role.READER, cluster_id=CLUSTER), Grant(role=Role.WRITER, cluster_id=OTHER)]
     catalog.accounts.create(NewAccount(org_id=DEFAULT_ORG, kind=AccountKind.KEY, name="k", hash="h", grants=grants))
@@ -70,10 +70,10 @@ def test_a_dropped_cluster_leaves_no_jobs_and_no_grants(catalog: Catalog) -> Non
 def test_a_dropped_cluster_leaves_no_exports_and_no_reports(catalog: Catalog) -> None:
     docs = stored_collection(catalog)
     catalog.jobs.insert(new_job(docs))
-    job = catalog.claims.claim("worker", 60_000)
+    job = catalog.leases.claim("worker", 60_000)
     assert job is not None
-    catalog.claims.save_report(job, {"rows": 7})
-    catalog.claims.move(job, JobState.FAILED, reason="its collection was dropped")
+    catalog.leases.save_report(job, {"rows": 7})
+    catalog.leases.move(job, JobState.FAILED, reason="its collection was dropped")
     catalog.exports.insert(new_export(docs), {"access_key": "a"}, 16)
     catalog.collections.drop(docs.id)
     catalog.collections.forget(docs.id)

@@ -16,9 +16,9 @@ from tests.support.catalogs import new_job, stored_collection
 def staged(catalog: Catalog, docs: Collection, partition: str) -> ImportJob:
     """A job that is about to commit."""
     catalog.jobs.insert(replace(new_job(docs), partition=partition))
-    job = catalog.claims.claim("worker", 60_000)
+    job = catalog.leases.claim("worker", 60_000)
     assert job is not None
-    return catalog.claims.save_plan(catalog.claims.move(job, JobState.PLANNING), [], [])
+    return catalog.leases.save_plan(catalog.leases.move(job, JobState.PLANNING), [], [])
 
 
 def test_the_name_stays_while_rows_may_have_come_after_the_others_went(catalog: Catalog) -> None:
@@ -28,10 +28,10 @@ def test_the_name_stays_while_rows_may_have_come_after_the_others_went(catalog: 
     seen = store.jobs_of_partition(docs.id, "p")
     job = staged(catalog, docs, "p")
     assert not store.drop_partition(docs.id, "p", seen)
-    job = catalog.claims.move(job, JobState.COMMITTING, intent_version=1)
+    job = catalog.leases.move(job, JobState.COMMITTING, intent_version=1)
     assert store.jobs_of_partition(docs.id, "p").committing == job.id
     assert not store.drop_partition(docs.id, "p", seen)
-    catalog.claims.move(job, JobState.INDEXING)
+    catalog.leases.move(job, JobState.INDEXING)
     assert not store.drop_partition(docs.id, "p", seen)
     assert store.partition(docs.id, "p").name == "p"
     assert store.drop_partition(docs.id, "p", store.jobs_of_partition(docs.id, "p"))
@@ -43,7 +43,7 @@ def test_no_job_commits_into_a_partition_that_is_gone(catalog: Catalog) -> None:
     assert catalog.collections.drop_partition(docs.id, "p", catalog.collections.jobs_of_partition(docs.id, "p"))
     job = staged(catalog, docs, "p")
     with pytest.raises(PartitionNotFound, match="partition p of collection docs dropped"):
-        catalog.claims.move(job, JobState.COMMITTING, intent_version=1)
-    waiting = catalog.claims.move(job, JobState.UNCOMMITTED)
+        catalog.leases.move(job, JobState.COMMITTING, intent_version=1)
+    waiting = catalog.leases.move(job, JobState.UNCOMMITTED)
     with pytest.raises(PartitionNotFound, match="partition p of collection docs dropped"):
         catalog.jobs.request_transition(waiting, JobState.COMMITTING, intent_version=1)

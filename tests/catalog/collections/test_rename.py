@@ -33,14 +33,14 @@ def test_a_collection_has_its_new_name_and_the_old_one_is_free(catalog: Catalog)
 def test_running_and_ended_jobs_follow_into_another_database(catalog: Catalog) -> None:
     docs = stored_collection(catalog)
     catalog.jobs.insert(new_job(docs))
-    running = catalog.claims.claim("worker", 60_000)
+    running = catalog.leases.claim("worker", 60_000)
     assert running is not None
     ended = catalog.jobs.insert(new_job(docs))
     ended = catalog.jobs.request_transition(ended, JobState.ABORTED)
     sales = catalog.databases.create(CLUSTER, "sales", {})
     catalog.collections.rename(docs, sales, "deals")
 
-    planning = catalog.claims.move(running, JobState.PLANNING)
+    planning = catalog.leases.move(running, JobState.PLANNING)
     assert (planning.database, planning.database_id, planning.collection) == ("sales", sales.id, "deals")
     late = catalog.jobs.insert(new_job(docs))  # whose call read the collection before it was renamed
     assert (late.database, late.collection) == ("sales", "deals")
@@ -48,7 +48,7 @@ def test_running_and_ended_jobs_follow_into_another_database(catalog: Catalog) -
     assert [job.id for job in page] == [late.id, ended.id, running.id]
     assert (total(catalog, sales.id), total(catalog, docs.database_id)) == (3, 0)
     assert total(catalog, sales.id, created_after=0) == 3
-    catalog.claims.move(planning, JobState.FAILED)
+    catalog.leases.move(planning, JobState.FAILED)
     assert total(catalog, sales.id, created_after=0) == 3
     assert catalog.jobs.live_jobs(docs.id) == 1
 

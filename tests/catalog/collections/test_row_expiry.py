@@ -80,16 +80,16 @@ def test_a_time_to_live_that_is_set_later_counts_from_each_jobs_end(catalog: Cat
     jobs = {}
     for state in (JobState.COMPLETED, JobState.COMMITTING, JobState.PLANNING, JobState.FAILED):
         catalog.jobs.insert(new_job(docs))
-        job = catalog.claims.claim("worker", 60_000)
+        job = catalog.leases.claim("worker", 60_000)
         assert job is not None
         jobs[state] = job.id
-        job = catalog.claims.move(job, JobState.PLANNING)
+        job = catalog.leases.move(job, JobState.PLANNING)
         if state is JobState.FAILED:
-            catalog.claims.move(job, JobState.FAILED)
+            catalog.leases.move(job, JobState.FAILED)
         if state in (JobState.COMMITTING, JobState.COMPLETED):
-            job = catalog.claims.move(catalog.claims.save_plan(job, [], []), JobState.COMMITTING, intent_version=1)
+            job = catalog.leases.move(catalog.leases.save_plan(job, [], []), JobState.COMMITTING, intent_version=1)
         if state is JobState.COMPLETED:
-            catalog.claims.move(catalog.claims.move(job, JobState.INDEXING), JobState.COMPLETED)
+            catalog.leases.move(catalog.leases.move(job, JobState.INDEXING), JobState.COMPLETED)
     ttl = CollectionSettings(properties={TTL: str(SECONDS)})
     for _ in range(2):
         altered = catalog.collections.alter(docs.id, lambda present: replace(present, settings=ttl))

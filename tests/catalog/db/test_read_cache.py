@@ -79,10 +79,10 @@ def test_commits_of_jobs_leave_what_was_read(tmp_path: Path) -> None:
         docs = stored_collection(catalog)
         look_up(catalog, docs.name)
         catalog.jobs.insert(new_job(docs))
-        job = catalog.claims.claim("worker", 60_000)
+        job = catalog.leases.claim("worker", 60_000)
         assert job is not None
-        job = catalog.claims.move(job, JobState.PLANNING)
-        catalog.claims.save_plan(job, [input_file()], [new_split(max_rows=7)], auto_id=True)
+        job = catalog.leases.move(job, JobState.PLANNING)
+        catalog.leases.save_plan(job, [input_file()], [new_split(max_rows=7)], auto_id=True)
         with statements(catalog) as executed:
             look_up(catalog, docs.name)
         assert executed == []

@@ -22,12 +22,12 @@ def insert(catalog: Catalog, count: int, collection: str = "docs", **options: st
 
 
 def claim(catalog: Catalog, most: int | None = 1) -> ImportJob | None:
-    return catalog.claims.claim("worker", LEASE, most)
+    return catalog.leases.claim("worker", LEASE, most)
 
 
 def companions(catalog: Catalog, job: ImportJob | None, most: int = 10, quota: Quota | None = None) -> list[int]:
     assert job is not None
-    return [each.id for each in catalog.claims.claim_companions(job, "worker", LEASE, most, quota or Quota())]
+    return [each.id for each in catalog.leases.claim_companions(job, "worker", LEASE, most, quota or Quota())]
 
 
 def test_the_oldest_waiting_jobs_of_the_collection_run_along(catalog: Catalog) -> None:
@@ -55,7 +55,7 @@ def test_they_count_towards_no_limit_of_running_jobs(catalog: Catalog) -> None:
     assert len(companions(catalog, job)) == 2
     assert claim(catalog) is None, "the place of the cluster is taken"
     assert job is not None
-    catalog.claims.move(job, JobState.FAILED, reason="done")
+    catalog.leases.move(job, JobState.FAILED, reason="done")
     following = claim(catalog)
     assert following is not None
     assert following.id == other
@@ -69,25 +69,25 @@ def test_an_org_with_a_limit_of_its_own_has_none(catalog: Catalog) -> None:
 
 def test_their_leases_are_renewed_with_the_others_and_expire_alike(catalog: Catalog) -> None:
     insert(catalog, 2)
-    job = catalog.claims.claim("worker", -1)
+    job = catalog.leases.claim("worker", -1)
     assert job is not None
-    (companion,) = catalog.claims.claim_companions(job, "worker", LEASE, 10)
-    catalog.claims.renew("worker", LEASE, [(each.id, each.epoch) for each in (job, companion)])
-    assert catalog.claims.claim("another", LEASE) is None
-    catalog.claims.renew("worker", -1, [(each.id, each.epoch) for each in (job, companion)])
-    taken = [catalog.claims.claim("another", LEASE) for _ in range(2)]
+    (companion,) = catalog.leases.claim_companions(job, "worker", LEASE, 10)
+    catalog.leases.renew("worker", LEASE, [(each.id, each.epoch) for each in (job, companion)])
+    assert catalog.leases.claim("another", LEASE) is None
+    catalog.leases.renew("worker", -1, [(each.id, each.epoch) for each in (job, companion)])
+    taken = [catalog.leases.claim("another", LEASE) for _ in range(2)]
     assert [each and each.id for each in taken] == [job.id, companion.id]
     with pytest.raises(LeaseLost):
-        catalog.claims.move(companion, JobState.PLANNING)
+        catalog.leases.move(companion, JobState.PLANNING)
 
 
 def test_they_begin_to_be_planned_together(catalog: Catalog) -> None:
     insert(catalog, 4)
     job = claim(catalog)
     assert job is not None
-    waiting = catalog.claims.claim_companions(job, "worker", LEASE, 10)
+    waiting = catalog.leases.claim_companions(job, "worker", LEASE, 10)
     lost = catalog.jobs.request_transition(waiting[1], JobState.ABORTED, reason="aborted by user")
-    started = catalog.claims.start_planning(waiting, stage="planning", progress=1)
+    started = catalog.leases.start_planning(waiting, stage="planning", progress=1)
     assert sorted(each.id for each in started) == sorted(each.id for each in waiting if each.id != lost.id)
     assert {(each.state, each.stage, each.progress) for each in started} == {(JobState.PLANNING, "planning", 1)}
     assert [catalog.jobs.get(CLUSTER, each.id) for each in started] == list(started)

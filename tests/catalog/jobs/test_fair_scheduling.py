@@ -25,11 +25,11 @@ def insert(catalog: Catalog, org: str, cluster: str = "") -> ImportJob:
 
 
 def claim(catalog: Catalog, most: int | None = None, quota: Quota | None = None) -> ImportJob | None:
-    return catalog.claims.claim("worker", LEASE, most, quota or Quota())
+    return catalog.leases.claim("worker", LEASE, most, quota or Quota())
 
 
 def end(catalog: Catalog, job: ImportJob) -> None:
-    catalog.claims.move(job, JobState.FAILED, reason="done")
+    catalog.leases.move(job, JobState.FAILED, reason="done")
 
 
 def test_behind_a_hundred_jobs_of_one_org_the_job_of_another_is_next(catalog: Catalog) -> None:
@@ -82,7 +82,7 @@ def test_an_orgs_own_limit_counts_before_the_servers(catalog: Catalog, own: int 
 
 def test_jobs_of_a_process_that_died_hold_no_place_of_the_org(catalog: Catalog) -> None:
     insert(catalog, "ann")
-    assert catalog.claims.claim("dead", -1, None, Quota(running_jobs=1)) is not None
+    assert catalog.leases.claim("dead", -1, None, Quota(running_jobs=1)) is not None
     assert catalog.quotas.usage("org-ann").running_jobs == 0
     assert claim(catalog, None, Quota(running_jobs=1)) is not None
 
@@ -179,6 +179,6 @@ def test_an_org_with_a_running_job_may_be_left_out(catalog: Catalog) -> None:
     ann, bob = (tenant(catalog, name, f"in01-{name}") for name in ("ann", "bob"))
     for docs in (ann, ann, bob):
         catalog.jobs.insert(new_job(docs))
-    claimed = [catalog.claims.claim("worker", LEASE, None, Quota(), one_each=True) for _ in range(3)]
+    claimed = [catalog.leases.claim("worker", LEASE, None, Quota(), one_each=True) for _ in range(3)]
     assert [job and job.cluster_id for job in claimed] == ["in01-ann", "in01-bob", None]
-    assert catalog.claims.claim("worker", LEASE) is not None
+    assert catalog.leases.claim("worker", LEASE) is not None

@@ -122,13 +122,13 @@ def test_an_ended_job_makes_room_in_the_same_group(tmp_path: Path) -> None:
     with opened_catalog(tmp_path) as catalog:
         docs, limits = stored_collection(catalog), JobLimits(collection=1)
         catalog.jobs.insert(new_job(docs))
-        job = catalog.claims.claim("worker", 60_000)
+        job = catalog.leases.claim("worker", 60_000)
         assert job is not None
         with ThreadPoolExecutor(3) as threads:
             with writer_held(catalog.database):
                 first = threads.submit(catalog.audit.add, ENTRY)
                 time.sleep(0.1)  # it has a transaction of its own, for which the two others wait
-                ended = threads.submit(catalog.claims.move, job, JobState.FAILED, reason="no")
+                ended = threads.submit(catalog.leases.move, job, JobState.FAILED, reason="no")
                 time.sleep(0.1)
                 created = threads.submit(catalog.jobs.insert, replace(new_job(docs), limits=limits))
                 time.sleep(0.1)

@@ -32,15 +32,15 @@ def planned(catalog: Catalog, size: int, quota: Quota | None = None, org: str = 
 
 
 def plan(catalog: Catalog, job: ImportJob, size: int, quota: Quota | None = None) -> ImportJob:
-    claimed = catalog.claims.claim("worker", 60_000)
+    claimed = catalog.leases.claim("worker", 60_000)
     assert claimed is not None
     assert claimed.id == job.id
-    moved = catalog.claims.move(claimed, JobState.PLANNING)
+    moved = catalog.leases.move(claimed, JobState.PLANNING)
     file = input_file(size=size)
     try:
-        return catalog.claims.save_plan(moved, [file], [], quota=quota or Quota())
+        return catalog.leases.save_plan(moved, [file], [], quota=quota or Quota())
     except QuotaExceeded as error:
-        catalog.claims.move(moved, JobState.FAILED, reason=str(error))
+        catalog.leases.move(moved, JobState.FAILED, reason=str(error))
         raise
 
 
@@ -135,11 +135,11 @@ def test_a_job_larger_than_a_day_is_never_told_to_come_back(catalog: Catalog) ->
 def test_a_retried_job_is_charged_once_on_whichever_day(catalog: Catalog) -> None:
     quota = Quota(daily_bytes=100)
     job = planned(catalog, 60, quota)
-    failed = catalog.claims.move(job, JobState.FAILED, reason="row 3 is bad")
+    failed = catalog.leases.move(job, JobState.FAILED, reason="row 3 is bad")
     again = plan(catalog, catalog.jobs.retry(failed, {}, None), 60, quota)
     assert catalog.quotas.usage("org-ann").daily_bytes == 60
     yesterday(catalog)
-    failed = catalog.claims.move(again, JobState.FAILED, reason="row 3 is bad")
+    failed = catalog.leases.move(again, JobState.FAILED, reason="row 3 is bad")
     # Its file has grown meanwhile: only the difference is new.
     plan(catalog, catalog.jobs.retry(failed, {}, None), 70, quota)
     assert catalog.quotas.usage("org-ann").daily_bytes == 10
@@ -179,11 +179,11 @@ def test_jobs_that_are_planned_at_once_never_take_more_than_the_day_has(servers:
 
     def work(number: int) -> bool:
         catalog = servers[number % 3]
-        job = catalog.claims.claim("worker", 60_000)
+        job = catalog.leases.claim("worker", 60_000)
         assert job is not None
-        job = catalog.claims.move(job, JobState.PLANNING)
+        job = catalog.leases.move(job, JobState.PLANNING)
         try:
-            catalog.claims.save_plan(job, [input_file()], [], quota=quota)
+            catalog.leases.save_plan(job, [input_file()], [], quota=quota)
         except QuotaExceeded:
             return False
         return True

@@ -15,12 +15,12 @@ def finished(catalog: Catalog, *, staged: bool = False) -> ImportJob:
     """A job that failed with a file and a split of its own."""
     docs = catalog.collections.list(catalog.databases.get(CLUSTER, "default"))[0]
     catalog.jobs.insert(new_job(docs, token="t"))
-    job = catalog.claims.claim("worker", 60_000)
+    job = catalog.leases.claim("worker", 60_000)
     assert job is not None
-    job = catalog.claims.save_plan(catalog.claims.move(job, JobState.PLANNING), FILES, SPLITS)
+    job = catalog.leases.save_plan(catalog.leases.move(job, JobState.PLANNING), FILES, SPLITS)
     if staged:
-        catalog.claims.save_split(job, 0, rows=[1], staged={"rows": 1, "size": 1, "note": {}}, warnings=[])
-    return catalog.claims.move(job, JobState.FAILED, reason="bad row")
+        catalog.leases.save_split(job, 0, rows=[1], staged={"rows": 1, "size": 1, "note": {}}, warnings=[])
+    return catalog.leases.move(job, JobState.FAILED, reason="bad row")
 
 
 def later(job: ImportJob) -> int:

@@ -13,21 +13,21 @@ from tests.support.catalogs import CLUSTER, new_job, stored_collection
 def completed(catalog: Catalog, docs: Collection, version: int, replaced: int | None = 0) -> ImportJob:
     """A job that published this version of the table, which replaced so many rows."""
     catalog.jobs.insert(new_job(docs))
-    job = catalog.claims.claim("worker", 60_000)
+    job = catalog.leases.claim("worker", 60_000)
     assert job is not None
-    catalog.claims.save_plan(job := catalog.claims.move(job, JobState.PLANNING), [], [])
+    catalog.leases.save_plan(job := catalog.leases.move(job, JobState.PLANNING), [], [])
     job = catalog.jobs.get(CLUSTER, job.id)
-    job = catalog.claims.move(job, JobState.COMMITTING)
-    job = catalog.claims.move(job, JobState.INDEXING, published_version=version, replaced_rows=replaced)
-    return catalog.claims.move(job, JobState.COMPLETED, progress=100)
+    job = catalog.leases.move(job, JobState.COMMITTING)
+    job = catalog.leases.move(job, JobState.INDEXING, published_version=version, replaced_rows=replaced)
+    return catalog.leases.move(job, JobState.COMPLETED, progress=100)
 
 
 def reverted(catalog: Catalog, job: ImportJob) -> ImportJob:
     catalog.reversals.begin(job, 1)
-    leased = catalog.claims.claim("worker", 60_000)
+    leased = catalog.leases.claim("worker", 60_000)
     assert leased is not None
     assert leased.id == job.id
-    return catalog.claims.move(leased, JobState.REVERTED, reason="reverted by user")
+    return catalog.leases.move(leased, JobState.REVERTED, reason="reverted by user")
 
 
 def test_a_revert_is_leased_and_counted(catalog: Catalog) -> None:
@@ -38,12 +38,12 @@ def test_a_revert_is_leased_and_counted(catalog: Catalog) -> None:
     assert catalog.jobs.is_committing(docs.id)
     assert catalog.jobs.live_jobs(docs.id) == 1
     assert problems_of(catalog.database) == []
-    leased = catalog.claims.claim("worker", 60_000)
+    leased = catalog.leases.claim("worker", 60_000)
     assert leased is not None
-    ended = catalog.claims.move(leased, JobState.REVERTED)
+    ended = catalog.leases.move(leased, JobState.REVERTED)
     assert ended.finished_at is not None
     assert not catalog.jobs.is_committing(docs.id)
-    assert catalog.claims.claim("worker", 60_000) is None
+    assert catalog.leases.claim("worker", 60_000) is None
     assert problems_of(catalog.database) == []
     # Nothing of it is left to clean up, and it goes like all ended jobs.
     assert catalog.staged_files.find(now_millis()) == []
@@ -87,8 +87,8 @@ def test_a_partition_is_not_dropped_while_a_job_is_reverted(catalog: Catalog) ->
     catalog.reversals.begin(job, 2)
     assert store.jobs_of_partition(docs.id, "p").committing == job.id
     assert not store.drop_partition(docs.id, "p", seen)
-    leased = catalog.claims.claim("worker", 60_000)
+    leased = catalog.leases.claim("worker", 60_000)
     assert leased is not None
-    catalog.claims.move(leased, JobState.REVERTED)
+    catalog.leases.move(leased, JobState.REVERTED)
     assert not store.drop_partition(docs.id, "p", seen), "it may have brought rows back since"
     assert store.drop_partition(docs.id, "p", store.jobs_of_partition(docs.id, "p"))

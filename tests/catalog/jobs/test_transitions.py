@@ -63,7 +63,7 @@ def test_no_other_module_writes_states() -> None:
 
 def claimed(catalog: Catalog) -> ImportJob:
     catalog.jobs.insert(new_job(stored_collection(catalog)))
-    job = catalog.claims.claim("worker", 60_000)
+    job = catalog.leases.claim("worker", 60_000)
     assert job is not None
     return job
 
@@ -81,19 +81,19 @@ def test_each_guard_asks_its_table(catalog: Catalog, guard: Guard) -> None:
 def test_a_plan_is_stored_for_a_job_in_planning_only(catalog: Catalog) -> None:
     job = claimed(catalog)
     with pytest.raises(JobStateConflict, match="in state Pending"):
-        catalog.claims.save_plan(job, [], [])
-    planned = catalog.claims.save_plan(catalog.claims.move(job, JobState.PLANNING), [], [])
+        catalog.leases.save_plan(job, [], [])
+    planned = catalog.leases.save_plan(catalog.leases.move(job, JobState.PLANNING), [], [])
     with pytest.raises(LeaseLost):
-        catalog.claims.save_plan(replace(planned, state=JobState.PLANNING), [], [])
+        catalog.leases.save_plan(replace(planned, state=JobState.PLANNING), [], [])
     assert catalog.jobs.get(CLUSTER, job.id) == planned
 
 
 def test_what_is_rolled_back_is_not_logged_as_a_transition(catalog: Catalog) -> None:
-    job = catalog.claims.move(claimed(catalog), JobState.PLANNING)
+    job = catalog.leases.move(claimed(catalog), JobState.PLANNING)
     file = input_file()
     with capture_logs() as lines:
         with pytest.raises(QuotaExceeded):
-            catalog.claims.save_plan(job, [file], [], quota=Quota(daily_bytes=9))
+            catalog.leases.save_plan(job, [file], [], quota=Quota(daily_bytes=9))
         with pytest.raises(RuntimeError), catalog.database.write() as connection:
             JobTransitions(catalog.database).transition(connection, job, JobState.FAILED, Guard.LEASE)
             raise RuntimeError("the power fails")
@@ -118,10 +118,10 @@ def test_the_history_has_the_last_time_of_each_state_and_the_creator(catalog: Ca
     job = catalog.jobs.insert(replace(new_job(stored_collection(catalog)), audit=entry))
     new = catalog.jobs.history(job.id)
     assert (new.created_by, new.created_from, new.server, new.times) == ("nightly", "10.1.2.3", None, {})
-    leased = catalog.claims.claim("host-7-abc", 60_000)
+    leased = catalog.leases.claim("host-7-abc", 60_000)
     assert leased is not None
     before = now_millis()
-    catalog.claims.save_plan(catalog.claims.move(leased, JobState.PLANNING), [], [])
+    catalog.leases.save_plan(catalog.leases.move(leased, JobState.PLANNING), [], [])
     planned = catalog.jobs.history(job.id)
     assert planned.server == "host-7-abc"
     assert list(planned.times) == [JobState.PLANNING, JobState.IMPORTING]

@@ -27,9 +27,9 @@ def create(catalog: Catalog, name: str = "a.csv", size: int = 10, org: str = "an
 def job_with(catalog: Catalog, uploads: Sequence[str], **options: str) -> ImportJob:
     docs = tenant(catalog, "ann", "in01-ann")
     catalog.jobs.insert(replace(new_job(docs), uploads=uploads, options=options))
-    job = catalog.claims.claim("worker", 60_000)
+    job = catalog.leases.claim("worker", 60_000)
     assert job is not None
-    return catalog.claims.save_plan(catalog.claims.move(job, JobState.PLANNING), [input_file()], [new_split()])
+    return catalog.leases.save_plan(catalog.leases.move(job, JobState.PLANNING), [input_file()], [new_split()])
 
 
 def test_the_same_file_is_the_same_upload_within_an_org(catalog: Catalog) -> None:
@@ -72,7 +72,7 @@ def test_an_upload_goes_when_its_jobs_have_completed(catalog: Catalog) -> None:
     with pytest.raises(UploadConflict, match="an unfinished job reads the upload"):
         catalog.uploads.delete(upload.org_id, upload.id)
     for state in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED):
-        job = catalog.claims.move(job, state)
+        job = catalog.leases.move(job, state)
     # A client that uploads the same file again before the cleanup keeps it.
     assert create(catalog).id == upload.id
     assert catalog.uploads.take_unneeded() == []
@@ -85,11 +85,11 @@ def test_an_upload_expires_unless_an_unfinished_job_reads_it(catalog: Catalog) -
     read = create(catalog, "b.csv", lifetime=EXPIRED)
     job = job_with(catalog, [read.id])
     assert catalog.uploads.take_unneeded() == [unused.id]
-    catalog.claims.move(job, JobState.FAILED, reason="bad row")
+    catalog.leases.move(job, JobState.FAILED, reason="bad row")
     assert catalog.uploads.take_unneeded() == [read.id]
     fresh = create(catalog, "c.csv")
     failed = job_with(catalog, [fresh.id])
-    catalog.claims.move(failed, JobState.FAILED, reason="bad row")
+    catalog.leases.move(failed, JobState.FAILED, reason="bad row")
     assert catalog.uploads.take_unneeded() == []  # the job may be retried
     catalog.uploads.extend(fresh.id, EXPIRED)
     assert catalog.uploads.take_unneeded() == [fresh.id]
@@ -99,7 +99,7 @@ def test_a_completed_job_takes_its_upload_along(catalog: Catalog) -> None:
     upload = create(catalog)
     job = job_with(catalog, [upload.id])
     for state in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED):
-        job = catalog.claims.move(job, state)
+        job = catalog.leases.move(job, state)
     assert catalog.uploads.take_unneeded() == [upload.id]
     assert catalog.jobs.request(job.id).uploads == frozenset()
 
@@ -108,16 +108,16 @@ def test_a_dry_run_and_a_job_that_left_rows_out_keep_the_upload(catalog: Catalog
     upload = create(catalog)
     dry = job_with(catalog, [upload.id], dry_run="true")
     for state in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED):
-        dry = catalog.claims.move(dry, state)
+        dry = catalog.leases.move(dry, state)
     assert catalog.uploads.take_unneeded() == []
     job = job_with(catalog, [upload.id])
     for state in (JobState.COMMITTING, JobState.INDEXING):
-        job = catalog.claims.move(job, state)
-    catalog.claims.move(job, JobState.COMPLETED, rejected_rows=3)
+        job = catalog.leases.move(job, state)
+    catalog.leases.move(job, JobState.COMPLETED, rejected_rows=3)
     assert catalog.uploads.take_unneeded() == []
     last = job_with(catalog, [upload.id])
     for state in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED):
-        last = catalog.claims.move(last, state)
+        last = catalog.leases.move(last, state)
     assert catalog.uploads.take_unneeded() == []  # the rejected rows of the second may still be replayed
     catalog.uploads.extend(upload.id, EXPIRED)
     assert catalog.uploads.take_unneeded() == [upload.id]

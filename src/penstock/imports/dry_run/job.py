@@ -73,7 +73,7 @@ class CheckingRun(StagingRun):
         with _storing_hashes():
             self._spool.add(split.ordinal, result.hashes, result.key_rows)
         self._check(split)
-        self._context.catalog.claims.save_split(
+        self._context.catalog.leases.save_split(
             self._leased.job,
             split.ordinal,
             rows=result.rows,
