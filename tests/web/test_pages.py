@@ -128,6 +128,12 @@ def test_blanks_of_a_password_belong_to_it(visitor: Visitor, tenants: Callers) -
     assert visitor.log_in(" three blanks ", user="blank").url.path == "/"
 
 
+def test_behind_a_proxy_with_tls_the_session_is_for_tls_only(visitor: Visitor) -> None:
+    assert "secure" not in visitor.get("/login").headers["set-cookie"].lower()
+    visitor.http.cookies.clear()
+    assert "; secure" in visitor.get("/login", **{"x-forwarded-proto": "https"}).headers["set-cookie"].lower()
+
+
 def test_a_session_ends_with_a_logout(ops: Visitor, tenants: Callers) -> None:
     token = ops.http.cookies[SESSION]
     assert ops.get("/").url.path == "/"

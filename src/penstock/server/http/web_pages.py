@@ -286,6 +286,8 @@ def _response(reply: PageReply, call: PageCall, is_secure: bool, request: Reques
     token = reply.token
     if token is None and call.token != _cookies(request).get(_SESSION_COOKIE) and not call.partial:
         token = call.token  # a browser that comes for the first time
+    # A proxy that terminates TLS says so. A forged header would only keep the caller's own cookie from plain HTTP.
+    is_secure = is_secure or request.headers.get("x-forwarded-proto") == "https"
     if token:
         response.set_cookie(_SESSION_COOKIE, token, httponly=True, samesite="strict", secure=is_secure, path="/")
     elif token == "":  # a logout  # nosec B105
