@@ -15,7 +15,7 @@ import pytest
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
 from penstock.engines.lance import LanceEngine
-from penstock.engines.lance.index import build, mapping, probes
+from penstock.engines.lance.index import build, mapping, present_rows, probes
 from penstock.engines.lance.read import nearest as nearest_module
 from penstock.engines.values import SearchRequest, Table
 from tests.support.exact_search import exact, ids, nearest
@@ -29,6 +29,7 @@ VECTOR = IndexSpec(name="v", field_name="vector", metric=Metric.L2)
 def small_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thresholds from which on 8,000 rows have an index of 62 partitions, which searches use."""
     monkeypatch.setattr(mapping, "LEAST_VECTOR_BYTES", 1)
+    monkeypatch.setattr(present_rows, "LEAST_VECTOR_BYTES", 1)
     monkeypatch.setattr(mapping, "PARTITION_ROWS", 128)
     monkeypatch.setattr(build, "MAX_UNINDEXED_ROWS", 0)
     monkeypatch.setattr(nearest_module, "EXACT_BYTES", 1)
@@ -180,6 +181,15 @@ def test_every_kind_of_vectors_is_measured(
     number = recorded(tmp_path, table)
     assert number is not None
     assert probes.LEAST_PROBES <= number <= 62
+
+
+def test_a_rule_of_thumb_stands_in_where_nearly_all_vectors_are_null(
+    lance_on_a_disk: LanceEngine, tmp_path: Path
+) -> None:
+    column = fixed_lists(latent(4 * ROWS, 1), [number % 10 != 0 for number in range(4 * ROWS)])
+    table = indexed(lance_on_a_disk, imported(lance_on_a_disk, column, nullable=True))
+    assert recorded(tmp_path, table) == 4 * ROWS // 10 // 128 // 3
+    assert not lance_on_a_disk.due(table, [VECTOR]).optimization
 
 
 def test_graphs_and_few_partitions_need_no_number(lance_on_a_disk: LanceEngine, tmp_path: Path) -> None:

@@ -74,7 +74,12 @@ class _Measured:
 def default_probes(dataset: LanceDataset, index: ActualIndex, partitions: int) -> int:
     """How many of an index's partitions to probe: as measured, else a third of them within bounds."""
     entry = _entry(dataset, index, partitions)
-    return min(max(partitions // 3, LEAST_PROBES), _MOST_UNMEASURED) if entry is None else int(entry["probes"])
+    return _estimate(partitions) if entry is None else int(entry["probes"])
+
+
+def _estimate(partitions: int) -> int:
+    """The rule of thumb where nothing is measured."""
+    return min(max(partitions // 3, LEAST_PROBES), _MOST_UNMEASURED)
 
 
 def _entry(dataset: LanceDataset, index: ActualIndex, partitions: int) -> Mapping[str, Any] | None:
@@ -143,9 +148,9 @@ def _unmeasured(
 def _measure(dataset: LanceDataset, measured: _Measured) -> int:
     """The fewest partitions in which a search finds :data:`RECALL` of the rows that it finds in all of them."""
     searches = list(_searches(dataset, measured))
+    if len(searches) < _LEAST_QUERIES:  # nearly all vectors are null
+        return _estimate(measured.partitions)
     numbers = _numbers(min(measured.partitions, MOST_PROBES))
-    if not searches:
-        return numbers[0]
     return numbers[bisect_left(numbers, RECALL, hi=len(numbers) - 1, key=lambda number: _recall(searches, number))]
 
 
