@@ -14,8 +14,9 @@ import requests
 
 from penstock import JobFailed
 from penstock.runners.base import Bounded, Reserving
+from penstock.runners.local import LocalRunner
 from penstock.server.observability.tracing import TracedRunner
-from penstock.server.worker_setup import wants_traces
+from penstock.server.worker_setup import WorkerSetup, wants_traces
 from tests.runners.tasks import Build, Hoard, double
 from tests.support.doubles import InlineRunner
 from tests.support.grpc import call
@@ -121,6 +122,16 @@ def test_workers_tell_their_part(collected: Collector) -> None:
     planned = {each.id for each in collected.named("planning")}
     assert {each.parent for each in collected.named("plan_files")} <= planned
     assert staged.process["service.name"] == "penstock"
+
+
+def test_a_worker_that_ends_at_once_sends_its_last_spans() -> None:
+    with collector() as found:
+        runner = LocalRunner(1, WorkerSetup("console", "info", traced=True, otel_endpoint=found.url))
+        try:
+            assert TracedRunner(runner).submit(double, 21).future.result() == 42
+        finally:
+            runner.close()
+        assert found.one("double").process["service.name"] == "penstock"
 
 
 def test_a_failed_job_is_marked(collected: Collector) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from typing import Any
 
 from opentelemetry import trace
@@ -117,6 +118,8 @@ def begin_in_worker(endpoint: str | None) -> None:
     """Create the tracer provider of a worker, which sends its own spans, the last of them when it ends."""
     global _worker_provider
     _worker_provider = make_provider(endpoint)
+    # Before Python 3.13 the processes of a fork server end without `atexit`, in which the SDK would flush.
+    Finalize(None, _worker_provider.force_flush, exitpriority=0)
 
 
 @dataclass(frozen=True)
