@@ -33,7 +33,7 @@ def tenth_of_the_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
         (build, "MAX_UNINDEXED_ROWS"),
         (build, "_MAX_UNINDEXED_BYTES"),
         (build, "_LEAST_UNINDEXED_ROWS"),
-        (nearest, "EXACT_BYTES"),
+        (nearest, "SMALL_BYTES"),
         (nearest, "LEAST_BYTES_PER_MATCH"),
     ):
         monkeypatch.setattr(module, name, getattr(module, name) // 10)

@@ -75,7 +75,7 @@ def low_thresholds() -> Iterator[None]:
         patch.setattr(mapping, "GRAPH_BYTES", 1 << 18)
         patch.setattr(build, "LEAST_SCALAR_ROWS", 1000)
         patch.setattr(mapping, "LEAST_SCALAR_ROWS", 1000)
-        patch.setattr(nearest, "EXACT_BYTES", 1 << 13)
+        patch.setattr(nearest, "SMALL_BYTES", 1 << 13)
         patch.setattr(nearest, "LEAST_BYTES_PER_MATCH", 1 << 13)
         yield
 

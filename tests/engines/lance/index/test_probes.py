@@ -16,7 +16,6 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.index import build, mapping, present_rows, probes
-from penstock.engines.lance.read import nearest as nearest_module
 from penstock.engines.values import SearchRequest, Table
 from tests.support.exact_search import exact, ids, nearest
 from tests.support.tables import fixed_lists, import_rows, new_table, plain, plain_batch
@@ -32,7 +31,6 @@ def small_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(present_rows, "LEAST_VECTOR_BYTES", 1)
     monkeypatch.setattr(mapping, "PARTITION_ROWS", 128)
     monkeypatch.setattr(build, "MAX_UNINDEXED_ROWS", 0)
-    monkeypatch.setattr(nearest_module, "EXACT_BYTES", 1)
 
 
 def latent(rows: int, seed: int, dimensions: int = 16) -> npt.NDArray[np.float32]:

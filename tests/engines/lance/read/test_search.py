@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from penstock.domain.deadline import DeadlineExceeded, deadline
-from penstock.domain.index import Metric
+from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
 from penstock.engines.lance import LanceEngine
+from penstock.engines.lance.index import mapping
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
 from penstock.engines.lance.read import filter_pushdown, nearest, search
 from penstock.engines.values import SearchRequest
@@ -68,12 +71,39 @@ def test_few_matching_rows_are_compared_as_lance_compares(
         filter=parse("number == 3", schema),
     )
     by_lance = engine.search(table, request)
-    monkeypatch.setattr(nearest, "EXACT_BYTES", ROWS * DIM)
+    monkeypatch.setattr(nearest, "SMALL_BYTES", 1)
     monkeypatch.setattr(nearest, "LEAST_BYTES_PER_MATCH", DIM)
     monkeypatch.delattr(nearest, "_candidates")
     for alone, expected in zip(engine.search(table, request), by_lance, strict=True):
         assert ids(alone) == ids(expected)
         np.testing.assert_allclose(alone.scores, expected.scores, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("few", "queries", "reads"), [(10, 1, True), (100, 1, False), (100, 50, True), (0, 1, True)])
+def test_matching_rows_are_read_where_that_is_less_than_probing_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int, queries: int, reads: bool
+) -> None:
+    monkeypatch.setattr(mapping, "LEAST_VECTOR_BYTES", 1)
+    monkeypatch.setattr(nearest, "RESIDENT_BYTES", 1)
+    rows, width = 8000, 32
+    schema, values = plain(width), vectors(rows, width)
+    engine = LanceEngine(str(tmp_path))
+    table, _ = import_rows(engine, new_table(engine, schema), plain_batch(values, schema=schema))
+    spec = IndexSpec(name="v", field_name="vector", metric=Metric.L2)
+    table = replace(table, version=engine.index(table, [spec]))
+    matching = Mock(side_effect=nearest._matching_addresses)
+    monkeypatch.setattr(nearest, "_matching_addresses", matching)
+    request = SearchRequest(
+        field_name="vector",
+        queries=vectors(queries, width, seed=1),
+        metric=Metric.L2,
+        limit=5,
+        filter=parse(f"id < {few}", schema),
+    )
+    for query, hits in zip(request.queries, engine.search(table, request), strict=True):
+        distances = np.square(values[:few] - query).sum(axis=1)
+        assert ids(hits) == np.argsort(distances)[:5].tolist()
+    assert matching.called == reads
 
 
 def test_many_queries_are_compared_in_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """The nearest rows by Lance: from an index, or by its own brute force; one pass for all queries of a search.
 
 An index alone would lose rows that match a filter: it probes the partitions near the query, where they may not be. So
-the matching rows are counted first. Few are searched by brute force; for many, enough partitions are probed, and an
+the matching rows are counted first. Few are read and compared; for many, enough partitions are probed, and an
 answer that is still too short is computed again without the index.
 
 Lance returns row ids and distances only. The keys, and the vectors of the candidates of a quantised index, are read
@@ -44,14 +44,24 @@ from penstock.engines.lance.read.resident_search import METRICS, nearest_residen
 from penstock.engines.lance.read.search_params import choose_search_params
 from penstock.engines.values import SearchRequest
 
-EXACT_BYTES = 16 << 20
-"""Bytes of matching vectors up to which brute force wins: 5,000 of 768 dimensions took 5 to 12 ms, and the index
-alone had a recall of .55 to .84 there."""
+SMALL_BYTES = 16 << 20
+"""Bytes of vectors of a table without an index up to which Lance's brute force compares all of them, whatever filter
+there is."""
 
 LEAST_BYTES_PER_MATCH = 64 << 10
-"""Bytes of vectors of the table per matching row from which on the matching rows are read alone. Lance's own brute
-force reads the vectors of all rows where the filter has no index: of 40,000 x 768, that took 55 ms of processor time,
-reading 400 matching ones 13 ms; of 100,000 x 100, 16 ms and 20 ms for 1,000."""
+"""Bytes of vectors of a table without an index per matching row, from which on the matching rows are read alone.
+Lance's own brute force reads the vectors of all rows where the filter has no index: of 40,000 x 768, that took 55 ms
+of processor time, reading 400 matching ones 13 ms; of 100,000 x 100, 16 ms and 20 ms for 1,000."""
+
+ROWS_PER_READ = 256
+"""Reading one of scattered rows costs as much as probing so many rows of an index: 20 us of processor time, of 128 as
+of 768 dimensions, and 0.06 to 0.09 us. Searches of 200,000 x 768 where 1 % match took 66 ms of processor time by
+reading, 22 ms by the index; of 1,000,000 x 128, 190 and 74 ms. Many queries share what is read: 16 took 174 and
+285 ms, 353 and 1,170 ms."""
+
+DIMS_PER_ROW = 16
+"""Comparing so many dimensions of a row with a query costs as much as probing a row of an index: of 768 dimensions it
+took 3.5 us, of 128 1.0 us."""
 
 RESIDENT_BYTES = 128 << 20
 """Bytes of an indexed table's vectors up to which comparing all in memory costs less than probing the index: of
@@ -98,6 +108,7 @@ class _SearchPlan:
 
 
 _EXACT = _SearchPlan({"use_index": False})
+_MATCHING = _SearchPlan({"use_index": False}, selects_few=True)
 
 
 @dataclass(frozen=True)
@@ -134,7 +145,8 @@ def nearest_rows(
             return answer
     plan = _plan_search(scan, field, request)
     if plan.selects_few:
-        return scan.nearest(len(queries), dense_distances(request.metric, queries, field.width))
+        matching = replace(scan, addresses=_matching_addresses(scan))
+        return matching.nearest(len(queries), dense_distances(request.metric, queries, field.width))
     tables = _run(scan, field, request.metric, queries, plan, carried)
     short = [number for number, rows in enumerate(tables) if len(rows) < plan.least] if plan.uses_index else []
     if short:
@@ -213,27 +225,40 @@ def _plan_search(scan: Scan, field: Field, request: SearchRequest) -> _SearchPla
     index = vector_index(dataset, field)
     has_index = index is not None and index.metric is request.metric
     rows = max(int(dataset.count_rows()), 1)
-    if not has_index and (scan.where is None or vector_bytes(field, rows) <= EXACT_BYTES):
+    if not has_index and (scan.where is None or vector_bytes(field, rows) <= SMALL_BYTES):
         return _EXACT
     share = 1.0
     matching_rows = None
     if scan.where is not None:
         matching_rows = _matching_rows(dataset, scan.where)
+        if not matching_rows:
+            return _MATCHING
         share = matching_rows / rows
-        if vector_bytes(field, matching_rows) <= EXACT_BYTES:
-            few = matching_rows * LEAST_BYTES_PER_MATCH <= vector_bytes(field, rows)
-            return replace(_EXACT, selects_few=few)
     if index is None or not has_index:
-        return _EXACT
+        few = matching_rows is not None and matching_rows * LEAST_BYTES_PER_MATCH <= vector_bytes(field, rows)
+        return _MATCHING if few else _EXACT
     if index.is_graph and scan.bounds != _OPEN:
         return _EXACT  # a graph walk ends before it has met all rows within the bounds
     partitions = partitions_of(dataset, index)
     probes = default_probes(dataset, index, partitions)
     clause, refine = choose_search_params(index, partitions, probes, scan.k, share, request.params)
+    if matching_rows is not None:
+        probed_rows = rows * clause["minimum_nprobes"] // max(partitions, 1)
+        if matching_rows * (ROWS_PER_READ / len(request.queries) + field.width / DIMS_PER_ROW) <= probed_rows:
+            return _MATCHING
     if refine is not None and scan.bounds[0] is not None:
         return _EXACT  # Lance compares bounds with distances of codes, which for COSINE are twice the real ones
     least = min(scan.k, matching_rows) if matching_rows is not None and scan.bounds == _OPEN else 0
     return _SearchPlan(clause, least, refine)
+
+
+def _matching_addresses(scan: Scan) -> pa.Array[Any]:
+    """Where the matching rows are, in order.
+
+    Of 2,000 scattered rows, this and reading them took two thirds of the processor time of a scan with the filter.
+    """
+    rows = scan.dataset.scanner(columns=["_rowid"], filter=scan.where).to_table()
+    return rows["_rowid"].combine_chunks().sort()
 
 
 def _matching_rows(dataset: LanceDataset, where: str) -> int:
