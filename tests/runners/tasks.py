@@ -6,6 +6,7 @@ import mmap
 import os
 import resource
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = [
     "Hoard",
     "Small",
     "append_line",
+    "compute",
     "double",
     "fill",
     "halve",
@@ -27,6 +29,7 @@ __all__ = [
     "pid_of",
     "refuse",
     "report_until_told",
+    "stall",
     "stumble",
     "wait_for_file",
 ]
@@ -54,6 +57,20 @@ def halve(task: Small, context: TaskContext) -> int:
     if task.number % 2:
         raise DataError(f"{task.number} is odd")
     return task.number // 2
+
+
+def stall(seconds: float, context: TaskContext) -> str:
+    """Wait for what another thread would do, which waits itself."""
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    threading.Event().wait(seconds)
+    return "was not killed"
+
+
+def compute(seconds: float, context: TaskContext) -> str:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+    return "was not killed"
 
 
 def refuse(row: int, context: TaskContext) -> None:

@@ -21,11 +21,13 @@ from tests.runners.tasks import (
     Build,
     Fill,
     append_line,
+    compute,
     double,
     fill,
     kill_self,
     pid_of,
     report_until_told,
+    stall,
     wait_for_file,
 )
 from tests.support.cgroups import command_in, memory_group
@@ -68,6 +70,16 @@ def test_a_worker_that_stands_still_is_ended_and_its_task_lost() -> None:
     with pytest.raises(WorkerLost, match="sent no heartbeat for 2 s, and was killed"):
         still.future.result(LIMIT)
     assert local.submit(double, 4).future.result(LIMIT) == 8
+    local.close()
+
+
+def test_a_task_whose_threads_wait_for_each_other_is_ended() -> None:
+    local = LocalRunner(1, stall=2.0)
+    with pytest.raises(WorkerLost, match="used no processor for 2 s, and was killed"):
+        local.submit(stall, LIMIT).future.result(LIMIT)
+    assert local.submit(compute, 4.0).future.result(LIMIT) == "was not killed"
+    time.sleep(3.0)  # without a task a worker may be idle
+    assert local.restarts == 1
     local.close()
 
 

@@ -8,7 +8,8 @@ Each worker is a pool of one process. A pool whose process dies fails all its ta
 ran which task; with one process per pool only the running task fails.
 
 A worker that hangs, through a debugger, a signal or a deadlock, would keep its task for ever: each worker sends
-heartbeats, and is killed when they stop. So is one whose task ignores its cancellation.
+heartbeats, and is killed when they stop. So is one whose task ignores its cancellation, or stalls
+(:mod:`penstock.runners.stalls`).
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from penstock.runners.memory import (
     trim_malloc,
 )
 from penstock.runners.parent_death import die_with_forker, die_with_parent
+from penstock.runners.stalls import STALL_SECONDS, StallWatch
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,8 @@ _CLOSING = _SLOTS * _WIDTH
 _WORKERS = _CLOSING + 1
 """From here on, for each worker: its process id, 0 until it has started, and a heartbeat counter."""
 _PID, _BEAT, _PLACES = 0, 1, 2
+_STALLED = -1
+"""In place of the heartbeat counter: the task has stalled."""
 _BEAT_SECONDS = 0.5
 _CHECK_SECONDS = 1.0
 HEARTBEAT_TIMEOUT = 30.0
@@ -103,6 +107,7 @@ class LocalRunner:
     Args:
         silence: seconds without a heartbeat after which a worker is killed.
         grace: seconds after the cancellation of its task after which a worker is killed.
+        stall: seconds without processor time after which the worker of a task is killed.
     """
 
     def __init__(
@@ -112,12 +117,13 @@ class LocalRunner:
         *,
         silence: float = HEARTBEAT_TIMEOUT,
         grace: float = CANCEL_GRACE,
+        stall: float = STALL_SECONDS,
     ) -> None:
         self._board = RawArray(c_int64, _WORKERS + workers * _PLACES)
         self._free = list(range(_SLOTS))
         self._lock = threading.Lock()
         self._closed = False
-        self._workers = [_Worker(self._board, number, setup) for number in range(workers)]
+        self._workers = [_Worker(self._board, number, setup, stall) for number in range(workers)]
         self._idle = list(self._workers)
         self._waiting: deque[_Task] = deque()
         self._silence, self._grace = silence, grace
@@ -252,10 +258,11 @@ class _Task:
 class _Worker:
     """One worker process, restarted after its death. Runs one task at a time."""
 
-    def __init__(self, board: Any, number: int, setup: Callable[[], None] | None) -> None:
+    def __init__(self, board: Any, number: int, setup: Callable[[], None] | None, stall: float) -> None:
         self._board = board
         self._place = _WORKERS + number * _PLACES
         self._setup = setup
+        self._stall = stall
         self._pool: ProcessPoolExecutor | None = self._start()
         self._broken: ProcessPoolExecutor | None = None
         self._closed = False
@@ -297,7 +304,7 @@ class _Worker:
         self.replace()
 
     def look(self, silence: float) -> None:
-        """Kill the process after ``silence`` seconds without a heartbeat, or if its task didn't stop in time.
+        """Kill the process after ``silence`` seconds without a heartbeat, or if its task stalls or goes on too long.
 
         Seconds are counted by checks and not by a clock: this process may have been suspended itself.
         """
@@ -310,7 +317,9 @@ class _Worker:
         grace = 0.0 if task is None else self._board[task.slot * _WIDTH + _STOP] / 1000
         self._silent_checks = self._silent_checks + 1 if beat == last_beat else 0
         self._cancelled_checks = self._cancelled_checks + 1 if grace else 0
-        if self._silent_checks * _CHECK_SECONDS >= silence:
+        if beat == _STALLED:
+            self._kill(pid, f"used no processor for {self._stall:g} s")
+        elif self._silent_checks * _CHECK_SECONDS >= silence:
             self._kill(pid, f"sent no heartbeat for {silence:g} s")
         elif grace and self._cancelled_checks * _CHECK_SECONDS >= grace:
             self._kill(pid, f"did not stop within {grace:g} s after cancellation")
@@ -336,7 +345,7 @@ class _Worker:
 
     def _start(self) -> ProcessPoolExecutor:
         self._board[self._place + _PID] = 0
-        arguments = (self._board, self._place, self._setup)
+        arguments = (self._board, self._place, self._setup, self._stall)
         return ProcessPoolExecutor(1, mp_context=_FORKS, initializer=_begin, initargs=arguments)
 
 
@@ -403,7 +412,7 @@ _tasks = [0, 0]
 """How many tasks began here, and how many have ended."""
 
 
-def _begin(board: Any, place: int, setup: Callable[[], None] | None) -> None:
+def _begin(board: Any, place: int, setup: Callable[[], None] | None, stall: float) -> None:
     global _worker_board
     _worker_board = board
     board[place + _PID] = os.getpid()
@@ -413,17 +422,21 @@ def _begin(board: Any, place: int, setup: Callable[[], None] | None) -> None:
     die_before_server()
     die_with_parent()
     die_with_forker()
-    threading.Thread(target=_heartbeat, args=(place,), daemon=True).start()
+    threading.Thread(target=_heartbeat, args=(place, stall), name="heartbeat", daemon=True).start()
     if setup is not None:
         setup()
 
 
-def _heartbeat(place: int) -> None:
+def _heartbeat(place: int, stall: float) -> None:
     """Send heartbeats until the runner closes; then end the process. Trim memory after a beat without a task."""
     last = trimmed = 0
+    watch = StallWatch(stall, _BEAT_SECONDS)
     while not _worker_board[_CLOSING]:
-        _worker_board[place + _BEAT] += 1
         begun, ended = _tasks
+        if watch.is_stalled(begun if begun > ended else 0):
+            _worker_board[place + _BEAT] = _STALLED
+        else:
+            _worker_board[place + _BEAT] += 1
         if begun == ended == last != trimmed:
             trim_malloc()
             trimmed = ended
