@@ -6,7 +6,7 @@
 
 Each run imports the same file into a fresh collection without a vector index. A run's time goes from the create call
 to the moment at which the job is Completed and the collection counts every row. In the end an index is built over the
-rows of the last run. Memory is the sum of the proportional set sizes of all processes, sampled ten times a
+rows of the last run. Memory is the sum of the proportional set sizes of all processes, sampled up to ten times a
 second: the peak of what the server and its workers hold, shared pages counted once.
 """
 

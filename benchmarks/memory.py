@@ -5,9 +5,9 @@
 
 For each size a Parquet file of 768-dimensional vectors with large row groups, and for the last line one of rows of
 32,768 dimensions, is written, imported through the HTTP API of a fresh server, and deleted with what became of it.
-Memory is the sum of the proportional set sizes of the server and all its workers, sampled ten times a second; the
-page cache is not in it. Files are written row group by row group: twice the largest size must be free on the disk,
-and some row groups in memory.
+Memory is the sum of the proportional set sizes of the server and all its workers, sampled up to ten times a second;
+the page cache is not in it. Files are written row group by row group: twice the largest size must be free on the
+disk, and some row groups in memory.
 """
 
 from __future__ import annotations

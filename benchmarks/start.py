@@ -5,8 +5,8 @@
     python -m benchmarks.start              # seven servers one after the other, each with a new data dir
     python -m benchmarks.start --busy 6     # beside six processes that compute
 
-"Ready" is from the start of the process until ``/healthz`` answers 200. "First import" is from then until a job of one
-file is Completed, the creation of its collection included; a caller asks for the job's state 50 times a second.
+"Ready" is from the start of the process until ``/healthz`` answers 200. "First import" is from then until a job of
+one file is Completed, the creation of its collection included; a caller asks for the job's state 50 times a second.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks.files import write_parquet
@@ -41,9 +42,11 @@ def main() -> None:
         servers = [_start(options.rows) for _ in range(options.turns)]
         print(f"{options.busy} busy processes, {options.turns} turns: median (least to most) in seconds")
         _print("a server is ready", [ready for ready, _ in servers])
-        _print(f"its first import, {options.rows:,} rows of {_DIM} dimensions, from then on", [job for _, job in servers])
+        _print(
+            f"its first import, {options.rows:,} rows of {_DIM} dimensions, from then on", [job for _, job in servers]
+        )
         for name, command in _COMMANDS.items():
-            _print(name, [_seconds(lambda command=command: _run(command)) for _ in range(options.turns)])
+            _print(name, [_seconds(partial(_run, command)) for _ in range(options.turns)])
     print(describe_machine())
 
 
@@ -60,7 +63,7 @@ def _start(rows: int) -> tuple[float, float]:
         with running_server(Path(folder), workers=None) as server, Client(server.url) as client:
             ready = time.perf_counter() - begun
             write_parquet(server.import_root / "first.parquet", rows, _DIM)
-            return ready, _seconds(lambda: _import(client))
+            return ready, _seconds(partial(_import, client))
 
 
 def _import(client: Client) -> None:

@@ -140,7 +140,7 @@ Made by `python -m benchmarks.peers`. All contenders of a section take turns in 
 new processes and an empty folder, warms up with 1,000 rows, and then loads files that are in the page cache. Figures
 are medians, with the least and the largest in parentheses; peak memory is the largest of all runs. "× as fast" is
 the ratio of rows per second within a pair, the median of the pairs. "CPU s" counts all processes of a contender while
-it loads, memory is the sum of their proportional set sizes, sampled ten times a second. "Countable after" is the time
-from the call until every row counts, "index" what an inverted-file index with a list per 4,096 rows takes after that
-(scalar-quantised; pgvector has it unquantised). Contenders that would take long load fewer rows, or take part in
-fewer turns: see the columns "rows" and "runs"."""
+it loads, memory is the sum of their proportional set sizes, sampled up to ten times a second. "Countable
+after" is the time from the call until every row counts, "index" what an inverted-file index with a list per 4,096
+rows takes after that (scalar-quantised; pgvector has it unquantised). Contenders that would take long load fewer
+rows, or take part in fewer turns: see the columns "rows" and "runs"."""

@@ -119,7 +119,7 @@ def _begin_fork_server() -> None:
 _begin = local._begin
 
 
-def begin_worker(board: Any, place: int, setup: Callable[[], None]) -> None:
+def begin_worker(board: Any, place: int, setup: Callable[[], None] | None, stall: float) -> None:
     """As ever, but not with less of the processor than others."""
     vars(local)["_NICENESS"] = 0
-    _begin(board, place, setup)
+    _begin(board, place, setup, stall)
