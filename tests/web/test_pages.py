@@ -314,6 +314,12 @@ def test_the_address_of_a_new_key_shows_no_question_about_a_user(ops: Visitor) -
         assert "Drop the user" not in answer.text
 
 
+def test_a_search_is_there_to_copy_once_it_is_one(ops: Visitor) -> None:
+    place = "/collections/default/docs/search"
+    assert "penstock search" not in ops.get(place).text
+    assert "penstock search docs --id 1 " in ops.get(f"{place}?by=row&q=1").text
+
+
 def test_a_live_view_brings_its_title(ops: Visitor, tenants: Callers) -> None:
     job = create_job(tenants)
     path = f"/jobs/{job}/abort"
