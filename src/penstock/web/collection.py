@@ -9,6 +9,7 @@ from typing import Any
 from penstock.collections.collections import StoredSpace
 from penstock.collections.entity_requests import QueryRequest
 from penstock.collections.indexes import IndexStatus
+from penstock.collections.result_memory import release_on_error
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.jobs import ImportJob
@@ -66,12 +67,10 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
         collection = collection_of(pages, visit)
         request = QueryRequest(filter=visit.query.get("filter"), limit=MAX_DOWNLOAD)
         result = services.entities.query(collection, request, org_id=visit.cluster.org_id)
-        try:
+        with release_on_error(result.held):
             lines = b"".join(json_lines(result))
-        finally:
-            if result.held is not None:
-                result.held.release()
-        return PageReply(content=lines, media_type="application/x-ndjson", filename=f"{collection.name}.jsonl")
+        name = f"{collection.name}.jsonl"
+        return PageReply(content=lines, media_type="application/x-ndjson", filename=name, held=result.held)
 
     def confirm_drop(visit: Visit) -> PageReply:
         collection = collection_of(pages, visit)

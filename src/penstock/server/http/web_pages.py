@@ -25,6 +25,7 @@ from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError
 from penstock.server.calls import Calls
 from penstock.server.doctor import examine
+from penstock.server.http.chunked_response import ChunkedResponse
 from penstock.server.http.endpoint import make_endpoint
 from penstock.server.services import Services
 from penstock.server.storage_settings import catalog_file
@@ -165,6 +166,7 @@ def _endpoint(pages: Pages, methods: Mapping[str, PageRoute | OpenRoute], calls:
                 route=route.path,
                 timeout=route.timeout if isinstance(route, PageRoute) else None,
                 read_only=isinstance(route, PageRoute) and route.read_only,
+                discard=PageReply.release,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets a page; calls have logged it
             reply = await asyncio.to_thread(_broken, pages, call, error)
@@ -277,7 +279,8 @@ def _response(reply: PageReply, call: PageCall, is_secure: bool, request: Reques
     if len(content) > 1024 and reply.filename is None and "gzip" in request.headers.get("accept-encoding", ""):
         content = gzip.compress(content, 1)
         headers["content-encoding"] = "gzip"
-    response = Response(content, status, headers, media_type=None if reply.location else reply.media_type)
+    media_type = None if reply.location else reply.media_type
+    response = ChunkedResponse(content, status, headers, media_type, release=reply.release)
     token = reply.token
     if token is None and call.token != request.cookies.get(_SESSION_COOKIE) and not call.partial:
         token = call.token  # a browser that comes for the first time
