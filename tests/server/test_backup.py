@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -258,6 +259,13 @@ def test_a_restore_that_was_interrupted_can_be_repeated(
         with pytest.raises(StorageError, match=r"restoring the backup failed: no space.*, and run the same command"):
             restore_backup(settings_of(tmp_path), backup[0], silent)
     assert (tmp_path / "data" / "collections").exists()
+    other = shutil.copytree(backup[0], tmp_path / "other")
+    description = json.loads((other / "backup.json").read_text())
+    (other / "backup.json").write_text(json.dumps({**description, "created_at": "2026-01-01T00:00:00+00:00"}))
+    with pytest.raises(
+        InvalidParameter, match=f"a restore of the backup of {re.escape(backup[1].created_at)} was in"
+    ):
+        restore_backup(settings_of(tmp_path), other, silent)
     restore_backup(settings_of(tmp_path), backup[0], silent)
     assert not (tmp_path / "data" / "restore.unfinished").exists()
 
