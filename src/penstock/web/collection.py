@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.collections.collections import StoredSpace
@@ -65,7 +65,10 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
 
     def download(visit: Visit) -> PageReply:
         collection = collection_of(pages, visit)
-        request = QueryRequest(filter=visit.query.get("filter"), limit=MAX_DOWNLOAD)
+        chosen = QueryRequest(filter=visit.query.get("filter"))
+        # Memory for as many rows as the limit has is reserved until the last of them has been received.
+        rows = services.entities.count(collection, chosen)
+        request = replace(chosen, limit=max(1, min(rows, MAX_DOWNLOAD)))
         result = services.entities.query(collection, request, org_id=visit.cluster.org_id)
         with release_on_error(result.held):
             lines = b"".join(json_lines(result))
