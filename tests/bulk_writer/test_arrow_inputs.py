@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,14 @@ def test_dynamic_values_in_columns_are_those_in_rows(data: list[tuple[Any, dict[
     assert one == other
 
 
+def test_dynamic_dicts_of_any_class_keep_their_own_keys(tmp_path: Path) -> None:
+    collection = CollectionSchema(fields=SCHEMA.fields[:2], dynamic=True)
+    with LocalBulkWriter(collection, tmp_path) as writer:
+        writer.append_batch({"id": [1, 2], "vector": np.zeros((2, 2)), "words": [Counter("a"), Counter("bb")]})
+    metas = [json.loads(row["$meta"]) for row in read_files(writer.batch_files, collection)]
+    assert metas == [{"words": {"a": 1}}, {"words": {"b": 2}}]
+
+
 def _parts(text: str) -> list[str]:
     """The keys and values of an object; 1, 1.0 and true are different."""
     return sorted(map(repr, json.loads(text).items()))
@@ -100,7 +109,8 @@ def _parts(text: str) -> list[str]:
 def test_missing_values_of_pandas_are_nulls(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     collection = CollectionSchema(
-        fields=(*SCHEMA.fields[:4], Field(name="at", type=DataType.TIMESTAMPTZ, nullable=True)), dynamic=True
+        fields=(*SCHEMA.fields[:4], SCHEMA["weight"], Field(name="at", type=DataType.TIMESTAMPTZ, nullable=True)),
+        dynamic=True,
     )
     frame = pandas.DataFrame(
         {
@@ -108,6 +118,7 @@ def test_missing_values_of_pandas_are_nulls(tmp_path: Path) -> None:
             "vector": [[0.5, 1.0]] * 2,
             "tag": pandas.array(["a", None], dtype="string"),
             "small": pandas.Series([1, pandas.NA], dtype=object),
+            "weight": pandas.arrays.SparseArray([0.5, float("nan")]),
             "at": [pandas.Timestamp("2020-01-01"), pandas.NA],
             "x": pandas.to_datetime(["2020-01-01", None]),
         }
@@ -115,7 +126,7 @@ def test_missing_values_of_pandas_are_nulls(tmp_path: Path) -> None:
     with LocalBulkWriter(collection, tmp_path) as writer:
         writer.append_batch(frame)
     row = read_files(writer.batch_files, collection)[1]
-    assert [row[name] for name in ("tag", "small", "at", "$meta")] == [None, None, None, "{}"]
+    assert [row[name] for name in ("tag", "small", "weight", "at", "$meta")] == [None, None, None, None, "{}"]
 
 
 def test_texts_of_arrays_keep_what_follows_a_nul(tmp_path: Path) -> None:

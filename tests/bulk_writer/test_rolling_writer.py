@@ -157,6 +157,15 @@ def test_progress_is_told(tmp_path: Path) -> None:
     assert told[-1].file_bytes == Path(writer.batch_files[0][0]).stat().st_size
 
 
+def test_dynamic_values_are_written_before_they_fill_the_memory(tmp_path: Path) -> None:
+    told: list[WriteProgress] = []
+    collection = CollectionSchema(fields=SCHEMA.fields, dynamic=True)
+    with LocalBulkWriter(collection, tmp_path, progress=told.append) as writer:
+        for number in range(200):
+            writer.append_row({**row(number), "note": "x" * 60_000})
+        assert [progress.rows for progress in told] == [140]  # the first with more than 8 MiB
+
+
 def test_rows_and_batches_keep_their_order(tmp_path: Path) -> None:
     with LocalBulkWriter(SCHEMA, tmp_path) as writer:
         writer.append_row(row(0))

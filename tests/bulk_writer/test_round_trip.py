@@ -6,6 +6,7 @@ import re
 import tempfile
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,24 @@ def test_no_times_and_no_geometries(tmp_path: Path, value: dict[str, Any], rule:
         columns = {key: [each] for key, each in value.items()}
         with pytest.raises(DataError, match=re.escape(rule)):
             writer.append_batch({"id": [2], "v": [[0.0] * 4], **columns})
+
+
+class Colour(str, Enum):  # noqa: UP042 - the text of one is its name
+    RED = "red"
+
+
+@pytest.mark.parametrize("way", ["rows", "batch"])
+def test_texts_of_enums_are_their_values(tmp_path: Path, way: str) -> None:
+    fields = (*vector_schema(DataType.FLOAT_VECTOR, 2).fields, Field(name="c", type=DataType.VARCHAR, max_length=3))
+    collection = CollectionSchema(fields=fields, dynamic=True)
+    row = {"id": 1, "v": [0.5, 1.0], "c": Colour.RED, "more": Colour.RED}
+    with LocalBulkWriter(collection, tmp_path) as writer:
+        if way == "batch":
+            writer.append_batch({name: [value] for name, value in row.items()})
+        else:
+            writer.append_row(row)
+    read = read_files(writer.batch_files, collection)
+    assert [(found["c"], found["$meta"]) for found in read] == [("red", '{"more":"red"}')]
 
 
 def test_defaults_are_filled_in(tmp_path: Path) -> None:

@@ -55,6 +55,9 @@ FORMS = [
 ]
 
 
+MASKED = np.ma.array([True] * 8, mask=[True] + [False] * 7)
+
+
 @pytest.mark.parametrize("way", ["row", "batch"])
 def test_parts_may_come_in_the_forms_of_their_types(tmp_path: Path, way: str) -> None:
     with LocalBulkWriter(SCHEMA, tmp_path) as writer:
@@ -81,6 +84,7 @@ def test_parts_may_come_in_the_forms_of_their_types(tmp_path: Path, way: str) ->
         ([chunk(text="abcde")], "chunks[text]", "exceeds max_length(4)"),
         ([chunk(v=[1.0])], "chunks[v]", "the vector has 1 dimensions, the field has 2"),
         ([chunk(v=[1.0, float("nan")])], "chunks[v]", "value 'NaN'"),
+        ([chunk(bits=MASKED)], "chunks[bits]", "the value is masked, or has masked elements"),
     ],
 )
 def test_bad_values_name_row_and_part(tmp_path: Path, way: str, chunks: Any, field: str, rule: str) -> None:
@@ -95,6 +99,15 @@ def test_bad_values_name_row_and_part(tmp_path: Path, way: str, chunks: Any, fie
         assert (caught.value.row, caught.value.field) == (1, field)
         assert rule in caught.value.rule
         assert caught.value.remedy or "null" in rule or "out of range" in rule
+
+
+def test_an_array_may_be_filled_again_for_the_next_row(tmp_path: Path) -> None:
+    bits = np.zeros(1, np.uint8)
+    with LocalBulkWriter(SCHEMA, tmp_path) as writer:
+        for byte in (170, 85):
+            bits[:] = byte
+            writer.append_row(row([chunk(bits=bits)]))
+    assert read_files(writer.batch_files, SCHEMA) == [row([chunk(bits=[170])]), row([chunk(bits=[85])])]
 
 
 def test_arrow_columns_are_checked_as_a_whole(tmp_path: Path) -> None:

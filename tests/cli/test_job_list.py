@@ -134,6 +134,18 @@ def test_a_live_view_goes_on_after_a_restart_of_the_server(command: tuple[str, .
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_live_list_ends_though_jobs_wait_for_their_commit() -> None:
+    with recording_server() as server:
+        (waiting,) = states(7, "Uncommitted")
+        server.answer(f"{JOBS}/list", {"code": 0, "data": {"records": [waiting["data"]]}})
+        server.answer(f"{JOBS}/describe", waiting)
+        command = ["jobs", "list", "--watch", "--state", "Uncommitted", "--url", server.url]
+        done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1].split()[:3] == ["7", "docs", "Uncommitted"]
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_live_list_of_few_jobs_waits_for_all_of_them() -> None:
     with recording_server() as server:
         server.answer(f"{JOBS}/list", running(1, 2), running(2), running(2), running())

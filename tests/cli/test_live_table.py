@@ -36,6 +36,19 @@ def test_a_table_that_is_longer_than_the_terminal_is_cut_until_the_end(
     assert len(last.splitlines()) == 10
 
 
+def test_lines_that_the_terminal_breaks_are_redrawn_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((20, 6)))
+    drawing = LiveTable(1)
+    rows = [(f"/a/path/of/thirty/characters/{number}", "x") for number in range(3)]
+    drawing.draw(["File", "State"], rows, is_last=False)
+    assert len(capsys.readouterr().out.splitlines()) == 3, "header and first row, two lines each, and how many more"
+    drawing.draw(["File", "State"], rows, is_last=True)
+    assert capsys.readouterr().out.startswith("\x1b[5F\x1b[J")
+
+
 def test_a_table_on_the_standard_error_fits_its_terminal_though_the_output_goes_elsewhere(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

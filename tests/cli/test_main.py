@@ -191,7 +191,7 @@ def test_ctrl_c_at_a_question_ends_with_130() -> None:
     assert "Interrupted." in errors
 
 
-def test_a_filter_from_the_standard_input_that_is_no_text() -> None:
+def test_a_filter_from_the_standard_input_that_is_not_text() -> None:
     done = CliRunner().invoke(cli, ["query", "docs", "--filter", "-"], input=b"\xff\xfe")
     assert done.exit_code == 2
-    assert "The standard input is no text in utf-8" in done.stderr
+    assert "The standard input is not text in utf-8" in done.stderr

@@ -43,6 +43,16 @@ def test_a_wide_character_takes_two_columns(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == "Name State\n日本 x\nabcd y\n"
 
 
+def test_wide_characters_are_wrapped_by_the_columns_they_take(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_table(["File", "Reason"], [("a.csv", "日本" * 10)], none="")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == ["a.csv 日本日本日本日", "      本日本日本日本", "      日本日本日本"]
+
+
 def test_no_rows_are_told_on_the_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["Name"], [], none="No keys.")
     assert capsys.readouterr() == ("", "No keys.\n")

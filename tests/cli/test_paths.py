@@ -44,6 +44,16 @@ def test_a_pattern_that_the_shell_left_alone(folder: Path) -> None:
     assert [f"{folder}/deep/er/c.parquet"] in import_groups(["**/*.parquet"], folder)
 
 
+def test_a_pattern_in_a_folder_whose_name_looks_like_one(tmp_path: Path) -> None:
+    (tmp_path / "run[1]" / "deep").mkdir(parents=True)
+    for name in ("a.csv", "deep/b.csv"):
+        (tmp_path / "run[1]" / name).touch()
+    assert import_groups(["*.csv", "deep/../deep/*.csv"], tmp_path / "run[1]") == [
+        [f"{tmp_path}/run[1]/a.csv"],
+        [f"{tmp_path}/run[1]/deep/b.csv"],
+    ]
+
+
 def test_a_file_whose_name_looks_like_a_pattern(folder: Path) -> None:
     assert import_groups(["we[i]rd.csv"], folder) == [[f"{folder}/we[i]rd.csv"]]
 

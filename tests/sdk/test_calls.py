@@ -73,6 +73,16 @@ def test_list_import_jobs_of_v2_as_page_004_has_it(server: RecordingServer) -> N
     assert server.last.body["collectionName"] == "quick_setup"
 
 
+def test_a_name_of_any_characters_is_sent(server: RecordingServer) -> None:
+    server.answer(f"{V2}/list", {"code": 800, "message": "database not found[database=名]"})
+    with pytest.raises(NotFound, match="database not found"):
+        v2_calls.list_import_jobs(server.url, db_name="名")
+    assert server.last.headers["DB-Name"].encode("latin-1").decode() == "名"
+    server.answer(f"{V2}/create", {"code": 1100, "message": "Idempotency-Key: 1 to 256 printable ASCII characters"})
+    with pytest.raises(ApiError, match="printable ASCII"), penstock.Client(server.url) as client:
+        client.imports.create("docs", "a.csv", idempotency_key="名")
+
+
 def test_milvus_before_2_4_3_says_200_for_success_on_v2(server: RecordingServer) -> None:
     server.answer(f"{V2}/list", {**RECORDS, "code": 200})
     assert v2_calls.list_import_jobs(server.url).json()["code"] == 200
@@ -168,6 +178,8 @@ def test_the_json_body_of_http_401_is_not_lost(server: RecordingServer) -> None:
         (Answer([1, 2]), InvalidResponse, "not a JSON object"),
         (Answer({"data": {}}), InvalidResponse, "with a code"),
         (Answer({"code": 1}), ApiError, "code 1"),
+        (Answer({"code": "--1"}), InvalidResponse, "with a code"),
+        (Answer("", status=503, headers={"Retry-After": "\N{SUPERSCRIPT TWO}"}), ApiError, "Service Unavailable"),
         (Answer({"code": "0", "data": {"records": []}}), None, ""),
         (Answer({"code": 2101, "message": "job 1 not found"}), NotFound, "job 1 not found"),
         (Answer("", status=307, headers={"Location": "https://u:p@elsewhere/x"}), ApiError, "https://elsewhere/x"),

@@ -1,12 +1,16 @@
-"""Which files an upload sends, in which groups and under which names."""
+"""Which files an upload sends, in which groups and under which names; and what a server may answer."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import penstock
+from penstock.sdk.errors import InvalidResponse
 from penstock.sdk.uploads import upload_items
+from tests.sdk.recording_server import recording_server
 
 
 @pytest.fixture
@@ -51,3 +55,11 @@ def test_what_cannot_be_uploaded(folder: Path) -> None:
     (folder / "linked").symlink_to(folder / "set")
     with pytest.raises(ValueError, match="is a link to a folder"):
         upload_items([[str(folder)]])
+
+
+@pytest.mark.parametrize("answer", ["<html>a portal</html>", {"code": 0, "data": None}])
+def test_an_answer_that_is_none_to_an_upload_is_told(folder: Path, answer: Any) -> None:
+    with recording_server() as server, penstock.Client(server.url) as client:
+        server.answer("/v2/vectordb/jobs/import/uploads", answer)
+        with pytest.raises(InvalidResponse, match="the response is not valid"):
+            client.imports.upload(folder / "a.csv")

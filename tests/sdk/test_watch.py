@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -137,6 +138,19 @@ def test_polls_go_on_while_a_proxy_answers_for_a_server_that_restarts(monkeypatc
         restarting = [Answer("Bad Gateway", status=502)] * 5  # more than the client repeats one call
         server.answer("/v2/vectordb/jobs/import/describe", answers[0], *restarting, answers[1])
         assert [job.state for job in client.imports.watch("1", poll=0.01)] == ["Importing", "Completed"]
+
+
+def test_the_time_that_a_caller_takes_for_a_state_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.sdk.connection._BACKOFF", tenacity.wait_none())
+    monkeypatch.setattr(polling, "LONGEST_OUTAGE", 0.5)
+    with recording_server() as server, penstock.Client(server.url) as client:
+        answers = [{"code": 0, "data": {"jobId": "1", "state": state}} for state in ("Importing", "Completed")]
+        restarting = [Answer("Bad Gateway", status=502)] * 5
+        server.answer("/v2/vectordb/jobs/import/describe", answers[0], *restarting, answers[1])
+        changes = client.imports.watch("1", poll=0.01)
+        assert next(changes).state == "Importing"
+        time.sleep(0.6)
+        assert next(changes).state == "Completed"
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,14 +17,17 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from psycopg import sql
+from sqlalchemy import make_url
 
 import penstock
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.cli.main import cli
 from penstock.domain.jobs import JobState
-from penstock.errors import InvalidParameter, StorageError
+from penstock.errors import CatalogError, InvalidParameter, StorageError
 from penstock.server.backup import BackupManifest, create_backup, read_manifest, restore_backup
 from penstock.server.backup.create import table_root
 from penstock.server.backup.snapshot import save_catalog, take_snapshot
@@ -258,6 +263,13 @@ def test_a_restore_that_was_interrupted_can_be_repeated(
         with pytest.raises(StorageError, match=r"restoring the backup failed: no space.*, and run the same command"):
             restore_backup(settings_of(tmp_path), backup[0], silent)
     assert (tmp_path / "data" / "collections").exists()
+    other = shutil.copytree(backup[0], tmp_path / "other")
+    description = json.loads((other / "backup.json").read_text())
+    (other / "backup.json").write_text(json.dumps({**description, "created_at": "2026-01-01T00:00:00+00:00"}))
+    with pytest.raises(
+        InvalidParameter, match=f"a restore of the backup of {re.escape(backup[1].created_at)} was in"
+    ):
+        restore_backup(settings_of(tmp_path), other, silent)
     restore_backup(settings_of(tmp_path), backup[0], silent)
     assert not (tmp_path / "data" / "restore.unfinished").exists()
 
@@ -311,6 +323,25 @@ def test_the_catalog_of_a_backup_is_that_of_its_moment(tmp_path: Path) -> None:
         found = copy.collections.by_id(docs.id)
         assert found is not None
         assert found.version == docs.version
+
+
+def test_a_user_who_may_not_lock_the_catalog_gets_the_reason(tmp_path: Path, migrated_url: str) -> None:
+    role = f"reader_{uuid.uuid4().hex[:8]}"
+    url = make_url(migrated_url).set(username=role, password="reads").render_as_string(hide_password=False)
+    name = sql.Identifier(role)
+    with psycopg.connect(migrated_url, autocommit=True) as owner:
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'reads'").format(name))
+        try:
+            owner.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(name))
+            with (
+                closing(CatalogDatabase(url)) as database,
+                pytest.raises(CatalogError, match="inaccessible: permission denied"),
+                take_snapshot(database, lambda store: table_root(settings_of(tmp_path), store)),
+            ):
+                pass
+        finally:
+            owner.execute(sql.SQL("DROP OWNED BY {}").format(name))
+            owner.execute(sql.SQL("DROP ROLE {}").format(name))
 
 
 def test_a_backup_during_a_dry_run(tmp_path: Path) -> None:

@@ -6,14 +6,18 @@ import html
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from penstock.cli.main import cli
 from tests.support.servers import PENSTOCK, RunningServer
 
 DATABASE, COLLECTION = "copied", "docs"
@@ -74,12 +78,21 @@ def run(server: RunningServer, kind: str, text: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_what_a_page_gives_to_copy_runs(server: RunningServer, job: str, place: str, tmp_path: Path) -> None:
+def test_what_a_page_gives_to_copy_runs(
+    server: RunningServer, job: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands and Python in this process: to start one for each would take most of the time."""
     page = httpx.get(server.url + place.format(job=job))
     copies = {kind: html.unescape(text) for kind, text in COPY.findall(page.text)}
     assert set(copies) == {"Command line", "curl", "Python"}
-    for kind, text in copies.items():
-        run(server, kind, text, tmp_path)
+    monkeypatch.setenv("PENSTOCK_URL", server.url)
+    program, *arguments = shlex.split(copies["Command line"])
+    done = CliRunner().invoke(cli, arguments)
+    assert (program, done.exit_code) == ("penstock", 0), f"{copies['Command line']}\n{done.output}"
+    names: dict[str, Any] = {}
+    exec(copies["Python"], names)
+    names["client"].close()
+    run(server, "curl", copies["curl"], tmp_path)
 
 
 def test_a_copied_search_finds_what_the_page_shows(server: RunningServer, job: str, tmp_path: Path) -> None:

@@ -1,12 +1,18 @@
-"""The rows that a page downloads import back equal, of every type."""
+"""The rows that a page downloads import back equal, of every type, and hold memory until they are sent."""
 
 from __future__ import annotations
 
 import json
+import socket
+import time
+from pathlib import Path
 
 import httpx
 import pytest
 
+from penstock.collections.result_memory import MemoryReservation, ResultMemory
+from penstock.server.http.protocol import BoundedProtocol
+from tests.support.data_planes import data_plane
 from tests.support.servers import RunningServer
 
 SCHEMA = {
@@ -72,3 +78,39 @@ def test_downloaded_rows_import_back_equal(server: RunningServer, filter_text: s
         back.write_bytes(answer.content)
         client.imports.wait(client.imports.create(second, [str(back)]))
         assert client.query(second, "id >= 0") == client.query(first, filter_text or "id >= 0")
+
+
+def test_a_download_holds_memory_until_it_is_sent_and_may_take_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[int] = []
+    release = ResultMemory.release
+
+    def record(memory: ResultMemory, held: MemoryReservation) -> None:
+        released.append(held.size)
+        release(memory, held)
+
+    monkeypatch.setattr(ResultMemory, "release", record)
+    monkeypatch.setattr(BoundedProtocol, "idle_write_seconds", 0.6)
+    dim, rows, bytes_per_second = 4000, 400, 14e6
+    with data_plane(tmp_path) as plane, socket.socket() as client:
+        name = plane.quick(dim)
+        plane.put(name, [{"id": number, "vector": [round(number / 7, 6)] * dim} for number in range(rows)])
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        client.settimeout(60)
+        host, port = plane.address.split(":")
+        client.connect((host, int(port)))
+        path = f"/collections/default/{name}/rows.jsonl"
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: {plane.address}\r\nConnection: close\r\n\r\n".encode())
+        received = bytearray(client.recv(1 << 16))
+        assert received.startswith(b"HTTP/1.1 200 ")
+        time.sleep(0.1)
+        assert released == [], "the client has read only its beginning"
+        began = time.monotonic()
+        while piece := client.recv(1 << 16):
+            received += piece
+            time.sleep(max(0.0, len(received) / bytes_per_second - (time.monotonic() - began)))
+        assert time.monotonic() - began > BoundedProtocol.idle_write_seconds
+        assert received.count(b"\n{") == rows
+    assert len(released) == 1
+    assert rows * dim * 4 < released[0] < 2 * rows * dim * 4

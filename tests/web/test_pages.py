@@ -134,6 +134,16 @@ def test_behind_a_proxy_with_tls_the_session_is_for_tls_only(visitor: Visitor) -
     assert "; secure" in visitor.get("/login", **{"x-forwarded-proto": "https"}).headers["set-cookie"].lower()
 
 
+def test_a_login_leads_back_to_an_address_of_any_characters(visitor: Visitor, tenants: Callers) -> None:
+    answer = visitor.log_in(tenants.secrets["ops"], then="/collections/default/名")
+    assert (answer.status_code, answer.url.path) == (404, "/collections/default/名")
+
+
+def test_cookies_of_other_programs_on_the_host_do_not_hide_the_session(ops: Visitor, tenants: Callers) -> None:
+    cookies = f'other={{"not": "by RFC 6265"}}; {SESSION}={ops.http.cookies[SESSION]}'
+    assert httpx.get(str(tenants.client.base_url), headers={"cookie": cookies}).status_code == 200
+
+
 def test_a_session_ends_with_a_logout(ops: Visitor, tenants: Callers) -> None:
     token = ops.http.cookies[SESSION]
     assert ops.get("/").url.path == "/"
@@ -165,7 +175,7 @@ def test_a_session_ends_with_its_key_its_password_and_its_time(tenants: Callers)
     assert [found(digest) for digest in ("a", "b", "c")] == [None, None, None]
 
 
-@pytest.mark.parametrize("token", ["", "0" * 64, "nonsense"])
+@pytest.mark.parametrize("token", ["", "0" * 64, "nonsense", "nönsense"])
 def test_forms_of_other_sites_are_refused(ops: Visitor, tenants: Callers, token: str) -> None:
     job = create_job(tenants)
     answer = ops.http.post(f"/jobs/{job}/abort", data={"csrf": token})
@@ -302,6 +312,12 @@ def test_the_address_of_a_new_key_shows_no_question_about_a_user(ops: Visitor) -
         answer = ops.get(f"/admin/{place}")
         assert (answer.url.path, answer.url.params["tab"]) == ("/admin", tab)
         assert "Drop the user" not in answer.text
+
+
+def test_a_search_is_there_to_copy_once_it_is_one(ops: Visitor) -> None:
+    place = "/collections/default/docs/search"
+    assert "penstock search" not in ops.get(place).text
+    assert "penstock search docs --id 1 " in ops.get(f"{place}?by=row&q=1").text
 
 
 def test_a_live_view_brings_its_title(ops: Visitor, tenants: Callers) -> None:

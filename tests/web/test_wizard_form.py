@@ -10,6 +10,7 @@ from penstock.domain.access import ANONYMOUS
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidParameter
 from penstock.web.page import Values
+from penstock.web.wizard_copies import import_copies
 from penstock.web.wizard_form import NO_COLUMN, WizardForm, mapped_fields
 
 SCHEMA = {
@@ -73,6 +74,14 @@ def test_the_new_collection_has_the_inferred_schema_without_dropped_columns() ->
     (index,) = chosen.indexes(schema)
     assert (index.field_name, index.index_type, index.metric) == ("vector", "HNSW", "IP")
     assert json.loads(chosen.options["drop_columns"]) == ["title"]
+
+
+def test_the_calls_to_copy_create_the_collection_in_the_cluster_of_the_import() -> None:
+    chosen = form(paths="a.json", new_name="docs", schema=json.dumps(SCHEMA))
+    created, imported = import_copies("in02-far", chosen).curl.rstrip().split("\ncurl ")
+    assert "/collections/create" in created
+    assert "/jobs/import/create" in imported
+    assert all('"clusterId": "in02-far"' in call for call in (created, imported))
 
 
 @pytest.mark.parametrize("schema", ["", "[]", "{", "7"])

@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pyarrow as pa
@@ -57,6 +58,25 @@ def test_a_choice_counts_without_inferring_again(server: RunningServer, wizard: 
     assert wizard.send("/import/run").status_code == 303
     with server.client() as client:
         assert client.collections.describe("chosen_key").primary.name == "code"
+
+
+def test_a_choice_that_no_schema_fits_leads_back_to_the_columns(server: RunningServer, wizard: Wizard) -> None:
+    wizard.send(step="columns", paths=write(server, "no_key.jsonl"), new_name="no_key")
+    assert wizard.send(step="check", id_column="vector").status_code == 400
+    assert "the column 'vector' can't be the primary key" in wizard.error
+    assert 'data-step="columns"' in wizard.text
+    wizard.send(step="check")
+    assert wizard.send("/import/run").status_code == 303, wizard.error
+
+
+def test_files_that_have_gone_lead_back_to_their_names(server: RunningServer, wizard: Wizard) -> None:
+    path = write(server, "gone.jsonl")
+    wizard.send(step="columns", paths=path, new_name="gone")
+    Path(path).unlink()
+    wizard.send(step="check", id_column="code")
+    assert "the file does not exist" in wizard.error
+    assert 'data-step="source"' in wizard.text
+    assert path in wizard.text
 
 
 def test_a_check_that_created_the_collection_otherwise_is_explained(server: RunningServer, wizard: Wizard) -> None:

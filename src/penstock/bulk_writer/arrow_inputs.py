@@ -32,7 +32,8 @@ SLICE_BYTES = 2 << 20
 
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 _OBJECTS = (DataType.JSON, DataType.SPARSE_FLOAT_VECTOR)
-_MADE_ALIKE = frozenset({int, dict, list, tuple, set, frozenset, np.ndarray})
+_MADE_ALIKE = (int, dict, list, set, frozenset, np.ndarray)
+"""Classes whose values, and those of their subclasses, Arrow would make alike: dicts get each other's keys."""
 _SETS = frozenset({set, frozenset})
 _BOOLS = frozenset({bool, np.bool_})
 _MISSING = frozenset({"NAType", "NaTType"})
@@ -136,9 +137,10 @@ def _column(name: str, values: Any, field: Field | None) -> Array:
         values = [None if value is np.ma.masked else value for value in values]
     if hasattr(values, "to_arrow"):
         return values.to_arrow()
+    is_of_pandas = type(values).__module__.startswith("pandas")
     if hasattr(values, "to_dense"):
         values = values.to_dense()  # a sparse array of pandas
-    if type(values).__module__.startswith("pandas") and getattr(values.dtype, "kind", "O") in "biuf":
+    if is_of_pandas and getattr(values.dtype, "kind", "O") in "biuf":
         return pa.array(values, from_pandas=True)
     if isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
         raise DataError(
@@ -237,12 +239,17 @@ def _dynamic_column(values: list[Any], name: str) -> Array:
     """Convert dynamic values: to JSON where they are of several types, nested, or whole numbers of any size, since
     Arrow would make them alike."""
     kinds = {type(value) for value in values if value is not None}
-    if len(kinds) <= 1 and kinds.isdisjoint(_MADE_ALIKE):
+    if len(kinds) <= 1 and not any(map(_is_made_alike, kinds)):
         return _inferred(values, name)
     column = Field(name=name, type=DataType.JSON)
     # Text in a list is no JSON text.
     texts = _converted(values, lambda value: json_text([value], column)[1:-1])
     return pa.ExtensionArray.from_storage(pa.json_(pa.string()), texts)
+
+
+def _is_made_alike(kind: type) -> bool:
+    # A tuple with names is none: JSON has no form for it.
+    return kind is tuple or (kind is not bool and issubclass(kind, _MADE_ALIKE))
 
 
 def _converted(values: list[Any], convert: Callable[[Any], Any], kind: Any = _STRING) -> Array:

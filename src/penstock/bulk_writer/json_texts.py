@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -20,12 +21,21 @@ from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.rules.json_texts import parse_json
 from penstock.rules.numbers import float_error
-from penstock.rules.table import DYNAMIC_KEYS, JSON_DEPTH, JSON_SIZE, MAX_JSON_BYTES, MAX_JSON_DEPTH, TEXT_ENCODING
+from penstock.rules.table import (
+    DYNAMIC_KEYS,
+    JSON_DEPTH,
+    JSON_NUMBERS,
+    JSON_SIZE,
+    MAX_JSON_BYTES,
+    MAX_JSON_DEPTH,
+    TEXT_ENCODING,
+)
 
 __all__ = ["json_text"]
 
 _MIN_JSON_INTEGER, _MAX_JSON_INTEGER = -(2**63), 2**64 - 1
 """Of the integers that the JSON library takes, as keys and as values."""
+_MAX_JSON_NUMBER = sys.float_info.max
 _JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
@@ -51,10 +61,8 @@ def _json_bytes(field: Field, value: str) -> bytes:
 def _dump(value: Any, field: Field) -> bytes:
     _refuse_not_json(value, field, MAX_JSON_DEPTH)
     try:
-        return orjson.dumps(value, option=_JSON_OPTIONS)
+        return _with_wide_integers(value)
     except TypeError as error:
-        if "64-bit" in str(error):
-            return orjson.dumps(_wide_integers_as_text(value), option=_JSON_OPTIONS)
         raise DataError(
             f"the value can't be written as JSON: {error}",
             field=field.name,
@@ -63,9 +71,19 @@ def _dump(value: Any, field: Field) -> bytes:
         ) from None
 
 
+def _with_wide_integers(value: Any) -> bytes:
+    """Serialize a value, also with integers of more than 64 bits, which an import rounds, and reports. Raises
+    TypeError: JSON has no form for it."""
+    try:
+        return orjson.dumps(value, option=_JSON_OPTIONS)
+    except TypeError as error:
+        if "64-bit" not in str(error):
+            raise
+    return orjson.dumps(_wide_integers_as_text(value), option=_JSON_OPTIONS)
+
+
 def _wide_integers_as_text(value: Any) -> Any:
-    """Replace integers of more than 64 bits, which the JSON library refuses, by their text. An import rounds them,
-    and reports it."""
+    """Replace integers of more than 64 bits, which the JSON library refuses, by their text."""
     if isinstance(value, Mapping):
         return {_wide_key_as_text(key): _wide_integers_as_text(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
@@ -81,13 +99,16 @@ def _wide_key_as_text(key: Any) -> Any:
 
 def _refuse_not_json(value: Any, field: Field, depth: int) -> None:
     """Reject values nested more than ``depth`` deep, and those that the JSON library would write as another value:
-    NaN as null (a key, too), a masked element as the value under the mask."""
+    NaN as null (a key, too), a masked element as the value under the mask. And integers that no import takes."""
     if depth < 0:
         raise JSON_DEPTH.error(field)
     refuse_masked(field, value)
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             raise float_error(field, float(value))
+    elif isinstance(value, int):
+        if abs(value) > _MAX_JSON_NUMBER:
+            raise JSON_NUMBERS.error(field)  # thousands of digits can't be shown
     elif isinstance(value, Mapping):
         if not {str}.issuperset(map(type, value)):
             _refuse_equal_keys(value, field)

@@ -85,7 +85,8 @@ class RowBuffer:
         for column, cell in zip(self._columns, cells, strict=True):
             column.append(cell)
         self._count += 1
-        self._bytes += size
+        # Dynamic values count nothing for the chunk, and fill the buffer all the same.
+        self._bytes += size + (len(cells[-1]) if self._dynamic else 0)
         return size
 
     def take(self) -> pa.RecordBatch:

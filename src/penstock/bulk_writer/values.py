@@ -126,7 +126,7 @@ def _text(field: Field, value: Any) -> Cell:
         length = _utf8_length(field, value)
         if length > limit:
             raise TEXT_LENGTH.error(field, value=value, length=length)
-    return str(value), len(value)
+    return str.__str__(value), len(value)  # str() of an Enum is its name
 
 
 def _time(field: Field, value: Any) -> Cell:
@@ -203,7 +203,9 @@ def _structs(field: Field, value: Any) -> Cell:
         for key, part, make in makers:
             if struct[key] is None:
                 raise NO_NULL_ELEMENTS.error(part, value=struct)
-            cells[key], size = make(struct[key])
+            cell, size = make(struct[key])
+            # The caller may change its array before the row is written.
+            cells[key] = np.array(cell) if part.type.is_dense_vector else cell
             total += size
         structs.append(cells)
     return structs, total
@@ -327,6 +329,7 @@ def _int8_vector(field: Field, value: Any) -> Cell:
 def _binary_vector(field: Field, value: Any) -> Cell:
     """Check ``dim`` bits, or ``dim / 8`` bytes with the first bit as the most significant."""
     takes = FORMS[field.type].python.format(dim=field.dim, width=field.width)
+    refuse_masked(field, value)
     if isinstance(value, bytes | bytearray):
         array: npt.NDArray[Any] = np.frombuffer(value, dtype=np.uint8)
     elif isinstance(value, np.ndarray) and value.dtype == np.bool_ and value.ndim == 1:

@@ -136,18 +136,19 @@ def _watch(
 
     def watched() -> tuple[list[ImportJob], bool]:
         """The jobs to draw, and whether any job runs."""
-        found = dict.fromkeys(
-            job.id
+        found = {
+            job.id: job.state
             for word in ([state] if state else _RUNNING)
             for job in client.imports.list(collection, state=word, since=since, all_databases=all_databases)
             if not job.is_finished
-        )
+        }
         running = list(found)[:limit]
         others = [job_id for job_id in meters if job_id not in running]
         drawn = {*running, *others[max(0, len(others) + len(running) - limit) :]}
         # Only a job's own description has its files, and so the bytes that are read.
         jobs = [client.imports.get(job_id) for job_id in dict.fromkeys([*meters, *running]) if job_id in drawn]
-        return jobs, bool(found) or any(job.state in _RUNNING for job in jobs)
+        # One that waits for its commit doesn't run.
+        return jobs, any(word in _RUNNING for word in [*found.values(), *(job.state for job in jobs)])
 
     def show(now: tuple[list[ImportJob], bool]) -> None:
         jobs, is_running = now

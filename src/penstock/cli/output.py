@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from typing import Any
 from unicodedata import combining, east_asian_width
 
@@ -94,7 +94,7 @@ def _lines(cells: Sequence[str], widths: Sequence[int], rights: Sequence[bool]) 
     for parts in zip_longest(*wrapped, fillvalue=""):
         padded = []
         for part, width, right in zip(parts, widths, rights, strict=True):
-            blanks = " " * (width - _width(part))
+            blanks = " " * (width - text_width(part))
             padded.append(blanks + part if right else part + blanks)
         yield " ".join(padded).rstrip()
 
@@ -102,15 +102,27 @@ def _lines(cells: Sequence[str], widths: Sequence[int], rights: Sequence[bool]) 
 def _wrap(cell: str, width: int) -> list[str]:
     lines = []
     for line in cell.splitlines():
-        lines += [line] if _width(line) <= width else textwrap.wrap(line, width)
+        lines += [line] if text_width(line) <= width else _broken(line, width)
     return lines
 
 
+def _broken(line: str, width: int) -> list[str]:
+    """Break a line at blanks; where pieces with wide characters are still too long, anywhere."""
+    pieces = []
+    for piece in textwrap.wrap(line, width):
+        while text_width(piece) > width:
+            fitting = max(1, sum(total <= width for total in accumulate(map(text_width, piece))))
+            pieces.append(piece[:fitting])
+            piece = piece[fitting:]
+        pieces.append(piece)
+    return pieces
+
+
 def _longest_line(cell: str) -> int:
-    return max(map(_width, cell.splitlines()), default=0)
+    return max(map(text_width, cell.splitlines()), default=0)
 
 
-def _width(text: str) -> int:
+def text_width(text: str) -> int:
     """Count the columns of a text on a terminal: East Asian wide characters take two, combining marks none."""
     if text.isascii():
         return len(text)

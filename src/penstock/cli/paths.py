@@ -57,8 +57,11 @@ def _expand(path: str, base: Path, hint: str) -> Sequence[str]:
     if os.path.exists(full):
         return [full]
     if glob.has_magic(path):
-        matches = sorted(glob.glob(full, recursive=True))
-        files = [match for match in matches if os.path.isfile(match)]
+        # Not as one pattern: the working directory may have brackets in its own name.
+        matches = glob.glob(os.path.expanduser(path), root_dir=base, recursive=True)
+        files = sorted(
+            match for match in (os.path.abspath(base / match) for match in matches) if os.path.isfile(match)
+        )
         if files:
             return files
         raise FileMissing(f"no file matches {path}", path=path)

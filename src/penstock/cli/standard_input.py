@@ -20,11 +20,11 @@ def text_or_stdin(context: click.Context, _option: click.Parameter, value: str) 
 
 
 def stdin_text() -> str:
-    """Read the text of the standard input. Raises click.UsageError: it is none."""
+    """Read the text of the standard input. Raises click.UsageError: its bytes are not text."""
     try:
         return sys.stdin.read()
     except UnicodeDecodeError as error:
-        raise click.UsageError(f"The standard input is no text in {sys.stdin.encoding}: {error.reason}.") from None
+        raise click.UsageError(f"The standard input is not text in {sys.stdin.encoding}: {error.reason}.") from None
 
 
 @contextmanager

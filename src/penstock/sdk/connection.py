@@ -16,6 +16,7 @@ from penstock.sdk.http import TIMEOUT, check_api_key, exchange, fetch, full_url,
 
 __all__ = ["Connection", "is_busy"]
 
+_A = TypeVar("_A")
 _T = TypeVar("_T")
 _ATTEMPTS = 4
 _LONGEST_PAUSE = 30.0
@@ -157,7 +158,7 @@ class Connection:
         """
         return self.parse_response(path, self.post(path, body), lambda answer: reader(answer["data"]))
 
-    def parse_response(self, path: str, answer: dict[str, Any], reader: Callable[[dict[str, Any]], _T]) -> _T:
+    def parse_response(self, path: str, answer: _A, reader: Callable[[_A], _T]) -> _T:
         """Parse an answer with ``reader``; InvalidResponse if that fails."""
         try:
             return reader(answer)

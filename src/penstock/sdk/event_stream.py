@@ -104,11 +104,11 @@ def polled_changes(poll: Callable[[], Sequence[ImportJob]], seconds: float, *, o
                 raise
             time.sleep(seconds)
             continue
-        last_answer = time.monotonic()
         for job in jobs:
             if last.get(job.id) != job:
                 yield job
         if of_one and all(job.is_finished for job in jobs):
             return
         last = {job.id: job for job in jobs}
+        last_answer = time.monotonic()  # whatever time the caller has taken for them is no outage
         time.sleep(seconds)

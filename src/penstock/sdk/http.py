@@ -15,6 +15,7 @@ import orjson
 import requests
 from requests.auth import AuthBase
 
+from penstock.domain.parse_int import number_of_digits
 from penstock.sdk.errors import (
     AccessDenied,
     AnswerTimeout,
@@ -26,7 +27,7 @@ from penstock.sdk.errors import (
 )
 from penstock.version import package_version
 
-__all__ = ["TIMEOUT", "check_api_key", "exchange", "full_url", "open_stream"]
+__all__ = ["TIMEOUT", "check_api_key", "exchange", "full_url", "header_text", "open_stream"]
 
 TIMEOUT = 20.0
 
@@ -60,6 +61,11 @@ def check_api_key(api_key: str) -> str:
     if any(character < " " for character in key):
         raise ValueError("the API key contains control characters; is it the content of a whole file?")
     return key
+
+
+def header_text(text: str) -> str:
+    """The text as a header that is sent in UTF-8: of other characters requests takes only those of Latin-1."""
+    return text.encode().decode("latin-1")
 
 
 def exchange(
@@ -187,7 +193,7 @@ def _respond(
     options.setdefault("auth", _Bearer(api_key))
     request_headers = {"Accept": "application/json", "User-Agent": f"penstock/{package_version()}"}
     if database:
-        request_headers["DB-Name"] = database
+        request_headers["DB-Name"] = header_text(database)
     request_headers.update(headers or {})
     request = requests.request if session is None else session.request
     try:
@@ -208,7 +214,7 @@ class _Bearer(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._api_key:
-            request.headers["Authorization"] = f"Bearer {self._api_key}".encode().decode("latin-1")
+            request.headers["Authorization"] = header_text(f"Bearer {self._api_key}")
         return request
 
 
@@ -249,14 +255,14 @@ def _json_object(response: requests.Response) -> dict[str, Any] | None:
 
 
 def _number(code: object) -> int | None:
-    if isinstance(code, str) and code.strip().lstrip("-").isdigit():
-        return int(code)
+    if isinstance(code, str):
+        return number_of_digits(code.strip())
     return int(code) if isinstance(code, int | float) and math.isfinite(code) else None
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
+    seconds = number_of_digits(response.headers.get("Retry-After", ""))
+    return float(seconds) if seconds is not None and seconds >= 0 else None
 
 
 def _why(error: requests.RequestException, url: str) -> str:

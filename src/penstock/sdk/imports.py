@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import ApiError, JobFailed, JobUnfinished
 from penstock.sdk.event_stream import EventsUnsupported, polled_changes, streamed_changes
+from penstock.sdk.http import header_text
 from penstock.sdk.jobs import ErrorGroup, ImportJob, RowError, error_from_wire, group_from_wire, job_from_wire
 from penstock.sdk.polling import LONGEST_PAUSE, poll_until
 from penstock.sdk.uploads import Uploader, UploadProgress, upload_items
@@ -110,7 +111,7 @@ class Imports:
             path,
             {name: value for name, value in body.items() if value},
             repeatable=idempotency_key is not None,
-            headers={"Idempotency-Key": idempotency_key} if idempotency_key else None,
+            headers={"Idempotency-Key": header_text(idempotency_key)} if idempotency_key else None,
             secrets=(access_key, secret_key, token),
         )
         job_id = self._connection.parse_response(path, answer, lambda reply: str(reply["data"]["jobId"]))

@@ -37,7 +37,7 @@ def poll_until(
     """Call ``get`` until its result ``is_last``, and return that; ``show`` is called with every result.
 
     Args:
-        unfinished: makes the error of the last result and of the timeout that is over.
+        unfinished: makes the error of the last result and of the timeout that is over; needed with ``timeout``.
         timeout: seconds to wait at most; None for as long as it takes.
         pause: seconds between two calls; None begins with 0.1 s and grows to 2 s.
 
@@ -45,6 +45,7 @@ def poll_until(
         ConnectionFailed, ApiError: the first call failed, or the server can't answer for more than a minute.
         Exception: what ``unfinished`` makes.
     """
+    assert timeout is None or unfinished is not None, "nothing would end the wait"
     started = time.monotonic()
     last_answer: float | None = None
     seconds = FIRST_PAUSE if pause is None else pause
@@ -63,6 +64,6 @@ def poll_until(
         left = None if timeout is None else started + timeout - time.monotonic()
         if left is not None and left <= 0 and unfinished is not None:
             raise unfinished(states[0], timeout or 0.0)
-        time.sleep(seconds if left is None else max(0.0, min(seconds, left)))
+        time.sleep(seconds if left is None else min(seconds, left))
         if pause is None:
             seconds = min(seconds * 1.5, LONGEST_PAUSE)

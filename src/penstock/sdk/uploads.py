@@ -10,10 +10,12 @@ import base64
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import requests
 
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import AccessDenied, ApiError, ConnectionFailed, ImportCallError, NotFound
@@ -101,10 +103,7 @@ class Uploader:
         response = self._connection.send(
             "POST", _PATH, headers={"Upload-Length": str(size), "Upload-Metadata": metadata}, repeatable=True
         )
-        data: dict[str, Any] = self._connection.parse_response(
-            _PATH, response.json(), lambda answer: {key: answer["data"][key] for key in _CREATED}
-        )
-        return data
+        return self._connection.parse_response(_PATH, response, _created)
 
     def _send(self, stream: BinaryIO, file: Path, upload_id: str, offset: int, size: int) -> None:
         """Send the bytes from ``offset`` on. The last call makes the server verify the file."""
@@ -151,7 +150,7 @@ class Uploader:
         while True:
             try:
                 response = self._connection.send("HEAD", f"{_PATH}/{upload_id}", headers={}, repeatable=True)
-                return int(response.headers["Upload-Offset"]), response.headers.get("Upload-Complete") == "?1"
+                return self._connection.parse_response(_PATH, response.headers, _reached)
             except NotFound:
                 raise cause from None
             except AccessDenied:
@@ -162,7 +161,13 @@ class Uploader:
                 outage.wait(error)
 
 
-_CREATED = ("uploadId", "path", "offset", "complete")
+def _created(response: requests.Response) -> dict[str, Any]:
+    data = response.json()["data"]
+    return {key: data[key] for key in ("uploadId", "path", "offset", "complete")}
+
+
+def _reached(headers: Mapping[str, str]) -> tuple[int, bool]:
+    return int(headers["Upload-Offset"]), headers.get("Upload-Complete") == "?1"
 
 
 class _Outage:

@@ -84,7 +84,9 @@ def keep_marks(settings: Settings, catalog: Catalog, engine: MaintainableEngine)
     """Update the marker in the data dir and the store's note from the catalog. ``keys`` is never reset.
 
     Raises:
-        OSError, CatalogError, CatalogError
+        OSError: the data dir can't be written.
+        CatalogError: the catalog, or the store's note, can't be read.
+        StorageError: the store can't be read or written.
     """
     has_keys = catalog.accounts.any_made()
     if has_keys:

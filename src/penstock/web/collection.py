@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.collections.collections import StoredSpace
 from penstock.collections.entity_requests import QueryRequest
 from penstock.collections.indexes import IndexStatus
+from penstock.collections.result_memory import release_on_error
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.jobs import ImportJob
@@ -64,14 +65,15 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
 
     def download(visit: Visit) -> PageReply:
         collection = collection_of(pages, visit)
-        request = QueryRequest(filter=visit.query.get("filter"), limit=MAX_DOWNLOAD)
+        chosen = QueryRequest(filter=visit.query.get("filter"))
+        # Memory for as many rows as the limit has is reserved until the last of them has been received.
+        rows = services.entities.count(collection, chosen)
+        request = replace(chosen, limit=max(1, min(rows, MAX_DOWNLOAD)))
         result = services.entities.query(collection, request, org_id=visit.cluster.org_id)
-        try:
+        with release_on_error(result.held):
             lines = b"".join(json_lines(result))
-        finally:
-            if result.held is not None:
-                result.held.release()
-        return PageReply(content=lines, media_type="application/x-ndjson", filename=f"{collection.name}.jsonl")
+        name = f"{collection.name}.jsonl"
+        return PageReply(content=lines, media_type="application/x-ndjson", filename=name, held=result.held)
 
     def confirm_drop(visit: Visit) -> PageReply:
         collection = collection_of(pages, visit)

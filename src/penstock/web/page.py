@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode
 
 from penstock.access.admission import AdmittedCall
+from penstock.collections.result_memory import MemoryReservation
 from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
 from penstock.domain.parse_int import number_of_digits
@@ -84,7 +85,8 @@ def address(path: str, /, **fields: str | int | None) -> str:
 class PageReply:
     """One HTTP response: a page, or with ``location`` a redirection.
 
-    ``token`` sets the session's cookie, "" deletes it, None leaves it as it is.
+    ``token`` sets the session's cookie, "" deletes it, None leaves it as it is. ``held`` is the memory reserved for
+    the content: whatever sends or drops the reply releases it.
     """
 
     content: bytes = b""
@@ -93,6 +95,11 @@ class PageReply:
     token: str | None = None
     media_type: str = "text/html; charset=utf-8"
     filename: str | None = None
+    held: MemoryReservation | None = None
+
+    def release(self) -> None:
+        if self.held is not None:
+            self.held.release()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,8 @@ def csrf_token(token: str) -> str:
 
 def check_csrf(token: str, sent: str) -> None:
     """Raises ForgedForm unless the form's token is that of the browser's secret."""
-    if not token or not hmac.compare_digest(csrf_token(token), sent):
+    # As bytes: texts that are compared so must be of ASCII, and this one is of anybody.
+    if not token or not hmac.compare_digest(csrf_token(token).encode(), sent.encode()):
         raise ForgedForm(
             "this form is older than your login, or another site sent it. Open the page again and repeat"
         )

@@ -10,7 +10,7 @@ from penstock.collections.create_collection import CreateCollection, create_coll
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.domain.schema import DataType
-from penstock.errors import CollectionExists, DataError, InvalidParameter, PenstockError
+from penstock.errors import CollectionExists, InvalidParameter, PenstockError
 from penstock.inference.inferred import InferredSchema
 from penstock.web.collections import visible_collections
 from penstock.web.job import job_id_of
@@ -53,19 +53,28 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
     def step(visit: Visit) -> PageReply:
         form = WizardForm(visit.form)
         wanted = visit.form.get("step")
+        begins_at_columns = visit.form.get("from") == "columns"
         try:
             if wanted == "columns":
                 return columns(visit, form)
             if wanted == "check":
-                if form.is_new and visit.form.get("from") == "columns" and form.is_chosen_since_inference:
+                if form.is_new and begins_at_columns and form.is_chosen_since_inference:
                     form = form.with_schema(_inferred(visit, form))
                 return check(visit, form)
-        except (PenstockError, DataError) as error:
-            back = visit.form.get("from", "source")
-            if back == "columns" and wanted == "check":
-                return columns(visit, form, str(error))
+        except PenstockError as error:
+            if begins_at_columns and wanted == "check":
+                return columns_again(visit, form, str(error))
             return source(visit, form, str(error))
         return source(visit, form)
+
+    def columns_again(visit: Visit, form: WizardForm, error: str) -> PageReply:
+        """The columns with the error of the step after them, without the choice that no schema fits."""
+        if form.is_chosen_since_inference:
+            form = form.without_choice()
+        try:
+            return columns(visit, form, error)
+        except PenstockError:  # nothing can be inferred any more: the files have gone, for one
+            return source(visit, form, error)
 
     def source(visit: Visit, form: WizardForm, error: str = "") -> PageReply:
         return _show(

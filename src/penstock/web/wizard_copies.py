@@ -28,15 +28,16 @@ def import_copies(cluster_id: str, form: WizardForm) -> Copies:
         database=form.database,
         cluster=cluster_id,
     )
-    return Copies(curl=_curl_of_collection(form) + made.curl, python=made.python, cli=made.cli)
+    return Copies(curl=_curl_of_collection(cluster_id, form) + made.curl, python=made.python, cli=made.cli)
 
 
-def _curl_of_collection(form: WizardForm) -> str:
+def _curl_of_collection(cluster_id: str, form: WizardForm) -> str:
     """The call that creates the collection, where it is new."""
     if not form.is_new:
         return ""
     schema = form.schema()
     body = {
+        "clusterId": cluster_id,
         "dbName": form.database,
         "collectionName": form.collection,
         "schema": schema_to_rest(schema),

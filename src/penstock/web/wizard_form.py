@@ -31,8 +31,10 @@ SHOWN_OPTIONS: Sequence[ImportOption] = [
 """The import options that have a control of their own; the mapping is chosen column by column."""
 NO_COLUMN = "\N{SYMBOL FOR NULL}"
 """In place of a column's name: null, also where the files have a column of the field's name."""
+_CHOICE = ("id_column", "vector_column", "auto_id")
+"""What the inference is asked for."""
 KEPT_FIELDS = (
-    *("paths", "target", "new_name", "database", "partition", "id_column", "vector_column", "auto_id", "schema"),
+    *("paths", "target", "new_name", "database", "partition", *_CHOICE, "schema"),
     *("index_type", "metric", "idempotency_key", "dry_job"),
 )
 
@@ -152,7 +154,7 @@ class WizardForm:
     @property
     def choice(self) -> str:
         """What the inference was asked for: the key, the vector, and whether keys are generated."""
-        return orjson.dumps([self.values.get(name) for name in ("id_column", "vector_column", "auto_id")]).decode()
+        return orjson.dumps([self.values.get(name) for name in _CHOICE]).decode()
 
     @property
     def is_chosen_since_inference(self) -> bool:
@@ -160,14 +162,20 @@ class WizardForm:
         return self.values.get("inferred_for") not in ("", self.choice)
 
     def with_schema(self, inferred: InferredSchema) -> WizardForm:
-        """The form with another inferred schema."""
-        pairs = [(name, value) for name, value in self.values.pairs if name != "schema"]
-        return WizardForm(Values([*pairs, ("schema", schema_text(inferred))]))
+        """The form with the schema that was inferred for its choice."""
+        return self._with(schema=schema_text(inferred), inferred_for=self.choice)
+
+    def without_choice(self) -> WizardForm:
+        """The form with the key and the vector left to the inference."""
+        return self._with(**dict.fromkeys(_CHOICE, ""))
 
     def with_dry_job(self, job_id: int) -> WizardForm:
         """The form with the dry run that was made of it."""
-        pairs = [(name, value) for name, value in self.values.pairs if name != "dry_job"]
-        return WizardForm(Values([*pairs, ("dry_job", str(job_id))]))
+        return self._with(dry_job=str(job_id))
+
+    def _with(self, **changes: str) -> WizardForm:
+        kept = [(name, value) for name, value in self.values.pairs if name not in changes]
+        return WizardForm(Values([*kept, *changes.items()]))
 
     def schema(self) -> CollectionSchema:
         """The schema of the new collection: the inferred one, without dropped columns.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,8 @@ import requests
 from penstock import JobFailed
 from penstock.runners.base import Bounded, Reserving
 from penstock.runners.local import LocalRunner
-from penstock.server.observability.tracing import TracedRunner
+from penstock.server.observability import tracing
+from penstock.server.observability.tracing import TracedRunner, make_provider, send_last_spans
 from penstock.server.worker_setup import WorkerSetup, wants_traces
 from tests.runners.tasks import Build, Hoard, double
 from tests.support.doubles import InlineRunner
@@ -132,6 +134,14 @@ def test_a_worker_that_ends_at_once_sends_its_last_spans() -> None:
         finally:
             runner.close()
         assert found.one("double").process["service.name"] == "penstock"
+
+
+def test_a_collector_that_does_not_answer_keeps_no_worker_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "_LAST_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        provider = make_provider(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        provider.get_tracer("test").start_span("unsent").end()
+        assert not send_last_spans(provider)
 
 
 def test_a_failed_job_is_marked(collected: Collector) -> None:

@@ -103,8 +103,8 @@ def test_errors(plane: DataPlane, docs: str, more: dict[str, Any], code: int, te
     ("key", "value", "instead"),
     [
         ("searchParams", {"params": {"nprobe": 4}}, "params within it"),
-        ("partitionNames", ["late"], "partitionNames beside search"),
-        ("partitionName", "late", "partitionNames beside search"),
+        ("partitionNames", ["late"], "partitionNames next to search"),
+        ("partitionName", "late", "partitionNames next to search"),
     ],
 )
 def test_keys_of_a_search_that_would_have_no_effect(

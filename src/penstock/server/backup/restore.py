@@ -24,7 +24,8 @@ from penstock.settings import Settings
 __all__ = ["restore_backup"]
 
 _UNFINISHED = "restore.unfinished"
-"""A file of the data dir until the catalog is restored: a restore that was interrupted may be repeated."""
+"""A file of the data dir until the catalog is restored, with the time of the backup: an interrupted restore of it may
+be repeated. One of another backup would mix the files of both."""
 
 
 def restore_backup(settings: Settings, folder: Path, report: Callable[[str], None]) -> BackupManifest:
@@ -52,8 +53,8 @@ def restore_backup(settings: Settings, folder: Path, report: Callable[[str], Non
         for name, expected in manifest.files.items():
             check_copy(folder / name, name, expected)
         report(f"the backup of {manifest.created_at} is intact: {len(manifest.files):,} files")
-        unfinished = settings.data_dir / _UNFINISHED
-        unfinished.write_text(f"{manifest.created_at}\n")
+        if _interrupted(settings) != manifest.created_at:
+            _mark_unfinished(settings, manifest)
         for number, store in enumerate(manifest.stores):
             _restore_store(settings, manifest, folder, number, store)
             report(f"store {number + 1} of {len(manifest.stores)}: {table_root(settings, store).root}")
@@ -63,7 +64,7 @@ def restore_backup(settings: Settings, folder: Path, report: Callable[[str], Non
         os.sync()
         _restore_catalog(settings, manifest, folder)
         os.sync()
-        unfinished.unlink()
+        (settings.data_dir / _UNFINISHED).unlink()
         report("catalog")
     return manifest
 
@@ -76,8 +77,15 @@ def _refuse_occupied(settings: Settings, manifest: BackupManifest) -> None:
                 f"the catalog {database.where} exists already: a backup is never restored over another one. Name a "
                 "new data dir or database"
             )
-    if (settings.data_dir / _UNFINISHED).exists():
+    interrupted = _interrupted(settings)
+    if interrupted == manifest.created_at:
         return
+    if interrupted:
+        raise InvalidParameter(
+            f"a restore of the backup of {interrupted} was interrupted in {settings.data_dir}, and has left files. "
+            "Restore that backup again, or another one into a new data dir and empty stores",
+            folder=str(settings.data_dir),
+        )
     for store in manifest.stores:
         root = table_root(settings, store).root
         present = _tables(root, settings)
@@ -87,6 +95,21 @@ def _refuse_occupied(settings: Settings, manifest: BackupManifest) -> None:
                 "into an empty one. Name another data dir or --storage-url, or move the tables away",
                 store=root,
             )
+
+
+def _interrupted(settings: Settings) -> str:
+    """The time of the backup whose restore was interrupted in the data dir; "" without one."""
+    try:
+        return (settings.data_dir / _UNFINISHED).read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _mark_unfinished(settings: Settings, manifest: BackupManifest) -> None:
+    with (settings.data_dir / _UNFINISHED).open("w") as file:
+        file.write(f"{manifest.created_at}\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _tables(root: str, settings: Settings) -> Sequence[str]:
@@ -117,4 +140,5 @@ def _restore_catalog(settings: Settings, manifest: BackupManifest, folder: Path)
     temporary = target.with_name(f".{target.name}.restored")
     shutil.copyfile(source, temporary)
     temporary.chmod(0o600)
+    os.sync()  # a power failure leaves no catalog, or a whole one
     temporary.replace(target)

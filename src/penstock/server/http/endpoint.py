@@ -9,11 +9,11 @@ from functools import partial
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from penstock.domain.deadline import DeadlineExceeded
 from penstock.server.calls import Calls
 from penstock.server.http.body_stream import stream_body
+from penstock.server.http.chunked_response import ChunkedResponse
 from penstock.server.http.event_stream import EventStreamResponse
 from penstock.wire.http import BodyTooLarge, Call, Reply, Route
 
@@ -22,7 +22,6 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 OPEN_BODY_BYTES = 2**20
 """Bytes of a body read before authentication, to choose the profile of an answer; the rest after it."""
 
-_SEND_BYTES = 1 << 20
 _PER_CALL_HEADERS = {"x-request-id", "traceparent", "tracestate"}
 """Headers that don't change the answer."""
 
@@ -53,33 +52,9 @@ def make_endpoint(routes: Sequence[Route], calls: Calls, *, max_body_bytes: int)
             authorization, address = caller_of(request)
             renew = partial(calls.run, authorization, address, reply.stream.renew, route=route.path, read_only=True)
             return EventStreamResponse(reply, headers, renew)
-        return _ChunkedResponse(reply, headers)
+        return ChunkedResponse(reply.content, reply.status, headers, release=reply.release)
 
     return endpoint
-
-
-class _ChunkedResponse(Response):
-    """An HTTP response sent in chunks, with backpressure: the next when the network has taken the one before."""
-
-    def __init__(self, reply: Reply, headers: dict[str, str]) -> None:
-        super().__init__(reply.content, reply.status, headers)
-        self._reply = reply
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._send(scope, receive, send)
-        finally:
-            self._reply.release()
-
-    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(self.body) <= _SEND_BYTES:
-            await super().__call__(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        whole = memoryview(self.body)
-        for start in range(0, len(whole), _SEND_BYTES):
-            chunk, more = bytes(whole[start : start + _SEND_BYTES]), start + _SEND_BYTES < len(whole)
-            await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
 async def _reply(route: Route, request: Request, calls: Calls, max_body_bytes: int) -> Reply:

@@ -69,6 +69,10 @@ class EventStreamResponse(Response):
         clock = asyncio.get_running_loop().time
         renewal = clock() + RENEWAL_SECONDS
         while not gone.done():
+            if clock() >= renewal:  # also where one event follows another
+                if not await self._may_continue():
+                    return
+                renewal = clock() + RENEWAL_SECONDS
             ready.clear()
             is_over = self._stream.is_over
             if events := self._stream.take():
@@ -81,10 +85,6 @@ class EventStreamResponse(Response):
                     await ready.wait()
             except TimeoutError:
                 await send(_chunk(b":\n\n"))
-            if clock() >= renewal:
-                if not await self._may_continue():
-                    return
-                renewal = clock() + RENEWAL_SECONDS
 
     async def _may_continue(self) -> bool:
         try:

@@ -8,9 +8,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from sqlalchemy import make_url
@@ -25,6 +25,7 @@ from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError
 from penstock.server.calls import Calls
 from penstock.server.doctor import examine
+from penstock.server.http.chunked_response import ChunkedResponse
 from penstock.server.http.endpoint import make_endpoint
 from penstock.server.services import Services
 from penstock.server.storage_settings import catalog_file
@@ -49,6 +50,8 @@ _MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; char
 _RELOAD = '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0"><title>Penstock</title></html>'
 """The same address again, this time from a page of this server."""
 _YEAR = "public, max-age=31536000, immutable"
+_IN_ADDRESSES = "%/:?#[]@!$&'()*+,;="
+"""Characters that stay as they are where an address is quoted: all that have a meaning in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,7 @@ def _endpoint(pages: Pages, methods: Mapping[str, PageRoute | OpenRoute], calls:
                 route=route.path,
                 timeout=route.timeout if isinstance(route, PageRoute) else None,
                 read_only=isinstance(route, PageRoute) and route.read_only,
+                discard=PageReply.release,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets a page; calls have logged it
             reply = await asyncio.to_thread(_broken, pages, call, error)
@@ -179,7 +183,7 @@ def _call_route(path: str, routes: Sequence[Route], calls: Calls, max_body_bytes
     endpoint = make_endpoint(routes, calls, max_body_bytes=max_body_bytes)
 
     async def with_session(request: Request) -> Response:
-        token = _cookies(request).get(_SESSION_COOKIE, "")
+        token = request.cookies.get(_SESSION_COOKIE, "")
         if request.method not in ("GET", "HEAD"):
             try:
                 check_csrf(token, request.headers.get("x-csrf", ""))
@@ -217,7 +221,7 @@ def _broken(pages: Pages, call: PageCall, error: Exception) -> PageReply:
 
 async def _page_call(request: Request, seconds: float) -> PageCall:
     """Read a request of the page. Raises ValueError: its form is too large, too slow or no form."""
-    cookies = _cookies(request)
+    cookies = request.cookies
     token = cookies.get(_SESSION_COOKIE, "")
     form = Values()
     if request.method == "POST":
@@ -235,15 +239,6 @@ async def _page_call(request: Request, seconds: float) -> PageCall:
         partial="hx-request" in request.headers and "hx-boosted" not in request.headers,
         request_id=request.state.request_id,
     )
-
-
-def _cookies(request: Request) -> Mapping[str, str]:
-    jar = SimpleCookie()
-    try:
-        jar.load(request.headers.get("cookie", ""))
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in jar.items()}
 
 
 async def _form(request: Request, seconds: float) -> str:
@@ -271,20 +266,23 @@ def _response(reply: PageReply, call: PageCall, is_secure: bool, request: Reques
     }
     content, status = reply.content, reply.status
     if reply.location is not None:
+        # The address after a login is whatever was asked for before; headers are of ASCII.
+        location = quote(reply.location, safe=_IN_ADDRESSES)
         if call.partial:
             status = 200
-            headers["hx-redirect"] = reply.location
+            headers["hx-redirect"] = location
         else:
-            headers["location"] = reply.location
+            headers["location"] = location
     if reply.filename is not None:
         headers["content-disposition"] = f'attachment; filename="{reply.filename}"'
     # Files are not compressed: a hundred megabytes of rows would hold up all other calls for a second.
     if len(content) > 1024 and reply.filename is None and "gzip" in request.headers.get("accept-encoding", ""):
         content = gzip.compress(content, 1)
         headers["content-encoding"] = "gzip"
-    response = Response(content, status, headers, media_type=None if reply.location else reply.media_type)
+    media_type = None if reply.location else reply.media_type
+    response = ChunkedResponse(content, status, headers, media_type, release=reply.release)
     token = reply.token
-    if token is None and call.token != _cookies(request).get(_SESSION_COOKIE) and not call.partial:
+    if token is None and call.token != request.cookies.get(_SESSION_COOKIE) and not call.partial:
         token = call.token  # a browser that comes for the first time
     # A proxy that terminates TLS says so. A forged header would only keep the caller's own cookie from plain HTTP.
     is_secure = is_secure or request.headers.get("x-forwarded-proto") == "https"

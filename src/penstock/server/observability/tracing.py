@@ -6,6 +6,7 @@ in batches from a background thread, over HTTP: an unavailable collector costs s
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from penstock.runners.base import Bounded, Reserving, Runner, TaskContext, TaskH
 from penstock.version import package_version
 
 _SCHEDULE_MILLIS = 1000
+_LAST_SECONDS = 2.0
+"""How long a worker that ends waits for the collector: a server that stops ends its workers one after the other."""
 _NAMES = {"job": "import job"}
 _W3C = TraceContextTextMapPropagator()
 
@@ -40,7 +43,7 @@ def make_provider(endpoint: str | None) -> TracerProvider:
     resource = Resource.create({"service.version": package_version()})
     if str(resource.attributes.get("service.name", "unknown_service")).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "penstock"}))
-    provider = TracerProvider(resource=resource)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_SCHEDULE_MILLIS))
     return provider
 
@@ -118,8 +121,16 @@ def begin_in_worker(endpoint: str | None) -> None:
     """Create the tracer provider of a worker, which sends its own spans, the last of them when it ends."""
     global _worker_provider
     _worker_provider = make_provider(endpoint)
-    # Before Python 3.13 the processes of a fork server end without `atexit`, in which the SDK would flush.
-    Finalize(None, _worker_provider.force_flush, exitpriority=0)
+    # Not by `atexit`, without which the processes of a fork server end before Python 3.13.
+    Finalize(None, send_last_spans, (_worker_provider,), exitpriority=0)
+
+
+def send_last_spans(provider: TracerProvider) -> bool:
+    """Send the spans that wait; return whether the collector took them in time. The SDK has no limit of its own."""
+    sending = threading.Thread(target=provider.force_flush, daemon=True)
+    sending.start()
+    sending.join(_LAST_SECONDS)
+    return not sending.is_alive()
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.read_requests import (
     check_ids,
     collection_to_read,
-    pairs,
     refuse_members,
     whole_parameter,
 )
+from penstock.wire.milvus_grpc.schemas import key_value_mapping
 from penstock.wire.milvus_grpc.searches import iterator_parameters, json_parameters, search_request, search_results
 from penstock.wire.milvus_grpc.stubs import schema_pb2
 
@@ -56,7 +56,7 @@ def _hybrid_request(message: Any, collection: Collection, searches: SearchServic
         InvalidParameter, FieldNotFound, Unsupported.
     """
     refuse_members(message, _UNSERVED, "a hybrid search")
-    parameters = pairs(message.rank_params)
+    parameters = key_value_mapping(message.rank_params)
     others = {key: value for key, value in parameters.items() if key not in _RANKER}
     check_parameters(RANK_PARAMS, others)
     check_ids(collection, others)
@@ -93,7 +93,7 @@ def _search(
 def _ranker(message: Any, parameters: Mapping[str, str]) -> Ranker:
     if message.HasField("function_score"):
         score = message.function_score
-        return function_ranker([_function(function) for function in score.functions], pairs(score.params))
+        return function_ranker([_function(function) for function in score.functions], key_value_mapping(score.params))
     params = json_parameters(parameters.get("params", ""), "params of a ranker")
     return ranker_of(parameters.get("strategy", ""), params)
 
@@ -104,5 +104,5 @@ def _function(schema: Any) -> RerankFunction:
         type=names.get(schema.type, str(schema.type)),
         input_fields=list(schema.input_field_names),
         output_fields=list(schema.output_field_names),
-        params=pairs(schema.params),
+        params=key_value_mapping(schema.params),
     )

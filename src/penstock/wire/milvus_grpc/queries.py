@@ -26,11 +26,11 @@ from penstock.wire.milvus_grpc.read_requests import (
     check_ids,
     collection_to_read,
     output_names,
-    pairs,
     refuse_members,
     session_timestamp,
     whole_parameter,
 )
+from penstock.wire.milvus_grpc.schemas import key_value_mapping
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 
 _UNSERVED = ("namespace",)
@@ -42,7 +42,7 @@ _HIGHEST_LEVEL = 2
 def methods(collections: CollectionService, entities: EntityService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
     def query(request: Request) -> object:
         collection = collection_to_read(request, collections)
-        parameters = pairs(request.message.query_params)
+        parameters = key_value_mapping(request.message.query_params)
         check_parameters(QUERY_PARAMS, parameters)
         check_ids(collection, parameters)
         with read_errors():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,11 +52,6 @@ def check_ids(collection: Collection, parameters: Mapping[str, str]) -> None:
             f"{collection.name} is {collection.number}. Begin a new iterator",
             key="collection_id",
         )
-
-
-def pairs(parameters: Iterable[Any]) -> dict[str, str]:
-    """The ``KeyValuePair`` messages as a dict; of a repeated key the last value counts."""
-    return {pair.key: pair.value for pair in parameters}
 
 
 def whole_parameter(parameters: Mapping[str, Any], key: str) -> int | None:

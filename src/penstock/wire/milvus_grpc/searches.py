@@ -35,11 +35,11 @@ from penstock.wire.milvus_grpc.read_requests import (
     collection_to_read,
     is_without_radius,
     output_names,
-    pairs,
     refuse_members,
     session_timestamp,
     whole_parameter,
 )
+from penstock.wire.milvus_grpc.schemas import key_value_mapping
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 
 _UNSERVED = ("function_score", "function_chains", "highlighter", "search_aggregation", "sub_reqs", "namespace")
@@ -91,7 +91,7 @@ def search_request(
         InvalidParameter, FieldNotFound, Unsupported.
     """
     refuse_members(message, _UNSERVED, "a search")
-    outer = pairs(message.search_params)
+    outer = key_value_mapping(message.search_params)
     inner = json_parameters(outer.get("params", ""), "params of a search")
     check_ids(collection, outer)
     target = searches.search_field(collection, outer.get("anns_field") or None)
@@ -117,7 +117,7 @@ def search_request(
 
 def iterator_parameters(message: Any) -> Mapping[str, str]:
     """The parameters of a search that make it a page of an iterator. Raises InvalidParameter."""
-    parameters = {key: value for key, value in pairs(message.search_params).items() if key in _ITERATOR}
+    parameters = {key: value for key, value in key_value_mapping(message.search_params).items() if key in _ITERATOR}
     check_parameters(ITERATOR_PARAMS, parameters)
     return parameters
 

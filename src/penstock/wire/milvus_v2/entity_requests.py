@@ -33,8 +33,8 @@ _UNSERVED_HYBRID_SEARCH = ("functionChains", "searchAggregation", "orderByFields
 _UNSERVED_SEARCH = ("functionScore", *_UNSERVED_HYBRID_SEARCH)
 _ELSEWHERE = {
     "searchParams": "params within it",
-    "partitionName": "partitionNames beside search",
-    "partitionNames": "partitionNames beside search",
+    "partitionName": "partitionNames next to search",
+    "partitionNames": "partitionNames next to search",
 }
 """Keys of a search that one of a hybrid search lacks, and what to give in their place."""
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
