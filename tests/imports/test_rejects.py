@@ -131,6 +131,24 @@ def test_skip_file_stages_again_what_a_file_had_staged(tmp_path: Path, runner: L
         assert ids(world, job) == list(range(10_000, 10_010))
 
 
+def test_a_file_that_was_left_out_is_so_after_a_retry_too(tmp_path: Path, runner: LocalRunner) -> None:
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        world.collection()
+        write_rows(world.files / "a.jsonl", 10)
+        (world.files / "a.jsonl").write_text(2 * (world.files / "a.jsonl").read_text())
+        write_rows(world.files / "b.jsonl", 10, 2, first=10)
+        write_rows(world.files / "c.jsonl", 10, first=20)
+        job = world.imported(["a.jsonl"], ["b.jsonl"], ["c.jsonl"], on_error="skip_file", duplicates="error")
+        assert (job.state, len(staged_splits(world, job))) == (JobState.FAILED, 3), job.reason
+
+        write_rows(world.files / "a.jsonl", 10)
+        job = world.ended(world.retry(job))
+
+        assert (job.state, job.rows, job.skipped_files) == (JobState.COMPLETED, 20, 1), job.reason
+        [error] = rejections(world).page(CLUSTER, job.id, ANONYMOUS).errors
+        assert (error.file, error.row) == ("b.jsonl", 2)
+
+
 def test_a_job_whose_files_are_all_bad_fails(world: World) -> None:
     world.collection()
     write_rows(world.files / "a.jsonl", 10, 1)
@@ -296,6 +314,48 @@ def test_a_replay_from_the_source_reads_only_the_rejected_rows(tmp_path: Path, r
         page = rejections(world).page(CLUSTER, again.id, ANONYMOUS)
         assert [error.row for error in page.errors] == sorted(bad)
         assert set(ids(world, job)) == set(range(4000)) - bad
+
+
+def test_rejected_rows_are_those_of_their_file_although_a_retry_finds_others_before_it(
+    tmp_path: Path, runner: LocalRunner
+) -> None:
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        world.collection()
+        (world.files / "night").mkdir()
+        write_rows(world.files / "night" / "b.jsonl", 10, 3)
+        write_rows(world.files / "night" / "c.jsonl", 10, 1, 2, 3, first=10)
+        job = world.imported(["night/"], on_error="skip_row", max_errors="2")
+        assert (job.state, len(staged_splits(world, job))) == (JobState.FAILED, 1), job.reason
+
+        write_rows(world.files / "night" / "a.jsonl", 10, first=20)
+        write_rows(world.files / "night" / "c.jsonl", 10, first=10)
+        job = world.ended(world.retry(job))
+
+        assert (job.state, job.rows, job.rejected_rows) == (JobState.COMPLETED, 29, 1), job.reason
+        [error] = rejections(world).page(CLUSTER, job.id, ANONYMOUS).errors
+        assert (error.file, error.row) == ("night/b.jsonl", 3)
+        assert replayed(world, job).rejected_rows == 1
+
+
+def test_the_errors_of_a_job_that_fails_again_are_those_of_its_last_run(tmp_path: Path, runner: LocalRunner) -> None:
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        world.collection()
+        (world.files / "night").mkdir()
+
+        def places() -> list[tuple[str | None, int | None]]:
+            errors = rejections(world).page(CLUSTER, job.id, ANONYMOUS).errors
+            return [(error.file, error.row) for error in errors if not error.is_of_file]
+
+        write_rows(world.files / "night" / "b.jsonl", 10, 3)
+        write_rows(world.files / "night" / "c.jsonl", 10, 1, 2, 3, first=10)
+        job = world.imported(["night/"], on_error="skip_row", max_errors="2")
+        assert places() == [("night/b.jsonl", 3), *(("night/c.jsonl", row) for row in (1, 2, 3))]
+
+        write_rows(world.files / "night" / "c.jsonl", 10, first=10)
+        write_rows(world.files / "night" / "d.jsonl", 10, 4, 5, 6, first=20)
+        job = world.ended(world.retry(job))
+        assert job.state is JobState.FAILED
+        assert places() == [("night/b.jsonl", 3), *(("night/d.jsonl", row) for row in (4, 5, 6))]
 
 
 def test_a_replay_of_skipped_files_imports_them_once_they_are_corrected(world: World) -> None:
