@@ -15,13 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from penstock.catalog.db.connection import now_millis
+from penstock.collections.alterations import AlterationService
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import FileState, ImportJob, JobState
+from penstock.domain.schema import DataType, Field
 from penstock.errors import ImportRefused, InvalidParameter, JobStateConflict
 from penstock.imports.cleanup import OrphanCleanup
 from penstock.imports.context import ImportContext
 from penstock.imports.rejections import ErrorFilter, Rejections
-from penstock.imports.requests import JobQuery, ReplayImport, StoreCredentials
+from penstock.imports.requests import CreateImport, JobQuery, ReplayImport, StoreCredentials
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.imports.test_recovery import SMALL_SPLITS, staged_splits, wait_until
@@ -373,6 +375,47 @@ def test_a_replay_of_skipped_files_imports_them_once_they_are_corrected(world: W
 
     assert (again.state, again.rows) == (JobState.COMPLETED, 10), again.reason
     assert ids(world, job) == list(range(20))
+
+
+def test_a_replay_goes_to_the_partition_that_has_the_name_now(world: World) -> None:
+    text = Field(name="text", type=DataType.VARCHAR, max_length=3)
+    docs = world.collection(schema=replace(SCHEMA, fields=(*SCHEMA.fields, text)))
+    world.partitions.create(docs, "p")
+    rows = [{"id": number, "vector": [1, 2, 3, 4], "text": "x" * number} for number in range(1, 6)]
+    (world.files / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    request = CreateImport(
+        caller=ANONYMOUS,
+        cluster_id=CLUSTER,
+        collection="docs",
+        partition="p",
+        groups=[["a.jsonl"]],
+        options={"on_error": "skip_row"},
+    )
+    job = world.ended(world.imports.create(request))
+    assert (job.rows, job.rejected_rows) == (3, 2), job.reason
+    world.partitions.drop(world.fresh(docs), "p")
+    anew = world.partitions.create(world.fresh(docs), "p")
+    alterations = AlterationService(world.catalog, world.engines, world.scheduler.maintenance.request)
+    alterations.alter_field(CLUSTER, "default", "docs", "text", {"max_length": "5"})
+
+    again = replayed(world, job)
+
+    assert (again.state, again.rows) == (JobState.COMPLETED, 2), again.reason
+    assert set(world.rows(docs, partitions=[anew.number])["id"].to_pylist()) == {4, 5}
+
+
+@pytest.mark.parametrize("on_error", ["skip_row", "skip_file"])
+def test_a_replay_of_an_overwrite_adds_what_it_has_left_out(world: World, on_error: str) -> None:
+    world.collection()
+    write_rows(world.files / "a.jsonl", 10)
+    write_rows(world.files / "b.jsonl", 10, 2, first=10)
+    job = world.imported(["a.jsonl"], ["b.jsonl"], on_error=on_error, write_mode="overwrite")
+    write_rows(world.files / "corrected.jsonl", 10, first=10)
+
+    again = replayed(world, job, ["corrected.jsonl"])
+
+    assert (again.state, again.rows, again.replaced_rows) == (JobState.COMPLETED, 10, 0), again.reason
+    assert set(ids(world, job)) == set(range(20))
 
 
 def test_a_job_without_rejects_has_nothing_to_replay_or_download(world: World) -> None:

@@ -217,7 +217,8 @@ class JobRun:
         expected: list[ExpectedContent] = []
         if self.job.replays_rows:
             engine = self._engines.for_collection(collection)
-            return plan_of_rows(self._catalog, engine, self.job, self._roots(), self._keys())
+            partition = self._leased.partition(collection)
+            return plan_of_rows(self._catalog, engine, self.job, self._roots(), self._keys(), partition)
         request = self._catalog.jobs.request(self.job.id)
         files = resolve_files(
             request.groups,
