@@ -261,6 +261,11 @@ def test_the_errors_of_a_job_are_paged_filtered_and_grouped(tmp_path: Path, runn
         assert all(content[error.offset or 0 :].startswith((error.source or "?").encode()) for error in errors[:4])
         assert errors[0].reasons[0].rule == "vector_dim"
         assert pages[0].kept_rows == job.rejected_rows == 6
+        behind = calls.page(CLUSTER, job.id, ANONYMOUS, cursor=f"1-{10**17}").errors  # of the first file of rejects
+        assert list(behind) == errors[len(errors) - len(behind) :] != errors
+        for cursor in (f"1-{2**63}", f"{'9' * 28}-1", "1", "1-", "-1", "1-1\n", "²-1"):
+            with pytest.raises(InvalidParameter, match="cursor must be that of an earlier page"):
+                calls.page(CLUSTER, job.id, ANONYMOUS, cursor=cursor)
 
         groups = calls.groups(CLUSTER, job.id, ANONYMOUS)
         assert next((group.rule, group.file, group.rows, len(group.examples)) for group in groups) == (
