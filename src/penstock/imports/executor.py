@@ -393,6 +393,8 @@ class JobRun:
                     raise
                 # What was verified stays so: an attempt that went on doesn't count.
                 self._leased.retrying("planning", error)
+                self._leased.stop.wait(self._context.settings.retry_pause)
+                self._leased.check_time()
 
     def _verify_files(self, left: Sequence[ExpectedContent], expected: Sequence[ExpectedContent]) -> None:
         size, size_left = (sum(content.location.size for content in contents) for contents in (expected, left))
