@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
+from penstock.access import login_limits
 from penstock.access.accounts import AccountService
 from penstock.access.authentication import Authenticator
 from penstock.access.login_limits import PER_ADDRESS_LIMIT, PER_USER_LIMIT, LoginLimits, client_network
@@ -108,6 +109,36 @@ def test_an_address_has_a_limit_of_its_own_whatever_the_names() -> None:
         limits.note_failure(HERE, f"user:{number}")
     assert is_refused(limits, HERE, "user:ann")
     assert not is_refused(limits, ELSEWHERE, "user:ann")
+
+
+def test_an_attempt_counts_for_a_minute() -> None:
+    now = 1000.0
+    limits = LoginLimits(clock=lambda: now)
+    for _ in range(PER_USER_LIMIT.amount):
+        limits.note_failure(HERE, "user:ann")
+        now += 1
+    with pytest.raises(TooManyAttempts, match="try again in 50 s"):
+        limits.check(HERE, "user:ann")
+    limits.note_failure(HERE, "user:ann")  # of a call that was checked before the others had failed
+    now = 1060.5
+    limits.check(HERE, "user:ann")
+    limits.note_failure(HERE, "user:ann")
+    with pytest.raises(TooManyAttempts, match="try again in 1 s"):
+        limits.check(HERE, "user:ann")
+    now += 120
+    assert not is_refused(limits, HERE, "user:ann")
+
+
+def test_the_memory_of_failed_attempts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_limits, "_MAX_COUNTED", 1000)
+    now = 1000.0
+    limits = LoginLimits(clock=lambda: now)
+    for number in range(5000):
+        limits.note_failure(f"198.51.{number // 250}.{number % 250}", f"user:{number}")
+    assert len(limits._failures) == 1000
+    now += 61
+    limits.note_failure(HERE, "user:ann")
+    assert len(limits._failures) == 2, "of an address and a user; others are forgotten after a minute"
 
 
 def test_an_ipv6_client_is_its_network() -> None:

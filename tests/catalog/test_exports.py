@@ -8,18 +8,27 @@ from dataclasses import replace
 import pytest
 
 from penstock.catalog import Catalog
-from penstock.domain.exports import ExportJob, ExportState
+from penstock.domain.exports import ExportJob, ExportSnapshot, ExportState
 from penstock.errors import CollectionNotFound, JobStateConflict, LimitExceeded
-from tests.support.catalogs import CLUSTER, new_export, stored_collection
+from tests.support.catalogs import CLUSTER, SCHEMA, new_export, stored_collection
 
 
 def failed(catalog: Catalog, export: ExportJob) -> ExportJob:
-    """The export, after its run has failed."""
-    claimed = catalog.exports.claim("worker", 60_000)
-    assert claimed is not None
-    assert claimed.id == export.id
-    catalog.exports.end(claimed, ExportState.FAILED, reason="no room")
+    """The export, after its run has failed before it was planned."""
+    catalog.exports.end(claimed(catalog, export), ExportState.FAILED, reason="no room")
     return catalog.exports.get(CLUSTER, export.id)
+
+
+def claimed(catalog: Catalog, export: ExportJob) -> ExportJob:
+    leased = catalog.exports.claim("worker", 60_000)
+    assert leased is not None
+    assert leased.id == export.id
+    return leased
+
+
+def planned(catalog: Catalog, export: ExportJob) -> ExportJob:
+    """The export, as a run that has planned it and begins to write."""
+    return catalog.exports.save_plan(claimed(catalog, export), ExportSnapshot(version=1, schema=SCHEMA), [])
 
 
 def test_calls_that_come_at_once_never_make_more_exports_than_there_may_be(servers: list[Catalog]) -> None:
@@ -87,9 +96,9 @@ def test_a_target_is_taken_until_the_files_of_an_aborted_export_are_deleted(cata
     next_one = replace(new_export(docs), location=aborted.location)
     with pytest.raises(JobStateConflict, match="or its files there are being deleted"):
         catalog.exports.insert(next_one, {}, 5)
-    claimed = catalog.exports.claim_deletion("worker", 60_000)
-    assert claimed is not None
-    catalog.exports.deleted_files(claimed)
+    leased = catalog.exports.claim_deletion("worker", 60_000)
+    assert leased is not None
+    catalog.exports.deleted_files(leased)
     assert catalog.exports.insert(next_one, {}, 5).state is ExportState.PENDING
 
 
@@ -101,14 +110,23 @@ def test_what_a_later_export_has_written_is_neither_deleted_nor_overwritten_by_a
     export = failed(catalog, catalog.exports.insert(new_export(docs), {}, 5))
     later = catalog.exports.insert(replace(new_export(docs), location=export.location), {}, 5)
     if state is not None:
-        claimed = catalog.exports.claim("worker", 60_000)
-        assert claimed is not None
-        catalog.exports.end(claimed, state)
+        catalog.exports.end(planned(catalog, later), state)
     with pytest.raises(JobStateConflict):
         catalog.exports.retry(export, {}, 5)
     assert not catalog.exports.abort(export, "aborted", has_files=True).has_files
     if state is ExportState.FAILED:
-        assert catalog.exports.retry(catalog.exports.get(CLUSTER, later.id), {}, 5).state is ExportState.PENDING
+        assert catalog.exports.retry(catalog.exports.get(CLUSTER, later.id), {}, 5).state is ExportState.EXPORTING
+
+
+def test_a_later_export_that_has_written_nothing_stands_in_no_way(catalog: Catalog) -> None:
+    """Such as one into the same bucket by mistake, which fails as the files of the first are there."""
+    docs = stored_collection(catalog)
+    first = catalog.exports.insert(new_export(docs), {}, 5)
+    catalog.exports.end(planned(catalog, first), ExportState.FAILED)
+    failed(catalog, catalog.exports.insert(replace(new_export(docs), location=first.location), {}, 5))
+    again = catalog.exports.retry(catalog.exports.get(CLUSTER, first.id), {}, 5)
+    assert again.state is ExportState.EXPORTING
+    assert catalog.exports.abort(again, "aborted", has_files=True).has_files
 
 
 def test_a_dropped_collection_is_not_exported(catalog: Catalog) -> None:

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import func, select
 
 from penstock.catalog import Catalog, open_catalog
-from penstock.catalog.db import tables
+from penstock.catalog.db import notifications, tables
 from penstock.catalog.db.notifications import NotificationListener
 from penstock.catalog.jobs.listing import JobFilter
 from penstock.domain.jobs import TRANSITIONS, ImportJob, JobState
@@ -261,6 +261,27 @@ def test_a_listener_whose_connection_is_cut_listens_again(postgres: PostgresServ
             assert heard.acquire(timeout=10)
             postgres.disconnect(migrated_url)
             assert heard.acquire(timeout=20)
+        finally:
+            news.stop()
+
+
+def test_a_listener_goes_on_after_an_error_of_what_it_calls(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifications, "_RECONNECT_SECONDS", 0.05)
+    errors = [RuntimeError("can't start new thread")]
+    heard = threading.Event()
+
+    def hear(_: str) -> None:
+        if errors:
+            raise errors.pop()
+        heard.set()
+
+    with opened_catalog(migrated_url) as catalog:
+        news = NotificationListener(catalog.database, hear)
+        news.start()
+        try:
+            assert heard.wait(10)
         finally:
             news.stop()
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from penstock.catalog import Catalog
+from penstock.catalog.exports import ExportRepository
 from penstock.collections.collections import CollectionService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.collections import Collection, CollectionSettings
@@ -21,13 +24,15 @@ from penstock.domain.times import parse_time
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
 from penstock.engines.values import Table
+from penstock.errors import CatalogUnavailable
 from penstock.exports.context import ExportContext
-from penstock.exports.export_run import ExportRun
+from penstock.exports.export_run import ExportRun, delete_files
+from penstock.exports.tasks import write_part
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, new_export, opened_catalog
 from tests.support.doubles import InlineRunner
 from tests.support.engines import only
-from tests.support.tables import fixed_lists, import_rows, plain, vectors
+from tests.support.tables import fixed_lists, import_rows, plain, plain_batch, vectors
 from tests.support.worlds import job_settings
 
 
@@ -47,13 +52,18 @@ class Exporting:
     def insert(self, docs: Collection, request: ExportRequest) -> ExportJob:
         return self.catalog.exports.insert(replace(new_export(docs), request=request), {}, 16)
 
-    def run(self, export: ExportJob) -> ExportJob:
+    def context(self, runner: InlineRunner | None = None) -> ExportContext:
+        roots, settings = ImportRoots([str(self.root)]), job_settings(max_attempts=2, retry_pause=0.02)
+        return ExportContext(self.catalog, self.engines, lambda _: runner or InlineRunner(), roots, settings)
+
+    def run(self, export: ExportJob, runner: InlineRunner | None = None) -> ExportJob:
         leased = self.catalog.exports.claim("worker", 60_000)
         assert leased is not None
-        roots = ImportRoots([str(self.root)])
-        context = ExportContext(self.catalog, self.engines, lambda _: InlineRunner(), roots, job_settings())
-        ExportRun(context, leased, threading.Event()).go()
+        ExportRun(self.context(runner), leased, threading.Event()).go()
         return self.catalog.exports.get(CLUSTER, export.id)
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.root.rglob("*") if path.is_file())
 
 
 @contextmanager
@@ -98,3 +108,70 @@ def test_times_in_a_filter_are_in_the_time_zone_of_the_collection(tmp_path: Path
         assert ended.state is ExportState.COMPLETED, ended.reason
         [file] = world.root.glob("out/*.parquet")
         assert pq.read_table(file)["id"].to_pylist() == [1, 2]
+
+
+class AbortingRunner(InlineRunner):
+    """A runner during whose first part the export is aborted."""
+
+    def __init__(self, abort: Callable[[], object]) -> None:
+        self._abort = abort
+
+    def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> Any:
+        handle = super().submit(function, argument)
+        if function is write_part:
+            self._abort()
+        return handle
+
+
+def test_files_of_an_export_that_is_aborted_while_it_runs_are_deleted_under_a_lease(tmp_path: Path) -> None:
+    """Else one that hangs could delete what the next export writes into the same target."""
+    with exporting(tmp_path) as world:
+        docs = world.create(plain())
+        import_rows(world.engine, Table.of(docs), plain_batch(vectors(5)))
+        export = world.insert(docs, ExportRequest(target="out"))
+        exports = world.catalog.exports
+
+        def abort() -> None:
+            exports.abort(exports.get(CLUSTER, export.id), "aborted by user", has_files=True)
+            assert exports.claim_deletion("another", 60_000) is None, "a worker of it still writes"
+
+        ended = world.run(export, AbortingRunner(abort))
+        assert (ended.state, ended.has_files) == (ExportState.ABORTED, True)
+        assert world.files() == ["part-00000-000.parquet"]
+        leased = exports.claim_deletion("another", 60_000)
+        assert leased is not None
+        delete_files(world.context(), leased, threading.Event())
+        assert world.files() == []
+        assert not exports.get(CLUSTER, export.id).has_files
+
+
+class UnreadableSecrets:
+    """The exports of a catalog that goes away before the credentials of one are read."""
+
+    def __init__(self, exports: ExportRepository) -> None:
+        self._exports = exports
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._exports, name)
+
+    def secret(self, export_id: int) -> dict[str, str]:
+        raise CatalogUnavailable(f"the catalog is away, with the secret of {export_id}")
+
+
+def test_files_are_still_to_be_deleted_after_the_catalog_was_away(tmp_path: Path) -> None:
+    with exporting(tmp_path) as world:
+        exports = world.catalog.exports
+        export = world.insert(world.create(plain()), ExportRequest(target="out"))
+        exports.abort(export, "aborted by user", has_files=True)
+        leased = exports.claim_deletion("worker", 60_000)
+        assert leased is not None
+        (world.root / "out").mkdir()
+        (world.root / "out" / "part-00000-000.parquet").touch()
+        context = world.context()
+        away = replace(world.catalog, exports=cast(ExportRepository, UnreadableSecrets(exports)))
+        with pytest.raises(CatalogUnavailable):
+            delete_files(replace(context, catalog=away), leased, threading.Event())
+        assert exports.get(CLUSTER, export.id).has_files
+        delete_files(context, leased, threading.Event())
+        assert world.files() == []
+        assert not exports.get(CLUSTER, export.id).has_files

@@ -93,7 +93,7 @@ def _wait_while(catalog: Catalog, export: ExportJob, condition: Callable[[], boo
 
 @contextmanager
 def _scheduler(catalog: Catalog, roots: ImportRoots | None = None) -> Iterator[None]:
-    engines, roots = EngineRegistry({}, default="lance"), roots or ImportRoots([])  # targets are outside of none
+    engines, roots = EngineRegistry({}, default="lance"), roots or ImportRoots([])  # no target is allowed
     settings = job_settings(retry_pause=0.02)
     scheduler = ExportScheduler(ExportContext(catalog, engines, lambda _: InlineRunner(), roots, settings))
     scheduler.start()

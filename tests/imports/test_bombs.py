@@ -99,6 +99,9 @@ def test_a_few_bytes_that_stand_for_gigabytes_fill_no_disk(tmp_path: Path, runne
         assert claiming.reason is not None
         assert "file 'claims.parquet': its " in claiming.reason
         assert not world.catalog.jobs.splits(claiming.id)
+        page_of_equal_texts(world.files / "good.parquet", 10, "zstd")
+        others = world.imported(["claims.parquet"], ["good.parquet"], on_error="skip_file")
+        assert (others.state, others.skipped_files, others.rows) == (JobState.COMPLETED, 1, 10), others.reason
 
 
 def test_files_that_compress_well_are_read(tmp_path: Path, runner: LocalRunner) -> None:

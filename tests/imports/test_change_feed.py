@@ -190,3 +190,28 @@ def test_subscriptions_that_come_at_once_and_want_the_same_share_one_read(tmp_pa
         for subscription in subscriptions:
             assert [change.job.id for change in next_changes(subscription)] == [job.id]
         assert len(reads) < 10
+
+
+def test_a_subscription_without_a_thread_takes_no_place(
+    catalogs: tuple[Catalog, Catalog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, reader = catalogs
+    job = writer.jobs.insert(new_job(stored_collection(writer)))
+    start, left = threading.Thread.start, ["notifications", "change-feed"]
+
+    def start_later(thread: threading.Thread) -> None:
+        if thread.name in left:
+            left.remove(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_later)
+    with running_feed(reader, 1) as feed:
+        while left if reader.database.is_shared else len(left) > 1:
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                feed.subscribe(ALL)
+            assert feed.streams == 0
+        with closing(feed.subscribe(ALL)) as subscription:
+            assert until(subscription, JobState.PENDING).id == job.id
+            writer.jobs.request_transition(job, JobState.ABORTED)
+            assert until(subscription, JobState.ABORTED).id == job.id

@@ -251,6 +251,17 @@ def test_files_that_a_delta_table_has_removed_stay_out(world: World) -> None:
     assert warnings(job, "delta_log") == []
 
 
+def test_a_delta_table_whose_rows_were_all_deleted_has_nothing_to_import(world: World) -> None:
+    world.collection()
+    table = world.files / "t"
+    write_parquet(table / "a.parquet", 0)
+    commit(table, 0, {"add": {"path": "a.parquet"}})
+    commit(table, 1, {"remove": {"path": "a.parquet"}})
+    job = world.imported(["t/"])
+    assert job.state is JobState.FAILED
+    assert "path 't/': its files are no longer in the Delta table" in str(job.reason)
+
+
 def test_a_delta_log_that_does_not_tell_everything(world: World) -> None:
     docs = world.collection()
     table = world.files / "in" / "t"

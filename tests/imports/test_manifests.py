@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from penstock.domain.jobs import JobState
+from penstock.errors import SourceUnavailable
+from penstock.imports.checksums import verify_checksums
 from penstock.runners.local import LocalRunner
 from penstock.sources.crc32c import Crc32c
 from tests.imports.test_folders import write_jsonl, write_parquet
+from tests.support.doubles import InlineRunner
 from tests.support.faulty_store import Faults, faulty_store
 from tests.support.s3 import S3Server
 from tests.support.worlds import World, a_world, job_settings
@@ -137,6 +143,38 @@ def test_checksums_are_verified_once_however_often_the_store_fails_at_another_fi
         proxy.faults = Faults()
         assert world.ended(world.retry(job)).rows == 3
         assert world.count(docs) == 3
+
+
+class StoppingRunner(InlineRunner):
+    """The store fails whenever the last of three files is verified, and the server stops then."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.verified: list[str] = []
+
+    def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> Any:
+        if function is not verify_checksums:
+            return super().submit(function, argument)
+        self.verified.append(argument.location.name)
+        return super().submit(function if argument.location.name != "2.jsonl" else self._fail, argument)
+
+    def _fail(self, *_: object) -> None:
+        self.stop.set()
+        raise SourceUnavailable("the store is away")
+
+
+def test_a_server_that_stops_verifies_no_further_checksums(tmp_path: Path) -> None:
+    runner = StoppingRunner()
+    with a_world(tmp_path, runner, job_settings(retry_pause=60.0), started=False) as world:
+        world.collection()
+        entries = []
+        for number in range(3):
+            path = world.files / f"{number}.jsonl"
+            write_jsonl(path, 2 * number)
+            entries.append({"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+        write_manifest(world.files / "x.manifest", *entries)
+        assert world.run_next(world.create(["x.manifest"]), runner.stop).state is JobState.PLANNING
+    assert runner.verified == ["0.jsonl", "1.jsonl", "2.jsonl"]
 
 
 def test_a_pattern_of_files_of_several_types_is_refused(world: World) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,17 @@ import pytest
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import ImportJob, JobState, SplitState
 from penstock.engines.values import Staged, Table
-from penstock.errors import JobStateConflict
+from penstock.errors import JobStateConflict, SourceUnavailable
 from penstock.imports.context import ImportContext
 from penstock.imports.executor import Executor
 from penstock.imports.maintenance import MaintenanceWorker
-from penstock.imports.tasks import init_worker
+from penstock.imports.tasks import StageTask, init_worker
+from penstock.runners.base import TaskHandle
 from penstock.runners.fair_share import FairShareRunner
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER
+from tests.support.doubles import HangingTask, InlineRunner
 from tests.support.workers import workers_of
 from tests.support.worlds import LIMIT, World, a_world, job_settings
 
@@ -191,6 +195,81 @@ def test_a_job_waits_for_its_commit_and_publishes_once(world: World) -> None:
     assert world.count(docs) == ROWS
     with pytest.raises(JobStateConflict, match="abort not allowed"):
         world.imports.abort(CLUSTER, job.id, ANONYMOUS)
+
+
+class SlowStart(InlineRunner):
+    """The first attempt of the first split lasts until ``first`` ends; the other splits end at once."""
+
+    slots = 8
+
+    def __init__(self) -> None:
+        self.first = HangingTask()
+        self.began: list[float] = []
+        """When the attempts of the first split began."""
+        self.has_failed = threading.Event()
+        """Set once another split has failed."""
+
+    def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> TaskHandle[Any]:
+        if isinstance(argument, StageTask) and argument.split.ordinal == 0:
+            self.began.append(time.monotonic())
+            if len(self.began) == 1:
+                return self.first
+        handle = super().submit(function, argument)
+        if isinstance(argument, StageTask) and handle.future.exception() is not None:
+            self.has_failed.set()
+        return handle
+
+
+@contextmanager
+def last_row_is_bad(folder: Path, **settings: Any) -> Iterator[tuple[World, SlowStart, ImportJob]]:
+    """A job of four splits, the last of which is to fail for its last row, while the first one is still read."""
+    runner = SlowStart()
+    with a_world(folder, runner, replace(SMALL_SPLITS, **settings), started=False) as world:
+        world.collection()
+        write_rows(world.files, 2_000)
+        with (world.files / "a.jsonl").open("a") as file:
+            file.write('{"id": 2000, "vector": [1]}\n')
+        yield world, runner, world.create(["a.jsonl"])
+
+
+def test_a_failed_job_waits_for_earlier_splits_until_the_server_stops(tmp_path: Path) -> None:
+    """An earlier one may fail for an earlier row; then that is the job's reason."""
+    stop = threading.Event()
+    with last_row_is_bad(tmp_path) as (world, runner, job), ThreadPoolExecutor(1) as threads:
+        running = threads.submit(world.run_next, job, stop)
+        try:
+            assert runner.has_failed.wait(LIMIT)
+            stop.set()
+            assert running.result(10).state is JobState.IMPORTING
+        finally:
+            runner.first.cancel()
+        again = world.run_next(job)
+        assert (again.state, len(runner.began)) == (JobState.FAILED, 2)
+        assert "row 2000" in str(again.reason)
+
+
+def test_a_failed_job_waits_for_earlier_splits_until_it_is_aborted(tmp_path: Path) -> None:
+    with last_row_is_bad(tmp_path) as (world, runner, job), ThreadPoolExecutor(1) as threads:
+        running = threads.submit(world.run_next, job)
+        try:
+            assert runner.has_failed.wait(LIMIT)
+            world.imports.abort(CLUSTER, job.id, ANONYMOUS)
+            assert running.result(10).state is JobState.ABORTED
+        finally:
+            runner.first.cancel()
+
+
+def test_an_earlier_split_of_a_failed_job_pauses_before_it_is_tried_again(tmp_path: Path) -> None:
+    with last_row_is_bad(tmp_path, retry_pause=0.3) as (world, runner, job), ThreadPoolExecutor(1) as threads:
+        running = threads.submit(world.run_next, job)
+        assert runner.has_failed.wait(LIMIT)
+        time.sleep(0.1)  # the job has halted its later splits
+        failed = time.monotonic()
+        runner.first.future.set_exception(SourceUnavailable("the store is away"))
+        assert running.result(LIMIT).state is JobState.FAILED
+        assert len(runner.began) == 2
+        assert runner.began[1] - failed >= 0.3
+        assert "row 2000" in str(world.job(job.id).reason)
 
 
 def test_an_abort_ends_a_running_job_and_may_be_repeated(tmp_path: Path, runner: LocalRunner) -> None:

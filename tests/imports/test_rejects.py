@@ -15,13 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from penstock.catalog.db.connection import now_millis
+from penstock.collections.alterations import AlterationService
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import FileState, ImportJob, JobState
+from penstock.domain.schema import DataType, Field
 from penstock.errors import ImportRefused, InvalidParameter, JobStateConflict
 from penstock.imports.cleanup import OrphanCleanup
 from penstock.imports.context import ImportContext
 from penstock.imports.rejections import ErrorFilter, Rejections
-from penstock.imports.requests import JobQuery, ReplayImport, StoreCredentials
+from penstock.imports.requests import CreateImport, JobQuery, ReplayImport, StoreCredentials
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.imports.test_recovery import SMALL_SPLITS, staged_splits, wait_until
@@ -129,6 +131,24 @@ def test_skip_file_stages_again_what_a_file_had_staged(tmp_path: Path, runner: L
 
         assert (job.state, job.rows, job.skipped_files) == (JobState.COMPLETED, 10, 1), job.reason
         assert ids(world, job) == list(range(10_000, 10_010))
+
+
+def test_a_file_that_was_left_out_is_so_after_a_retry_too(tmp_path: Path, runner: LocalRunner) -> None:
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        world.collection()
+        write_rows(world.files / "a.jsonl", 10)
+        (world.files / "a.jsonl").write_text(2 * (world.files / "a.jsonl").read_text())
+        write_rows(world.files / "b.jsonl", 10, 2, first=10)
+        write_rows(world.files / "c.jsonl", 10, first=20)
+        job = world.imported(["a.jsonl"], ["b.jsonl"], ["c.jsonl"], on_error="skip_file", duplicates="error")
+        assert (job.state, len(staged_splits(world, job))) == (JobState.FAILED, 3), job.reason
+
+        write_rows(world.files / "a.jsonl", 10)
+        job = world.ended(world.retry(job))
+
+        assert (job.state, job.rows, job.skipped_files) == (JobState.COMPLETED, 20, 1), job.reason
+        [error] = rejections(world).page(CLUSTER, job.id, ANONYMOUS).errors
+        assert (error.file, error.row) == ("b.jsonl", 2)
 
 
 def test_a_job_whose_files_are_all_bad_fails(world: World) -> None:
@@ -241,6 +261,11 @@ def test_the_errors_of_a_job_are_paged_filtered_and_grouped(tmp_path: Path, runn
         assert all(content[error.offset or 0 :].startswith((error.source or "?").encode()) for error in errors[:4])
         assert errors[0].reasons[0].rule == "vector_dim"
         assert pages[0].kept_rows == job.rejected_rows == 6
+        behind = calls.page(CLUSTER, job.id, ANONYMOUS, cursor=f"1-{10**17}").errors  # of the first file of rejects
+        assert list(behind) == errors[len(errors) - len(behind) :] != errors
+        for cursor in (f"1-{2**63}", f"{'9' * 28}-1", "1", "1-", "-1", "1-1\n", "²-1"):
+            with pytest.raises(InvalidParameter, match="cursor must be that of an earlier page"):
+                calls.page(CLUSTER, job.id, ANONYMOUS, cursor=cursor)
 
         groups = calls.groups(CLUSTER, job.id, ANONYMOUS)
         assert next((group.rule, group.file, group.rows, len(group.examples)) for group in groups) == (
@@ -298,6 +323,48 @@ def test_a_replay_from_the_source_reads_only_the_rejected_rows(tmp_path: Path, r
         assert set(ids(world, job)) == set(range(4000)) - bad
 
 
+def test_rejected_rows_are_those_of_their_file_although_a_retry_finds_others_before_it(
+    tmp_path: Path, runner: LocalRunner
+) -> None:
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        world.collection()
+        (world.files / "night").mkdir()
+        write_rows(world.files / "night" / "b.jsonl", 10, 3)
+        write_rows(world.files / "night" / "c.jsonl", 10, 1, 2, 3, first=10)
+        job = world.imported(["night/"], on_error="skip_row", max_errors="2")
+        assert (job.state, len(staged_splits(world, job))) == (JobState.FAILED, 1), job.reason
+
+        write_rows(world.files / "night" / "a.jsonl", 10, first=20)
+        write_rows(world.files / "night" / "c.jsonl", 10, first=10)
+        job = world.ended(world.retry(job))
+
+        assert (job.state, job.rows, job.rejected_rows) == (JobState.COMPLETED, 29, 1), job.reason
+        [error] = rejections(world).page(CLUSTER, job.id, ANONYMOUS).errors
+        assert (error.file, error.row) == ("night/b.jsonl", 3)
+        assert replayed(world, job).rejected_rows == 1
+
+
+def test_the_errors_of_a_job_that_fails_again_are_those_of_its_last_run(tmp_path: Path, runner: LocalRunner) -> None:
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        world.collection()
+        (world.files / "night").mkdir()
+
+        def places() -> list[tuple[str | None, int | None]]:
+            errors = rejections(world).page(CLUSTER, job.id, ANONYMOUS).errors
+            return [(error.file, error.row) for error in errors if not error.is_of_file]
+
+        write_rows(world.files / "night" / "b.jsonl", 10, 3)
+        write_rows(world.files / "night" / "c.jsonl", 10, 1, 2, 3, first=10)
+        job = world.imported(["night/"], on_error="skip_row", max_errors="2")
+        assert places() == [("night/b.jsonl", 3), *(("night/c.jsonl", row) for row in (1, 2, 3))]
+
+        write_rows(world.files / "night" / "c.jsonl", 10, first=10)
+        write_rows(world.files / "night" / "d.jsonl", 10, 4, 5, 6, first=20)
+        job = world.ended(world.retry(job))
+        assert job.state is JobState.FAILED
+        assert places() == [("night/b.jsonl", 3), *(("night/d.jsonl", row) for row in (4, 5, 6))]
+
+
 def test_a_replay_of_skipped_files_imports_them_once_they_are_corrected(world: World) -> None:
     world.collection()
     write_rows(world.files / "a.jsonl", 10)
@@ -313,6 +380,47 @@ def test_a_replay_of_skipped_files_imports_them_once_they_are_corrected(world: W
 
     assert (again.state, again.rows) == (JobState.COMPLETED, 10), again.reason
     assert ids(world, job) == list(range(20))
+
+
+def test_a_replay_goes_to_the_partition_that_has_the_name_now(world: World) -> None:
+    text = Field(name="text", type=DataType.VARCHAR, max_length=3)
+    docs = world.collection(schema=replace(SCHEMA, fields=(*SCHEMA.fields, text)))
+    world.partitions.create(docs, "p")
+    rows = [{"id": number, "vector": [1, 2, 3, 4], "text": "x" * number} for number in range(1, 6)]
+    (world.files / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    request = CreateImport(
+        caller=ANONYMOUS,
+        cluster_id=CLUSTER,
+        collection="docs",
+        partition="p",
+        groups=[["a.jsonl"]],
+        options={"on_error": "skip_row"},
+    )
+    job = world.ended(world.imports.create(request))
+    assert (job.rows, job.rejected_rows) == (3, 2), job.reason
+    world.partitions.drop(world.fresh(docs), "p")
+    anew = world.partitions.create(world.fresh(docs), "p")
+    alterations = AlterationService(world.catalog, world.engines, world.scheduler.maintenance.request)
+    alterations.alter_field(CLUSTER, "default", "docs", "text", {"max_length": "5"})
+
+    again = replayed(world, job)
+
+    assert (again.state, again.rows) == (JobState.COMPLETED, 2), again.reason
+    assert set(world.rows(docs, partitions=[anew.number])["id"].to_pylist()) == {4, 5}
+
+
+@pytest.mark.parametrize("on_error", ["skip_row", "skip_file"])
+def test_a_replay_of_an_overwrite_adds_what_it_has_left_out(world: World, on_error: str) -> None:
+    world.collection()
+    write_rows(world.files / "a.jsonl", 10)
+    write_rows(world.files / "b.jsonl", 10, 2, first=10)
+    job = world.imported(["a.jsonl"], ["b.jsonl"], on_error=on_error, write_mode="overwrite")
+    write_rows(world.files / "corrected.jsonl", 10, first=10)
+
+    again = replayed(world, job, ["corrected.jsonl"])
+
+    assert (again.state, again.rows, again.replaced_rows) == (JobState.COMPLETED, 10, 0), again.reason
+    assert set(ids(world, job)) == set(range(20))
 
 
 def test_a_job_without_rejects_has_nothing_to_replay_or_download(world: World) -> None:

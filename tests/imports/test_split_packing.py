@@ -130,7 +130,7 @@ def test_ranges_of_a_large_file_count_their_rows_on_in_the_next_split(tmp_path: 
 SIZES = st.lists(st.lists(st.integers(0, 80 * MIB), min_size=1, max_size=3), min_size=1, max_size=60)
 
 
-def plan_of(files: Sequence[Sequence[int]], names: Sequence[int] | None = None) -> Plan:
+def plan_of(files: Sequence[Sequence[int]], names: Sequence[object] | None = None) -> Plan:
     names = names or range(len(files))
     return Plan(
         files=[
@@ -190,8 +190,7 @@ def test_a_second_plan_keeps_what_is_staged_of_unchanged_files(
     first = with_staged(packed(earlier)[0], staged)
     plan = plan_of(sizes, [-1 - number if number in changed else number for number in range(len(sizes))])
     second, stale = packed(plan, earlier, first, workers)
-    ranges = [replace(file_range, rows=0) for split in second for file_range in split.ranges]
-    assert sorted(ranges, key=lambda file_range: (file_range.file, file_range.spec["at"])) == plan.ranges
+    assert [replace(file_range, rows=0) for split in second for file_range in split.ranges] == plan.ranges
     useful = {
         split.ordinal
         for split in first
@@ -201,6 +200,16 @@ def test_a_second_plan_keeps_what_is_staged_of_unchanged_files(
     assert {split.staged for split in kept} == useful
     assert {split.ordinal for split in stale} == {number for number in staged if number < len(first)} - useful
     assert all(file_range.rows == 5 for split in kept for file_range in split.ranges)
+
+
+def test_a_file_that_comes_between_those_of_a_staged_split_keeps_its_place() -> None:
+    """The order of the files decides which row is the last one of its key."""
+    earlier = plan_of([[100], [100]], ["a", "c"])
+    first = with_staged(packed(earlier)[0], {0})
+    plan = plan_of([[100], [100], [100]], ["a", "b", "c"])
+    second, stale = packed(plan, earlier, first)
+    assert [file_range for split in second for file_range in split.ranges] == plan.ranges
+    assert stale == first
 
 
 def test_tiny_files_fill_more_than_one_split() -> None:

@@ -23,10 +23,11 @@ from penstock.engines.values import (
     Staged,
     Table,
 )
-from penstock.errors import PenstockError, StorageError
+from penstock.errors import PenstockError, StorageError, TaskCancelled
+from penstock.runners.base import TaskHandle
 from tests.support.engines import published_singly
 
-__all__ = ["InlineRunner", "MemoryEngine", "NullContext"]
+__all__ = ["HangingTask", "InlineRunner", "MemoryEngine", "NullContext"]
 
 Hook = Callable[[str], None]
 _Row = tuple[str, int]
@@ -44,6 +45,20 @@ class _Handle:
         """It has ended already."""
 
 
+class HangingTask:
+    """The handle of a task that ends when it is cancelled, or when its future is set."""
+
+    def __init__(self) -> None:
+        self.future: Future[Any] = Future()
+
+    def progress(self) -> tuple[int, int]:
+        return (0, 0)
+
+    def cancel(self, grace: float | None = None) -> None:
+        if not self.future.done():
+            self.future.set_exception(TaskCancelled("the task was cancelled"))
+
+
 class NullContext:
     def report(self, done_bytes: int, done_rows: int) -> None:
         """Progress is not read."""
@@ -57,7 +72,7 @@ class InlineRunner:
 
     slots = slots_per_task = 1
 
-    def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> _Handle:
+    def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> TaskHandle[Any]:
         future: Future[Any] = Future()
         try:
             future.set_result(function(argument, NullContext()))

@@ -112,12 +112,15 @@ class World:
         """Revert a job, and wait for its end."""
         return self.ended(self.imports.revert(CLUSTER, job.id, ANONYMOUS))
 
-    def run_next(self, job: ImportJob) -> ImportJob:
-        """Run the next job in this thread, where no scheduler is started; it has to be this one."""
+    def run_next(self, job: ImportJob, stop: threading.Event | None = None) -> ImportJob:
+        """Run the next job in this thread, where no scheduler is started; it has to be this one.
+
+        ``stop`` is set when the server stops.
+        """
         claimed = self.catalog.leases.claim("test", 60_000)
         assert claimed is not None
         assert claimed.id == job.id
-        Executor(self.context, self.scheduler.maintenance).run(claimed, threading.Event())
+        Executor(self.context, self.scheduler.maintenance).run(claimed, stop or threading.Event())
         return self.job(job.id)
 
     def job(self, job_id: int) -> ImportJob:

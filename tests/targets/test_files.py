@@ -15,7 +15,7 @@ from penstock.targets.arrays import check_array
 from penstock.targets.files import check_files
 from penstock.targets.rule import Target
 from penstock.targets.schemas import check_schema
-from penstock.targets.texts import ValueSearch, check_head
+from penstock.targets.texts import HEAD_BYTES, ValueSearch, check_head, check_header
 from tests.support.text_files import ALL_TYPES, schema_of
 
 LATEST = [Target.MILVUS_3_0]
@@ -122,6 +122,21 @@ def test_numpy_headers(name: str, dtype: str, column_major: bool, rules: list[st
 )
 def test_how_texts_begin(head: bytes, format: str, rules: list[str]) -> None:
     assert [finding.rule for finding in check_head(head, format, LATEST, "a")] == rules
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", ""])
+def test_columns_of_a_csv_header(ending: str) -> None:
+    head = f'\ufeffid,"text",other,$meta{ending}'.encode()
+    assert [finding.field for finding in check_header(head, ",", ALL_TYPES, LATEST, "a.csv")] == ["other"]
+
+
+def test_a_csv_header_that_is_longer_than_what_is_looked_at() -> None:
+    names = [f"other_{number}" for number in range(600)]
+    head = ",".join(names).encode()[:HEAD_BYTES]
+    assert head.decode().rpartition(",")[2] not in names
+    found = [finding.field for finding in check_header(head, ",", ALL_TYPES, LATEST, "a.csv")]
+    assert found == names[: len(found)]
+    assert len(found) > 350
 
 
 def search(schema: CollectionSchema = ALL_TYPES) -> ValueSearch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -55,9 +55,11 @@ def catalog(catalog_url: str, key: bytes) -> Iterator[Catalog]:
 
 
 @contextmanager
-def running_sender(catalog: Catalog, networks: str = LOOPBACK) -> Iterator[Attempts]:
+def running_sender(
+    catalog: Catalog, networks: str = LOOPBACK, render: Callable[[ImportJob], Mapping[str, Any]] = message_data
+) -> Iterator[Attempts]:
     attempts = Attempts()
-    sender = WebhookSender(catalog, message_data, attempts, networks=networks, retention=3600.0)
+    sender = WebhookSender(catalog, render, attempts, networks=networks, retention=3600.0)
     sender.start()
     try:
         yield attempts
@@ -165,6 +167,26 @@ def test_an_event_is_given_up_after_eight_attempts(
     assert (delivery.state, delivery.status, delivery.error) == ("failed", status, error)
 
 
+def test_an_event_whose_message_cannot_be_made_is_given_up_too(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def render(job: ImportJob) -> Mapping[str, Any]:
+        if job.collection == "broken":
+            raise KeyError("state")
+        return message_data(job)
+
+    monkeypatch.setattr(sender_module, "PAUSES", (0.02,) * 7)
+    with receiver() as hook, running_sender(catalog, render=render) as attempts:
+        webhook, _ = stored_webhook(catalog, hook)
+        aborted_job(catalog, "broken")
+        aborted_job(catalog)
+        hook.wait_until(lambda: attempts.results["failed"] == 1)
+        assert len(hook.messages) == 1
+    delivered, failed = catalog.webhooks.deliveries(webhook.id, 10)
+    assert (delivered.state, failed.state, failed.attempts) == ("delivered", "failed", 8)
+    assert str(failed.error).startswith("internal error")
+
+
 def test_a_private_address_is_refused_at_each_delivery(catalog: Catalog) -> None:
     with receiver() as hook, running_sender(catalog, networks="") as attempts:
         webhook, _ = stored_webhook(catalog, hook)  # as if its name had another address when it was created
@@ -241,18 +263,21 @@ def test_of_several_servers_one_sends_and_a_dead_one_is_replaced(
 
 
 def test_a_webhook_whose_secret_cannot_be_decrypted_fails_and_delays_no_other(
-    catalog: Catalog, catalog_url: str
+    catalog: Catalog, catalog_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sender_module, "_POLL_SECONDS", 60.0)
     with receiver() as hook, closing(open_catalog(catalog_url, Fernet.generate_key())) as other:
         lost, _ = stored_webhook(catalog, hook)
+        for _ in range(5):
+            aborted_job(catalog)
         stored_webhook(other, hook, id="wh_new")
         aborted_job(other)
-        with running_sender(other):
+        with running_sender(other) as attempts:
             hook.wait_for(1)
-            hook.wait_until(lambda: other.webhooks.deliveries(lost.id, 9)[0].state == "failed")
-        (delivery,) = other.webhooks.deliveries(lost.id, 9)
-        assert (delivery.state, delivery.attempts) == ("failed", 1)
-        assert "was encrypted with a different key" in str(delivery.error)
+            hook.wait_until(lambda: attempts.results == {"failed": 6, "delivered": 1})
+        for delivery in other.webhooks.deliveries(lost.id, 9):
+            assert (delivery.state, delivery.attempts) == ("failed", 1)
+            assert "was encrypted with a different key" in str(delivery.error)
 
 
 def test_several_servers_send_to_a_webhook_one_message_at_a_time_in_order(

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import ipaddress
+import math
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from limits import parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from cachetools import TTLCache
 
 from penstock.catalog.access.failed_logins import FailedLogins
 from penstock.errors import TooManyAttempts
 
-PER_USER_LIMIT, PER_ADDRESS_LIMIT = parse("10 per minute"), parse("100 per minute")
+_WINDOW = 60.0
+"""Seconds for which a failed attempt counts."""
+_MAX_COUNTED = 50_000
+"""Addresses, and users from them, that are counted at a time, in some 20 MB. Beyond them the least recent ones are
+forgotten: callers send as many names as they like, and some have very many addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most ``amount`` failed attempts within a minute."""
+
+    amount: int
+
+
+PER_USER_LIMIT, PER_ADDRESS_LIMIT = RateLimit(10), RateLimit(100)
 """Rate limits of failed attempts: per user and address, and per address. Never per user over all addresses: any
 caller could then lock out any user."""
 
@@ -22,11 +37,17 @@ class LoginLimits:
     """Count failed attempts, and refuse further ones. Thread-safe.
 
     Those at other servers count from :meth:`start` on; without ``failed_logins`` only those of this process do.
+    ``clock`` is in seconds.
     """
 
-    def __init__(self, failed_logins: FailedLogins | None = None) -> None:
+    def __init__(
+        self, failed_logins: FailedLogins | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._failed_logins = failed_logins
-        self._failures = MovingWindowRateLimiter(MemoryStorage())
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures: TTLCache[tuple[str, ...], tuple[float, ...]] = TTLCache(_MAX_COUNTED, _WINDOW, clock)
+        """The times of the attempts that count, oldest first, by network, and by network and user."""
         self._listener = None if failed_logins is None else failed_logins.listener(self._count)
 
     def start(self) -> None:
@@ -49,10 +70,12 @@ class LoginLimits:
             TooManyAttempts: too many failed from the address, or for the user from there.
         """
         network, user_key = client_network(address), self._user_key(name)
-        for limit, of in ((PER_ADDRESS_LIMIT, (network,)), (PER_USER_LIMIT, (network, user_key))):
-            if not self._failures.test(limit, *of):
-                until = self._failures.get_window_stats(limit, *of).reset_time
-                seconds = max(1, round(until - time.time()))
+        for limit, of in _limits(network, user_key):
+            with self._lock:
+                times = self._failures.get(of, ())
+                remaining = times[0] + _WINDOW - self._clock() if len(times) >= limit.amount else 0.0
+            if remaining > 0:
+                seconds = math.ceil(remaining)
                 raise TooManyAttempts(
                     f"too many wrong credentials; try again in {seconds} s with valid ones",
                     seconds=seconds,
@@ -70,8 +93,17 @@ class LoginLimits:
         return name if self._failed_logins is None else self._failed_logins.user_key(name)
 
     def _count(self, network: str, user_key: str) -> None:
-        self._failures.hit(PER_ADDRESS_LIMIT, network)
-        self._failures.hit(PER_USER_LIMIT, network, user_key)
+        with self._lock:
+            now = self._clock()
+            for limit, of in _limits(network, user_key):
+                times = tuple(at for at in self._failures.get(of, ()) if at > now - _WINDOW)
+                if len(times) < limit.amount:  # one more, which came at the same time, makes nobody wait longer
+                    self._failures[of] = (*times, now)
+
+
+def _limits(network: str, user_key: str) -> tuple[tuple[RateLimit, tuple[str, ...]], ...]:
+    """The limits that an attempt counts towards, each with what is counted."""
+    return (PER_ADDRESS_LIMIT, (network,)), (PER_USER_LIMIT, (network, user_key))
 
 
 def client_network(address: str) -> str:

@@ -2,14 +2,14 @@
 
 Files of exports have the same names in each: of two exports with one target, one would overwrite or delete what is
 the other's. So a target belongs to one export at a time: to one that is unfinished, to an aborted one until its files
-are deleted, and to a failed or completed one for its files.
+are deleted, and to a failed or completed one for its files. One that failed before it was planned has none.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from penstock.catalog.db import tables
 from penstock.domain.exports import ExportJob, ExportState
@@ -21,7 +21,7 @@ _TARGET = 0x70656E78
 _export = tables.export.c
 _IN_USE = or_(_export.finished_at.is_(None), _export.has_files.is_(True))
 """An export writes into its target, or its files there are to be deleted."""
-_HAS_BEEN_USED = or_(_IN_USE, _export.state != ExportState.ABORTED.value)
+_HAS_BEEN_USED = or_(_IN_USE, and_(_export.state != ExportState.ABORTED.value, _export.version.is_not(None)))
 
 
 def admit_new(connection: Connection, export: ExportJob, most: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import replace
@@ -80,7 +80,7 @@ class ExportRun:
             self._exports.release(self._export)
         except LeaseLost:
             self._log.info("export.lease_lost")
-            self._delete_if_aborted()
+            self._release_if_aborted()
         except CatalogUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the export ends with it as its reason
@@ -227,7 +227,7 @@ class ExportRun:
         self._reason = None
         return part
 
-    def _save_progress(self, parts: list[ExportPart] | Any, done: Mapping[int, ExportPart]) -> None:
+    def _save_progress(self, parts: Sequence[ExportPart], done: Mapping[int, ExportPart]) -> None:
         files = [file for part in done.values() for file in part.files or ()]
         rows, weight = sum(file.rows for file in files), 0.0
         with self._lock:
@@ -260,18 +260,21 @@ class ExportRun:
         try:
             self._exports.end(self._export, ExportState.FAILED, reason=reason)
         except LeaseLost:
-            self._delete_if_aborted()
+            self._release_if_aborted()
             return
         self._log.warning("export.failed", reason=reason)
 
-    def _delete_if_aborted(self) -> None:
-        """Delete the files of an export that was aborted while it ran here: no worker of it is left."""
+    def _release_if_aborted(self) -> None:
+        """Release an export that was aborted while it ran here: no worker of it is left, so its files can be deleted.
+
+        Not here, without a lease: once another process has deleted them, the target may be a new export's.
+        """
         try:
             export = self._exports.get(self._export.cluster_id, self._export.id)
         except JobNotFound:
             return
-        if export.has_files:
-            delete_files(self._context, export, self._stop)
+        if export.has_files and export.epoch == self._export.epoch + 1:  # else the lease is another's
+            self._exports.release(export)
 
     # Helpers
 
@@ -304,6 +307,9 @@ def delete_files(context: ExportContext, export: ExportJob, stop: threading.Even
     """Delete the files of an aborted export; where the store keeps failing only log it, and leave them.
 
     When ``stop`` is set it is left to the next process.
+
+    Raises:
+        CatalogUnavailable: the files are still to be deleted.
     """
     folders = sorted({part.folder for part in context.catalog.exports.parts(export.id)})
 
@@ -317,6 +323,8 @@ def delete_files(context: ExportContext, export: ExportJob, stop: threading.Even
     except TaskCancelled:
         context.catalog.exports.release(export)
         return
+    except CatalogUnavailable:
+        raise
     except PenstockError as error:
         log.warning("export.files_left", export_id=str(export.id), target=export.location, error=str(error))
     context.catalog.exports.deleted_files(export)

@@ -173,15 +173,16 @@ class ChangeFeed:
         subscription = Subscription(scope, self._remove)
         with self._condition:
             self._check_limits(scope.org_id)
-            self._subscriptions.add(subscription)
-            self._sets_of(scope).add(subscription)
-            self._new.append(subscription)
             if self._stop.is_set():
                 subscription.end()
             elif self._thread.ident is None:
+                # Before the subscription counts: where there is no thread free, nobody would close it.
+                self._listener.start()
                 self._thread.start()
                 self._catalog.database.listen_to_jobs(self._on_change)
-                self._listener.start()
+            self._subscriptions.add(subscription)
+            self._sets_of(scope).add(subscription)
+            self._new.append(subscription)
             self._condition.notify()
         return subscription
 

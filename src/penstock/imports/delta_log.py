@@ -62,6 +62,7 @@ def without_removed(
     """Leave out the files of a folder that Delta's log has removed; adds to ``warnings``.
 
     Raises:
+        FileMissing: none is left.
         SourceError: the log can't be read.
     """
     tables = [name.removesuffix(_LOG) for name in side_files if name == _LOG or name.endswith(f"/{_LOG}")]
@@ -88,6 +89,10 @@ def without_removed(
                 "are imported. Remove them from the files first: REORG TABLE … APPLY (PURGE)"
             )
             warnings.append(JobWarning(code="delta_deletion_vectors", message=text))
+    if tables and not files:
+        raise FileMissing(
+            f"path {path!r}: its files are no longer in the Delta table, whose current version has no rows", path=path
+        )
     if len(tables) > _MAX_TABLES:
         text = f"{path!r} has {len(tables):,} Delta tables: only the logs of the first {_MAX_TABLES} were read"
         warnings.append(JobWarning(code="delta_log", message=text))

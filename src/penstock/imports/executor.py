@@ -217,7 +217,8 @@ class JobRun:
         expected: list[ExpectedContent] = []
         if self.job.replays_rows:
             engine = self._engines.for_collection(collection)
-            return plan_of_rows(self._catalog, engine, self.job, self._roots(), self._keys())
+            partition = self._leased.partition(collection)
+            return plan_of_rows(self._catalog, engine, self.job, self._roots(), self._keys(), partition)
         request = self._catalog.jobs.request(self.job.id)
         files = resolve_files(
             request.groups,
@@ -392,6 +393,8 @@ class JobRun:
                     raise
                 # What was verified stays so: an attempt that went on doesn't count.
                 self._leased.retrying("planning", error)
+                self._leased.stop.wait(self._context.settings.retry_pause)
+                self._leased.check_time()
 
     def _verify_files(self, left: Sequence[ExpectedContent], expected: Sequence[ExpectedContent]) -> None:
         size, size_left = (sum(content.location.size for content in contents) for contents in (expected, left))

@@ -252,7 +252,7 @@ class LeasedJob:
 
     def save_verifying(self, share: float) -> None:
         """Save how much of the files' content has been verified, in steps of ten percent."""
-        stage = f"verifying checksums ({int(10 * share)}0 %)"
+        stage = f"verifying checksums ({10 * int(10 * share)} %)"
         self._saved = (-1, -1)  # the next step shows another stage at the same progress
         self._leases.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage=stage)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeAlias
 
+from penstock.domain.error_budget import ErrorPolicy
+from penstock.domain.import_options import OnError
 from penstock.domain.jobs import FileRange, JobWarning, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError, LimitExceeded, PenstockError, shorten
@@ -126,8 +128,9 @@ def plan_ranges(
     Large text files get a boundary scan first, of all spans in parallel.
 
     ``options`` are the job's import options. ``partition`` is where all rows go, None where a partition key decides
-    per row. ``run`` maps a function over tasks on a runner and returns the results in order. With ``keep_errors`` the
-    plan has the errors of the files that can't be planned, and the ranges of the others.
+    per row. ``run`` maps a function over tasks on a runner and returns the results in order. With ``keep_errors``, or
+    where the job leaves bad files out, the plan has the errors of the files that can't be planned, and the ranges of
+    the others.
 
     Raises:
         LimitExceeded: a file, or all files together, are larger than the settings allow.
@@ -135,6 +138,7 @@ def plan_ranges(
         DataError, SourceError: for the first file that can't be planned; it names the file.
     """
     check_sizes(files, settings)
+    keep_errors = keep_errors or ErrorPolicy.of(options).on_error is OnError.SKIP_FILE
     mapping = column_mapping_of(options, schema)
     source_schema = mapping.source_schema(schema)
     _check_sets(files, source_schema)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -15,14 +16,14 @@ import pyarrow.parquet as pq
 
 from penstock.catalog import Catalog
 from penstock.domain.access import Caller
-from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState
+from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, SplitState
 from penstock.domain.rejects import ERROR, ERROR_FILE, ERROR_KEY, ERROR_OFFSET, ERROR_ROW, ERROR_SOURCE
 from penstock.engines.base import Engine
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import InvalidParameter, JobStateConflict, shorten
 from penstock.imports.api import Imports
 from penstock.imports.context import rejects_of
-from penstock.imports.reject_files import Reason, StoredReject, decode, range_identity
+from penstock.imports.reject_files import Reason, StoredReject, decode, name_of, range_identity
 from penstock.readers.base import Origin
 from penstock.readers.origins import text_of_origin
 
@@ -32,6 +33,8 @@ _MAX_PAGE_BYTES = 8 << 20
 _EXAMPLES = 3
 _MAX_GROUPS = 1_000
 FORMATS = ("jsonl", "parquet")
+_CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
+"""The digits that surely fit into 64 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,19 +188,25 @@ class _Reading:
         self._offsets: dict[tuple[int, str], int | None] = {}
         ends: dict[int, int | None] = {}
         named: list[str] = []
+        unstaged: list[str] = []
         self.kept_rows = 0
         for split in catalog.jobs.splits(job.id):
             if (rejects := rejects_of(split.staged)) is not None and rejects.name is not None:
                 named.append(rejects.name)
                 self.kept_rows += rejects.kept
+            elif split.state is not SplitState.STAGED:
+                unstaged.append(name_of(split))
             for file_range in split.ranges:
                 before = ends.get(file_range.file, 0) if file_range.first_row is None else file_range.first_row
                 self._offsets[file_range.file, range_identity(file_range)] = before
                 is_known = split.staged is not None and before is not None
                 ends[file_range.file] = before + file_range.read_rows if is_known and before is not None else None
-        # A failed job's staged files are deleted some time, and a split that failed never had any.
-        others = [] if engine is None or not job.has_failed else engine.reject_names(job.collection_id, job.id)
-        self._names = [*named, *(name for name in others if name not in named)]
+        # A failed job's staged files are deleted some time, and a split that failed never had any. Other files are of
+        # splits of an earlier plan, before a retry.
+        present: set[str] = set()
+        if engine is not None and job.has_failed:
+            present.update(engine.reject_names(job.collection_id, job.id))
+        self._names = [*named, *(name for name in unstaged if name in present)]
 
     def errors(self, start: tuple[int, int]) -> Iterator[tuple[tuple[int, int], RowError]]:
         """The errors from a position on, each with its position: the number of its file of rejects, and a place."""
@@ -264,10 +273,10 @@ def _cursor(position: tuple[int, int]) -> str:
 def _parse_cursor(cursor: str | None) -> tuple[int, int]:
     if not cursor:
         return 0, 0
-    number, _, place = cursor.partition("-")
-    if not (number.isascii() and place.isascii() and number.isdigit() and place.isdigit() and len(cursor) < 30):
-        raise InvalidParameter(f"cursor must be that of an earlier page, not {cursor[:50]!r}", key="cursor")
-    return int(number), int(place)
+    position = _CURSOR.fullmatch(cursor)
+    if position is None:
+        raise InvalidParameter(f"cursor must be that of an earlier page, not {shorten(cursor)!r}", key="cursor")
+    return int(position[1]), int(position[2])
 
 
 def _row_of(error: RowError) -> dict[str, Any]:

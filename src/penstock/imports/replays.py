@@ -11,6 +11,7 @@ import orjson
 from penstock.catalog import Catalog
 from penstock.domain.jobs import FileRange, FileState, ImportJob, JobState, Split
 from penstock.domain.rejects import ERROR_COLUMNS
+from penstock.domain.write_modes import WriteMode
 from penstock.engines.base import Engine
 from penstock.errors import DataError, JobNotFound, JobStateConflict
 from penstock.imports.context import rejects_of
@@ -37,12 +38,18 @@ def check_replay(job: ImportJob) -> None:
 
 
 def replayed_options(job: ImportJob, *, corrected: bool) -> dict[str, str]:
-    """The options of a replay: the job's own. Of a corrected file the columns of the download are dropped."""
-    if not corrected:
-        return dict(job.options)
-    dropped = orjson.loads(job.options.get("drop_columns") or "[]")
-    columns = [*dropped, *(name for name in ERROR_COLUMNS if name not in dropped)]
-    return {**job.options, "drop_columns": orjson.dumps(columns).decode()}
+    """The options of a replay: the job's own, but that it never overwrites.
+
+    Of a corrected file the columns of the download are dropped.
+    """
+    options = dict(job.options)
+    if options.get("write_mode") == WriteMode.OVERWRITE:
+        del options["write_mode"]  # the rows that the job has imported would go
+    if corrected:
+        dropped = orjson.loads(options.get("drop_columns") or "[]")
+        columns = [*dropped, *(name for name in ERROR_COLUMNS if name not in dropped)]
+        options["drop_columns"] = orjson.dumps(columns).decode()
+    return options
 
 
 def skipped_groups(catalog: Catalog, job: ImportJob) -> Sequence[Sequence[str]]:
@@ -69,9 +76,17 @@ def check_kept(catalog: Catalog, job: ImportJob) -> None:
 
 
 def plan_of_rows(
-    catalog: Catalog, engine: Engine, job: ImportJob, roots: ImportRoots, keys: StoreCredentials
+    catalog: Catalog,
+    engine: Engine,
+    job: ImportJob,
+    roots: ImportRoots,
+    keys: StoreCredentials,
+    partition: int | None,
 ) -> Plan:
     """The plan of a replay of rows: the file ranges of the earlier job that have rejects, of which only these rows.
+
+    ``partition`` is where they go, None where a partition key decides per row: since the earlier job, that of the
+    name may have been dropped and created again.
 
     Raises:
         JobNotFound: the earlier job is gone.
@@ -90,7 +105,15 @@ def plan_of_rows(
             ends[file_range.file] = first + file_range.read_rows
             if only := rows.get((file_range.file, range_identity(file_range))):
                 by_file[file_range.file].append(
-                    replace(file_range, rows=0, rejected=0, only=tuple(only), first_row=first, max_rows=only[-1] + 1)
+                    replace(
+                        file_range,
+                        rows=0,
+                        rejected=0,
+                        partition=partition,
+                        only=tuple(only),
+                        first_row=first,
+                        max_rows=only[-1] + 1,
+                    )
                 )
     locations = catalog.jobs.locations(earlier)
     files: list[InputFile] = []

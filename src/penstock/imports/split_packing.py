@@ -6,6 +6,7 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from penstock.domain.jobs import FileRange, Split, SplitState
@@ -29,7 +30,11 @@ def pack_splits(
 ) -> tuple[list[Split], list[Split]]:
     """Pack a plan into splits of about ``split_bytes``, or of less where a job is too small for all ``workers``.
 
-    A staged split of an earlier plan is reused when none of its files has changed and all its file ranges are equal.
+    The ranges stay in order: it decides which row of a key is the last one, and rows are counted in it.
+
+    A staged split of an earlier plan is reused when none of its files has changed and all its file ranges are equal,
+    with no new ones between them; one with rejected rows, only when its files have the same ordinals, by which what
+    is kept of these rows names them. One with a range without rows is staged again: its file may have been left out.
     ``locations`` are those of the earlier plan's files by ordinal, as JSON, ``splits`` its splits; both empty for a
     new job.
 
@@ -58,7 +63,7 @@ def _runs(ranges: Sequence[FileRange], numbers: Sequence[int], limit: int) -> It
     size = 0
     for number in numbers:
         weight = _weight(ranges[number])
-        if run and size + weight > limit:
+        if run and (size + weight > limit or number != run[-1] + 1):
             yield run
             run, size = [], 0
         run.append(number)
@@ -80,7 +85,11 @@ def _reuse_staged(
         free[_identity(planned[file_range.file], file_range)].append(number)
     reused, stale = [], []
     for split in staged:
-        numbers = _take(free, [_identity(locations[old.file], old) for old in split.ranges])
+        names = [_identity(locations[old.file], old) for old in split.ranges]
+        numbers = _take(free, names)
+        if numbers is not None and not _is_reusable(split, numbers, plan):
+            _give_back(free, names, numbers)
+            numbers = None
         if numbers is None:
             stale.append(split)
             continue
@@ -91,16 +100,31 @@ def _reuse_staged(
     return reused, stale
 
 
+def _is_reusable(split: Split, numbers: Sequence[int], plan: Plan) -> bool:
+    """Whether a staged split can stand for the ranges with these numbers, which are equal to its own."""
+    if any(number != before + 1 for before, number in pairwise(numbers)):
+        return False
+    return all(
+        old.read_rows and (not old.rejected or old.file == plan.ranges[number].file)
+        for old, number in zip(split.ranges, numbers, strict=True)
+    )
+
+
 def _take(free: Mapping[str, deque[int]], names: Sequence[str]) -> list[int] | None:
     """Take one file range per name, or None. Each is taken once: a file that is named twice is imported twice."""
-    matches: list[tuple[str, int]] = []
+    numbers: list[int] = []
     for name in names:
         if not free.get(name):
-            for match, number in reversed(matches):
-                free[match].appendleft(number)
+            _give_back(free, names, numbers)
             return None
-        matches.append((name, free[name].popleft()))
-    return [number for _, number in matches]
+        numbers.append(free[name].popleft())
+    return numbers
+
+
+def _give_back(free: Mapping[str, deque[int]], names: Sequence[str], numbers: Sequence[int]) -> None:
+    """Undo what :func:`_take` has taken, for the first of the names if there are fewer numbers."""
+    for name, number in reversed(list(zip(names, numbers, strict=False))):
+        free[name].appendleft(number)
 
 
 def _identity(locations: Sequence[Mapping[str, Any]], file_range: FileRange) -> str:

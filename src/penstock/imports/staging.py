@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -90,8 +90,8 @@ class StagingRun:
         self._reject_limits = self._limits_of_rejects()
         self.wrote_table = False
         """Whether any split was staged in this run."""
-        self._halted = threading.Event()
-        self._keep: set[int] = set()
+        self._halts: dict[int, threading.Event] = {}
+        """Set where a split is to be staged no more, by its ordinal."""
         self._lock = threading.Lock()
         self._handles: dict[int, TaskHandle[Any]] = {}
         self._first_errors: list[tuple[Split, FirstError]] = []
@@ -239,6 +239,7 @@ class StagingRun:
                 while queue or waiting:
                     while queue and len(waiting) <= self._runner.slots:
                         split = queue.popleft()
+                        self._halts.setdefault(split.ordinal, threading.Event())
                         future = threads.submit(copy_context().run, self._stage, split)
                         futures[future] = split
                         waiting.add(future)
@@ -286,12 +287,20 @@ class StagingRun:
         split = failures[0][0]
         earlier = [future for future, candidate in futures.items() if candidate.ordinal < split.ordinal]
         self._halt(keep={futures[future].ordinal for future in earlier})
-        wait(earlier)
+        self._wait_for(earlier)
+        if any(isinstance(future.exception(), TaskCancelled) for future in earlier):
+            raise TaskCancelled("the server is stopping; the job resumes here after its restart")
         for future in sorted([*earlier, *futures], key=lambda future: futures[future].ordinal):
             error = future.exception() if future.done() and not future.cancelled() else None
             if error is not None and not isinstance(error, TaskCancelled):
                 return futures[future], error
         return None
+
+    def _wait_for(self, futures: Sequence[Future[Any]]) -> None:
+        """Wait until all have ended. Raises what stops a job: TaskCancelled, JobTimedOut, LeaseLost."""
+        while wait(futures, timeout=_TICK).not_done:
+            self._leased.check_time()
+            self.save_progress()  # which fails where the job was aborted
 
     def _explained(self, split: Split, error: BaseException) -> SplitFailed:
         """Name the file of an error, and count its row in the whole file."""
@@ -321,7 +330,7 @@ class StagingRun:
                 lambda: self._attempt(split),
                 f"importing split {split.ordinal + 1}",
                 self._context.settings,
-                self._halted,
+                self._halts[split.ordinal],
                 lambda error: self._leased.retrying("split", error),
             )
 
@@ -409,17 +418,18 @@ class StagingRun:
         self._save_unsaved()
         self.save_progress()
 
-    def _halt(self, keep: set[int] | None = None) -> None:
+    def _halt(self, keep: Set[int] = frozenset()) -> None:
         """Cancel all splits but those in ``keep``."""
-        self._keep = keep or set()
-        self._halted.set()
+        ended = self._halts.keys() - keep
+        for ordinal in ended:
+            self._halts[ordinal].set()
         with self._lock:
-            for ordinal, handle in self._handles.items():
-                if ordinal not in self._keep:
-                    handle.cancel()
+            handles = [handle for ordinal, handle in self._handles.items() if ordinal in ended]
+        for handle in handles:
+            handle.cancel()
 
     def _is_halted(self, split: Split) -> bool:
-        return (self._halted.is_set() and split.ordinal not in self._keep) or self._leased.stop.is_set()
+        return self._halts[split.ordinal].is_set() or self._leased.stop.is_set()
 
     def _check(self, split: Split) -> None:
         if self._is_halted(split):

@@ -85,10 +85,9 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
     """Plan each file, in order.
 
     Raises:
-        DataError, SourceError, MemoryExceeded: for the first file that can't be planned, unless the job leaves bad
-            files out; it names the file.
+        DataError, SourceError, MemoryExceeded: for the first file that can't be planned, unless the task keeps
+            errors; it names the file.
     """
-    keeps_errors = task.keeps_errors or ErrorPolicy.of(task.options).on_error is OnError.SKIP_FILE
     mapping = column_mapping_of(task.options, task.schema)
     plans = []
     for number, file in enumerate(task.files):
@@ -96,7 +95,7 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
         try:
             plans.append(_plan_file(task, mapping, file))
         except (DataError, SourceError, MemoryExceeded) as error:
-            if not keeps_errors or isinstance(error, Transient):
+            if not task.keeps_errors or isinstance(error, Transient):
                 raise
             plans.append(FilePlan(ranges=(), warnings=(), error=error))
         context.report(number + 1, 0)

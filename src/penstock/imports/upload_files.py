@@ -46,13 +46,21 @@ class UploadFolder:
             return 0
 
     def check_space(self, size: int) -> None:
-        """Raises StorageFull: the disk has too little space for a new file of this size."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = os.statvfs(self.folder)
+        """Check that so many bytes can be written.
+
+        Raises:
+            StorageFull: the disk has too little space for them.
+            StorageError: the folder is away.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = os.statvfs(self.folder)
+        except OSError as error:
+            raise _failed(error) from error
         free = status.f_bavail * status.f_frsize
         if size + _SPARE_BYTES > free:
             raise StorageFull(
-                f"the upload has {size:,} bytes, and the disk of the server's uploads has {free:,} free. Free some "
+                f"the upload lacks {size:,} bytes, and the disk of the server's uploads has {free:,} free. Free some "
                 "space, or set another upload_dir",
                 free=free,
             )

@@ -101,26 +101,24 @@ class UploadService:
                 limit="max_upload_bytes",
                 value=self.limits.size,
             )
-        folder.check_space(size)
-        upload = self._catalog.uploads.create(
-            cluster.org_id,
-            name,
-            size,
-            sha256.lower(),
-            quota=self.limits.org_bytes,
-            lifetime=self.limits.lifetime,
-        )
-        offset = folder.offset(upload.id)
-        if upload.is_complete and offset < upload.size:
-            # Its file was lost, for example with the disk: backups have the catalog, and no uploads.
-            upload = self._catalog.uploads.reopen(upload)
-        return upload, offset
+        file = cluster.org_id, name, size, sha256.lower()
+        present = self._catalog.uploads.find(*file)
+        if missing := size - (0 if present is None else folder.offset(present.id)):
+            folder.check_space(missing)
+        upload = self._catalog.uploads.create(*file, quota=self.limits.org_bytes, lifetime=self.limits.lifetime)
+        return self._with_offset(folder, upload)
 
     def get(self, caller: Caller, cluster: Cluster, database: str, upload_id: str) -> tuple[Upload, int]:
         """An upload, and the bytes it has. Raises UploadNotFound, PermissionDenied, Unsupported."""
         folder = self._enter(caller, cluster, database)
-        upload = self._catalog.uploads.get(cluster.org_id, upload_id)
-        return upload, folder.offset(upload.id)
+        return self._with_offset(folder, self._catalog.uploads.get(cluster.org_id, upload_id))
+
+    def _with_offset(self, folder: UploadFolder, upload: Upload) -> tuple[Upload, int]:
+        """An upload, and the bytes it has: it is complete no more if its file was lost, for example with the disk."""
+        offset = folder.offset(upload.id)
+        if upload.is_complete and offset < upload.size:  # as in a restored catalog: backups have no uploads
+            upload = self._catalog.uploads.reopen(upload)
+        return upload, offset
 
     def open(
         self, caller: Caller, cluster: Cluster, database: str, upload_id: str, *, offset: int, length: int | None
@@ -136,7 +134,7 @@ class UploadService:
             QuotaExceeded: the org, or all callers, write to too many uploads at the same time.
         """
         folder = self._enter(caller, cluster, database)
-        upload = self._catalog.uploads.get(cluster.org_id, upload_id)
+        upload, _ = self._with_offset(folder, self._catalog.uploads.get(cluster.org_id, upload_id))
         if offset + (length or 0) > upload.size:
             raise too_long(upload, offset + (length or 0))
         self._catalog.uploads.extend(upload.id, self.limits.lifetime)

@@ -40,9 +40,15 @@ def check_head(head: bytes, format: str, targets: Sequence[Target], file: str) -
 def check_header(
     head: bytes, separator: str, schema: CollectionSchema, targets: Sequence[Target], file: str
 ) -> Iterator[Finding]:
-    """Yield what the targets do otherwise with the columns of a CSV file, by its header in the first bytes."""
-    line = head.removeprefix(BOM).partition(b"\n")[0].decode(errors="replace").rstrip("\r")
-    for name in next(csv.reader([line], delimiter=separator), []):
+    """Yield what the targets do otherwise with the columns of a CSV file, as far as its header is in the first bytes.
+
+    ``head`` are up to :data:`HEAD_BYTES` of the file.
+    """
+    line, end, _ = head.removeprefix(BOM).partition(b"\n")
+    names = next(csv.reader([line.decode(errors="replace").rstrip("\r")], delimiter=separator), [])
+    if not end and len(head) >= HEAD_BYTES:
+        names = names[:-1]  # it is cut off
+    for name in names:
         if name not in (*schema.names, META_FIELD):
             rule = table.CSV_DYNAMIC if schema.dynamic else table.UNKNOWN_COLUMN
             finding = rule.finding(

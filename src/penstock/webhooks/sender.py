@@ -20,7 +20,7 @@ from penstock.catalog import Catalog
 from penstock.catalog.db.connection import now_millis
 from penstock.catalog.jobs.webhooks import Attempt
 from penstock.domain.jobs import ImportJob
-from penstock.errors import CatalogUnavailable
+from penstock.errors import CatalogError, CatalogUnavailable
 from penstock.webhooks.messages import Outcome, encode_message, send_message
 from penstock.webhooks.service import MAX_DELIVERIES
 
@@ -110,7 +110,15 @@ class WebhookSender:
             busy = set(self._sending)
             orgs = Counter(self._sending.values())
         full = {org for org, number in orgs.items() if number >= _THREADS_PER_ORG}
-        attempt = self._catalog.webhooks.claim(LEASE_MILLIS, busy, full)
+        try:
+            attempt = self._catalog.webhooks.claim(LEASE_MILLIS, busy, full)
+        except CatalogError as error:
+            if "webhook_id" not in error.details:
+                raise
+            # Only that delivery has failed: those of other webhooks don't wait for the next poll.
+            log.warning("webhook.failed", webhook_id=error.details["webhook_id"], error=str(error))
+            self._observer.attempted("failed")
+            return True
         if attempt is None:
             return False
         thread = threading.Thread(target=self._send, args=(attempt,), name="webhook", daemon=True)
@@ -125,12 +133,7 @@ class WebhookSender:
 
     def _send(self, attempt: Attempt) -> None:
         try:
-            delivery = attempt.delivery
-            body = encode_message(
-                f"import.{delivery.event}", delivery.created_at.isoformat(), self._render(attempt.job)
-            )
-            outcome = send_message(attempt.webhook.url, attempt.secret, f"msg_{delivery.id}", body, self._networks)
-            self._finish(attempt, outcome)
+            self._finish(attempt, self._outcome_of(attempt))
         except CatalogUnavailable as error:  # the delivery is repeated after its lease
             log.warning("catalog.unavailable", component="webhooks", error=str(error))
         except Exception:
@@ -138,6 +141,21 @@ class WebhookSender:
         finally:
             self._forget(attempt)
             self._wake.set()
+
+    def _outcome_of(self, attempt: Attempt) -> Outcome:
+        """Send the message of an attempt.
+
+        Whatever fails is an outcome: without one the delivery would be repeated for ever, after each of its leases.
+        """
+        delivery, webhook = attempt.delivery, attempt.webhook
+        try:
+            body = encode_message(
+                f"import.{delivery.event}", delivery.created_at.isoformat(), self._render(attempt.job)
+            )
+            return send_message(webhook.url, attempt.secret, f"msg_{delivery.id}", body, self._networks)
+        except Exception:
+            log.exception("webhook.error", webhook_id=webhook.id, job_id=str(delivery.job_id))
+            return Outcome(error="internal error: the message was not made or sent; the server's log has the cause")
 
     def _forget(self, attempt: Attempt) -> None:
         with self._lock:

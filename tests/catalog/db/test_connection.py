@@ -233,7 +233,7 @@ def test_a_wal_that_could_not_be_purged_is_purged_later(tmp_path: Path, monkeypa
     database.mark_secrets_deleted()
     with monkeypatch.context() as patched:
         patched.setattr(database.engine, "raw_connection", lambda: sqlite3.connect("/no/such/folder/file"))
-        with pytest.raises(sqlite3.OperationalError):
+        with pytest.raises(CatalogUnavailable, match="unable to open database file"):
             database.purge_wal()
     assert wal.stat().st_size > 0
     database.purge_wal()

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from penstock.catalog import Catalog
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.uploads import Upload
 from penstock.errors import LimitExceeded, QuotaExceeded, UploadConflict, UploadNotFound
-from tests.support.catalogs import input_file, new_job, new_split, tenant
+from tests.support.catalogs import input_file, new_job, new_split, opened_catalog, tenant
 
 DAY = 24 * 3600 * 1000
 EXPIRED = -1
@@ -131,3 +134,23 @@ def test_no_job_is_created_on_an_upload_that_was_deleted(catalog: Catalog) -> No
     assert sum(catalog.jobs.count_by_state("in01-ann").values()) == 0
     with pytest.raises(UploadNotFound):
         catalog.uploads.complete(upload.id)
+    with pytest.raises(UploadNotFound):
+        catalog.uploads.reopen(upload)
+
+
+def test_an_upload_that_is_found_again_looks_at_no_jobs_but_its_own(tmp_path: Path) -> None:
+    """What holds for the plan holds for a million jobs: the table is not read from end to end."""
+    executed: list[tuple[str, Any]] = []
+    with opened_catalog(tmp_path) as catalog:
+        create(catalog)
+        event.listen(
+            catalog.database.engine,
+            "before_cursor_execute",
+            lambda connection, cursor, statement, parameters, *rest: executed.append((statement, parameters)),
+        )
+        create(catalog)
+        [(statement, parameters)] = [each for each in executed if each[0].startswith("DELETE FROM upload_use")]
+        with catalog.database.read() as connection:
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plan = [row.detail for row in rows]
+    assert any("SEARCH job USING INTEGER PRIMARY KEY" in step for step in plan), plan

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,12 @@ from penstock.errors import ImportRefused
 from penstock.imports.context import ImportContext
 from penstock.imports.dry_run.job import delete_key_spools
 from penstock.imports.dry_run.key_spool import Duplicates, KeySpool
+from penstock.imports.dry_run.task import read_keys
+from penstock.runners.base import TaskHandle
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA
+from tests.support.doubles import HangingTask, InlineRunner
 from tests.support.worlds import World, a_world, job_settings
 
 ROWS = 1_000
@@ -146,6 +151,33 @@ def test_a_dry_run_has_nothing_to_commit(world: World) -> None:
     world.collection()
     with pytest.raises(ImportRefused, match="nothing to commit"):
         world.create(["a.jsonl"], dry_run="true", auto_commit="false")
+
+
+class UnreadKeys(InlineRunner):
+    """The server stops while the keys of duplicates are read."""
+
+    def __init__(self) -> None:
+        self.reading, self.stop = HangingTask(), threading.Event()
+
+    def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> TaskHandle[Any]:
+        if function is not read_keys:
+            return super().submit(function, argument)
+        self.stop.set()
+        return self.reading
+
+
+def test_a_server_that_stops_does_not_wait_for_keys(tmp_path: Path) -> None:
+    runner = UnreadKeys()
+    with a_world(tmp_path, runner, started=False) as world, ThreadPoolExecutor(1) as threads:
+        world.collection()
+        write_rows(world, row7={"id": 8, "vector": [0] * 4})
+        running = threads.submit(world.run_next, world.create(["a.jsonl"], dry_run="true"), runner.stop)
+        try:
+            job = running.result(10)
+            assert runner.reading.future.done(), "its task was cancelled"
+        finally:
+            runner.reading.cancel()
+        assert job.state is JobState.IMPORTING
 
 
 def test_hashes_of_ended_jobs_are_deleted(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -58,6 +59,23 @@ def test_a_server_that_has_lost_the_job_does_not_disturb_the_one_that_has_it(tmp
     assert spool.find(other, bucket_rows=100) == expected
     assert among == [expected] * 8
     assert all(path.suffix == ".npy" for path in (tmp_path / "spool").iterdir()), "nothing is left"
+
+
+def test_a_split_is_stored_although_a_server_that_has_lost_the_job_stores_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, others, fsync = KeySpool(tmp_path / "spool"), [KeySpool(tmp_path / "spool")], os.fsync
+    hashes, rows = hash_keys(pa.array([1, 2, 2]), seed=3), np.arange(3, dtype=np.uint32)
+
+    def among(handle: int) -> None:
+        if others:
+            others.pop().add(0, hashes, rows)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", among)
+    spool.add(0, hashes, rows)
+    assert spool.find().rows == 1
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["00000000.npy"]
 
 
 def test_a_split_is_there_once_it_is_complete(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def write_deferred(connection: Connection) -> None:
     In a group this would be undone with the write that asks for it, and be lost to the others, whose writes it has.
     """
     options = connection.get_execution_options()
-    options[READ].clear()
+    options[READ].clear()  # numbers that didn't have these writes
     deferred = options[AT_COMMIT]
     by_function: dict[Callable[[Connection, Sequence[Any]], None], list[Any]] = {}
     for write, item in deferred:

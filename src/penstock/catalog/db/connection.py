@@ -170,25 +170,21 @@ class CatalogDatabase:
     def purge_wal(self) -> None:
         """Truncate SQLite's WAL, to erase its copies of deleted secrets.
 
-        In the database file deleted content is overwritten; the WAL keeps older pages until it is overwritten.
+        In the database file deleted content is overwritten; the WAL keeps older pages until it is overwritten. Raises
+        as :meth:`write`.
         """
         if self.is_shared or not self._wal_has_secrets.is_set():
             return
         self._wal_has_secrets.clear()
         busy = True
         try:
-            with self._translated_errors(), self._writer:
-                connection = self.engine.raw_connection()
+            with self._translated_errors(), self._writer, self.engine.connect() as connection:
+                # Writes wait meanwhile, and some readers take long: a backup, the checks of penstock doctor.
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={_PURGE_MILLIS}")
                 try:
-                    cursor = connection.cursor()
-                    # Writes wait meanwhile, and some readers take long: a backup, the checks of penstock doctor.
-                    cursor.execute(f"PRAGMA busy_timeout={_PURGE_MILLIS}")
-                    try:
-                        busy = bool(cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
-                    finally:
-                        cursor.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
+                    busy = bool(connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar())
                 finally:
-                    connection.close()
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
         finally:
             if busy:  # it failed, or a reader uses an older snapshot; the next purge tries again
                 self._wal_has_secrets.set()

@@ -23,7 +23,7 @@ _RECONNECT_SECONDS = 3.0
 class NotificationListener:
     """Call ``callback`` with the payload of each notification; on SQLite there are no other processes.
 
-    After each connect it is called with "": notifications may have been missed before.
+    After each connect it is called with "": notifications may have been missed before. An error of it is logged.
     """
 
     def __init__(self, database: CatalogDatabase, callback: Callable[[str], None], channel: str = CHANNEL) -> None:
@@ -34,7 +34,8 @@ class NotificationListener:
         self._thread = threading.Thread(target=self._work, name="notifications", daemon=True)
 
     def start(self) -> None:
-        if self._database.is_shared:
+        """Start to listen, unless it does. Raises RuntimeError: the system is out of threads."""
+        if self._database.is_shared and self._thread.ident is None:
             self._thread.start()
 
     def stop(self) -> None:
@@ -52,6 +53,10 @@ class NotificationListener:
                 log.warning(
                     "notifications.disconnected", catalog=self._database.where, error=" ".join(str(error).split())
                 )
+                self._stop.wait(_RECONNECT_SECONDS)
+            except Exception:
+                # Of the callback: without this thread nobody would be called any more.
+                log.exception("notifications.callback_failed", channel=self._channel)
                 self._stop.wait(_RECONNECT_SECONDS)
 
     def _listen(self) -> None:

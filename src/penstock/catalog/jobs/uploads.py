@@ -65,11 +65,21 @@ _UNNEEDED = select(_upload.id).where(
 """Built once, the cleanup looks often: building it takes longer than running it."""
 
 
+def _of_file(org_id: str, name: str, size: int, sha256: str) -> Sequence[ColumnElement[bool]]:
+    return _upload.org_id == org_id, _upload.sha256 == sha256, _upload.size == size, _upload.name == name
+
+
 class UploadRepository:
     """Create, find, complete and delete uploads."""
 
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
+
+    def find(self, org_id: str, name: str, size: int, sha256: str) -> Upload | None:
+        """The org's upload of a file, if there is one."""
+        with self._database.read() as connection:
+            row = connection.execute(select(tables.upload).where(*_of_file(org_id, name, size, sha256))).one_or_none()
+        return None if row is None else _upload_of(row)
 
     def create(self, org_id: str, name: str, size: int, sha256: str, *, quota: int, lifetime: int) -> Upload:
         """Return the org's upload of a file, and create it if there is none; its age starts again.
@@ -88,15 +98,17 @@ class UploadRepository:
             connection.execute(select(tables.org.c.id).where(tables.org.c.id == org_id).with_for_update())
             present = connection.execute(
                 update(tables.upload)
-                .where(_upload.org_id == org_id, _upload.sha256 == sha256, _upload.size == size, _upload.name == name)
+                .where(*_of_file(org_id, name, size, sha256))
                 .values(expires_at=expires_at)
                 .returning(tables.upload)
             ).one_or_none()
             if present is not None:
                 # Else the cleanup would delete it for having been read by a completed job.
-                completed = select(_job.id).where(_HAS_IMPORTED_ALL)
+                completed = select(_job.id).where(_job.id == _use.job_id, _HAS_IMPORTED_ALL)
                 connection.execute(
-                    delete(tables.upload_use).where(_use.upload_id == present.id, _use.job_id.in_(completed))
+                    delete(tables.upload_use).where(
+                        _use.upload_id == present.id, exists(completed.correlate(tables.upload_use))
+                    )
                 )
                 return _upload_of(present)
             _enforce_quota(connection, org_id, size, quota)
@@ -144,18 +156,20 @@ class UploadRepository:
 
     def complete(self, upload_id: str) -> None:
         """Record that all bytes are there. Raises UploadNotFound: it was deleted."""
+        self._set_complete(upload_id, is_complete=True)
+
+    def reopen(self, upload: Upload) -> Upload:
+        """Record that bytes are missing, although the upload was complete. Raises UploadNotFound: it was deleted."""
+        self._set_complete(upload.id, is_complete=False)
+        return replace(upload, is_complete=False)
+
+    def _set_complete(self, upload_id: str, *, is_complete: bool) -> None:
         with self._database.write() as connection:
             changed = connection.execute(
-                update(tables.upload).where(_upload.id == upload_id).values(is_complete=True)
+                update(tables.upload).where(_upload.id == upload_id).values(is_complete=is_complete)
             ).rowcount
         if not changed:
             raise _missing(upload_id)
-
-    def reopen(self, upload: Upload) -> Upload:
-        """Record that bytes are missing, although the upload was complete."""
-        with self._database.write() as connection:
-            connection.execute(update(tables.upload).where(_upload.id == upload.id).values(is_complete=False))
-        return replace(upload, is_complete=False)
 
     def delete(self, org_id: str, upload_id: str) -> None:
         """Delete an upload that no running job reads.

@@ -115,11 +115,19 @@ class WebhookRepository:
         return _webhook_of(row)
 
     def secret(self, webhook_id: str) -> str:
+        """Raises CatalogError: it was encrypted with another key."""
         with self._database.read() as connection:
             sealed = connection.execute(
                 select(tables.webhook.c.sealed_secret).where(tables.webhook.c.id == webhook_id)
             ).scalar_one()
-        return self._encryptor.decrypt(sealed)["secret"]
+        return self._decrypted(webhook_id, sealed)
+
+    def _decrypted(self, webhook_id: str, sealed: bytes) -> str:
+        """Raises CatalogError, which names the webhook: it was encrypted with another key."""
+        try:
+            return self._encryptor.decrypt(sealed)["secret"]
+        except CatalogError as error:
+            raise CatalogError(f"webhook {webhook_id}: {_OTHER_KEY}", webhook_id=webhook_id) from error
 
     def delete(self, webhook_id: str) -> None:
         """Delete a webhook with its deliveries; an attempt that has begun goes on."""
@@ -147,7 +155,7 @@ class WebhookRepository:
         A webhook that any process sends to is busy, too.
 
         Raises:
-            CatalogError: the webhook's secret was encrypted with another key; the delivery has failed.
+            CatalogError: with ``webhook_id``: its secret was encrypted with another key, and the delivery has failed.
         """
         while (webhook_id := self._next_webhook(busy, busy_orgs)) is not None:
             if (attempt := self._claim_of(webhook_id, lease_millis)) is not None:
@@ -200,7 +208,7 @@ class WebhookRepository:
             ).one()
         delivery = _delivery_of(claimed)
         try:
-            secret = self._encryptor.decrypt(webhook.sealed_secret)["secret"]
+            secret = self._decrypted(webhook_id, webhook.sealed_secret)
         except CatalogError:
             self.finish(delivery, status=None, error=_OTHER_KEY)
             raise

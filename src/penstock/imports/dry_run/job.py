@@ -115,9 +115,14 @@ class CheckingRun(StagingRun):
         )
 
     def _keys_of(self, split: Split, rows: Sequence[int]) -> Sequence[str]:
-        task = KeysTask(check=self._check_task(split), rows=rows)
+        handle = self._runner.submit(read_keys, KeysTask(check=self._check_task(split), rows=rows))
         try:
-            keys: Sequence[str] = self._runner.submit(read_keys, task).future.result()
+            self._wait_for([handle.future])
+        except BaseException:
+            handle.cancel()
+            raise
+        try:
+            keys: Sequence[str] = handle.future.result()
         except PenstockError as error:  # only the values in the report are missing
             self._leased.log.warning("job.keys_not_read", error=str(error))
             return []

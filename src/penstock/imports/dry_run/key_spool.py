@@ -51,9 +51,11 @@ class Duplicates:
 
 
 class KeySpool:
-    """The key hashes of a dry run's splits, in a folder of files that only it uses.
+    """The key hashes of a dry run's splits, in a folder of files.
 
-    A split's file is complete when it is there, so that a restarted process knows which splits it lacks.
+    A split's file is complete when it is there, so that a restarted process knows which splits it lacks. Two may use
+    the folder at a time: a server that has lost the job, and doesn't know it yet, besides the one that has it. So
+    what isn't complete has a name of its own.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,13 +65,16 @@ class KeySpool:
         """Store the hashes of a split's keys; ``rows`` are their rows in the split. Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         places = (np.uint64(split) << np.uint64(32)) | rows.astype(np.uint64)
-        path = self._path(split)
-        partial = path.with_suffix(".part")
-        with partial.open("wb") as file:
-            np.save(file, np.vstack([hashes, places[None, :]]))
-            file.flush()
-            os.fsync(file.fileno())  # the catalog, which counts the split as checked then, survives a power loss
-        os.replace(partial, path)
+        handle, partial = tempfile.mkstemp(suffix=".part", dir=self._folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.save(file, np.vstack([hashes, places[None, :]]))
+                file.flush()
+                os.fsync(file.fileno())  # the catalog, which counts the split as checked then, survives a power loss
+            os.replace(partial, self._path(split))
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
 
     def has(self, split: int) -> bool:
         return self._path(split).exists()
@@ -92,7 +97,6 @@ class KeySpool:
         if total <= bucket_rows:
             return _summary([_reduce(np.concatenate([_open(path) for path in paths], axis=1))] if total else [])
         count = min(_MAX_BUCKETS, 1 << int(np.ceil(np.log2(total / bucket_rows * 1.25))))
-        # Of its own: a server that has lost the job, and doesn't know it yet, may be at it in the same data dir.
         with tempfile.TemporaryDirectory(prefix="buckets-", dir=self._folder) as folder:
             buckets = Path(folder)
             for path in paths:
