@@ -18,7 +18,6 @@ SERVER_MODULES = (
     "jinja2",
     "lance",
     "lark",
-    "limits",
     "obstore",
     "prometheus_client",
     "psutil",
