@@ -143,7 +143,9 @@ def _page(
         keys = dataset.scanner(columns=[key], filter=where, with_row_address=True)
         addresses = _sorted_addresses(keys.to_batches(), key, limit, offset)
     elif list(columns) == [schema.primary.name]:
-        return decode(page, schema, columns)
+        rows = decode(page, schema, columns)
+        ResultLimit(max_bytes).add(rows)
+        return rows
     else:
         addresses = page["_rowaddr"].combine_chunks()
     return take_rows(dataset, addresses, schema, columns, max_bytes)
