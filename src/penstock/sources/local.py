@@ -101,7 +101,7 @@ def match_local(
             following = matcher.advance(state, entry.name)
             if not following:
                 continue
-            if entry.is_dir():
+            if _is_folder(entry, name + prefix):
                 if not matcher.may_descend(following):
                     continue
                 if entry.is_symlink():
@@ -124,6 +124,14 @@ def _entries(folder: str, name: str) -> Iterator[os.DirEntry[str]]:
             yield from entries
     except OSError as error:
         raise _translate(error, name) from error
+
+
+def _is_folder(entry: os.DirEntry[str], name: str) -> bool:
+    """Whether an entry of the folder ``name`` is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        raise _translate(error, name + entry.name) from error
 
 
 def _linked_folder(folder: str, path: str) -> FileUnreadable:
