@@ -26,6 +26,7 @@ from penstock.readers.base import BoundaryScan, Reader, ReadRequest, RowBatch, S
 from penstock.readers.decompression_bombs import check_decompression_bomb, max_decoded_bytes
 from penstock.sources.base import Source
 from penstock.sources.derived import DerivedSource
+from penstock.sources.errors import is_of_disk
 
 if TYPE_CHECKING:
     from isal import igzip_lib
@@ -194,8 +195,8 @@ class _TextStream(io.RawIOBase):
         except pa.ArrowMemoryError:
             raise
         except (pa.ArrowException, OSError, EOFError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk's
+            if is_of_disk(error):
+                raise
             raise self._broken(error) from error
         self._decoded += len(data)
         try:
