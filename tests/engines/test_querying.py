@@ -99,6 +99,18 @@ def test_a_result_that_exceeds_its_limit_is_refused(engine: Engine, table: Table
     assert len(engine.query(table, filter=found, limit=300, max_bytes=size)) == 300
 
 
+@pytest.mark.parametrize("limit", [None, 300])
+def test_long_keys_count_like_other_values(engine: Engine, limit: int | None) -> None:
+    key = Field(name="key", type=DataType.VARCHAR, max_length=1000, primary=True)
+    schema = CollectionSchema(fields=(key, Field(name="vector", type=DataType.FLOAT_VECTOR, dim=2)))
+    keys = pa.array([f"{number:01000}" for number in range(300)])
+    batch = pa.record_batch([keys, fixed_lists(vectors(300, 2)), pa.array([0] * 300)], ["key", "vector", "__part"])
+    table, _ = import_rows(engine, new_table(engine, schema), batch)
+    with pytest.raises(InvalidParameter, match="300 rows would take about"):
+        engine.query(table, limit=limit, max_bytes=300_000)
+    assert engine.query(table, limit=limit, max_bytes=310_000)["key"].to_pylist() == keys.to_pylist()
+
+
 @pytest.mark.parametrize("text", ["", f"number not in {[*range(-1, -1200, -1)]}"])
 def test_rows_with_the_same_key_are_on_one_page_each(engine: Engine, text: str) -> None:
     batch = plain_batch(vectors(ROWS))

@@ -55,6 +55,16 @@ SCHEMA = CollectionSchema(
             {"l": [0] * 100_000},
             "values in lists of its templates, more than 1,",
         ),
+        (
+            "name == {t}" + " or name == {t}" * 999,
+            {"t": "a" * 100_000},
+            "characters in texts of its templates, more than 33,",
+        ),
+        (
+            "name in {l}" + " or name in {l}" * 199,
+            {"l": ["a" * 1000] * 900},
+            "characters in texts of its templates, more than 33,",
+        ),
     ],
 )
 def test_more_than_the_bound(text: str, params: dict[str, Any], problem: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
-from penstock.errors import DataError
+from penstock.errors import DataError, SourceUnavailable
 from penstock.inference.infer import infer_schema
 from penstock.readers.arrow_ipc import ARROW_IPC
 from penstock.readers.base import ReadRequest, SampleRequest, plan_at_once
@@ -22,12 +24,13 @@ from penstock.readers.formats import format_of
 from penstock.readers.origins import rejected_rows, text_of_origin
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.base import Source
-from penstock.sources.opening import open_source
+from penstock.sources.opening import open_source, unchanged
 from penstock.sources.roots import ImportRoots
 from penstock.validation import Conformer
 from tests.readers.test_shared_values import runs_of
 from tests.support.column_files import COLUMN_FILES, table_of
 from tests.support.in_memory import BytesSource
+from tests.support.inference import parquet
 from tests.support.s3 import S3Server
 
 ROWS = 1000
@@ -101,6 +104,34 @@ def test_rows_come_back_in_order(extension: str, split_bytes: int) -> None:
     assert values(found.rows, "id", "vector", "text") == EXPECTED
     assert found.warnings == []
     assert found.ranges == 1 or split_bytes == 4000
+
+
+class _FailingFile(io.BytesIO):
+    """A file whose disk fails where its middle is read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        start = self.tell()
+        data = super().read(size)
+        if start <= len(self.getbuffer()) // 2 < self.tell():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class _FailingSource(BytesSource):
+    def open_arrow(self) -> pa.NativeFile:
+        return pa.PythonFile(_FailingFile(self.content), mode="r")
+
+
+@pytest.mark.parametrize("extension", ["arrow", "arrows", "feather", "npz", "h5", "parquet"])
+def test_a_disk_that_fails_is_not_taken_for_a_broken_file(extension: str) -> None:
+    """The job tries again, and leaves out neither the file nor its rows."""
+    table = table_of(ROWS)
+    content = parquet(table) if extension == "parquet" else COLUMN_FILES[extension](table, 100)
+    source = _FailingSource(f"a.{extension}", content)
+    expected = f"file 'a.{extension}' cannot be read: Input/output error"
+    with pytest.raises(SourceUnavailable, match=expected), unchanged([source]):
+        read(source, SCHEMA)
 
 
 @pytest.mark.parametrize("extension", ["arrow", "feather", "orc", "npz"])

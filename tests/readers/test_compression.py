@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -184,6 +185,16 @@ def test_gzip_is_read_in_steps_of_any_size(monkeypatch: pytest.MonkeyPatch, step
     assert source is not None
     with source.open_stream() as stream:
         assert b"".join(iter(partial(stream.read, 11), b"")) == b"".join(parts)
+
+
+def test_many_small_parts_take_time_in_line_with_their_size() -> None:
+    """As long as one read of the file, which has 50,000 of them."""
+    source = compression._text_of(BytesSource("a.csv.gz", gzip.compress(b"") * 50_000 + gzip.compress(b"end")))
+    assert source is not None
+    start = time.process_time()
+    with source.open_stream() as text:
+        assert text.read() == b"end"
+    assert time.process_time() - start < 1.5
 
 
 def test_a_stream_may_be_closed_while_it_is_decompressed_ahead() -> None:

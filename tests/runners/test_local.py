@@ -60,6 +60,11 @@ def test_a_dying_worker_takes_no_other_task_with_it(runner: LocalRunner) -> None
         beside.future.result(LIMIT)
 
 
+def test_as_many_tasks_wait_as_the_workers_of_a_large_machine_take(runner: LocalRunner) -> None:
+    tasks = [runner.submit(double, number) for number in range(400)]
+    assert [task.future.result(LIMIT) for task in tasks] == [2 * number for number in range(400)]
+
+
 def test_a_worker_that_stands_still_is_ended_and_its_task_lost() -> None:
     local = LocalRunner(1, silence=2.0)
     worker = psutil.Process(local.submit(pid_of, None).future.result(LIMIT))

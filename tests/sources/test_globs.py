@@ -160,6 +160,18 @@ def test_links_are_treated_as_in_folders(tmp_path: Path) -> None:
         roots.locate("*.csv")
 
 
+def test_a_link_in_a_circle_is_refused_by_the_patterns_that_match_it(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    write(root, "a.csv")
+    os.symlink("loop", root / "loop")
+    roots = ImportRoots([str(root)])
+    assert len(roots.locate("*.csv")) == 1
+    for pattern in ("*", "l*", "**/*.csv"):
+        with pytest.raises(PathNotAllowed, match="file 'loop' was replaced by a link") as raised:
+            roots.locate(pattern)
+        assert str(root) not in str(raised.value)
+
+
 def test_many_wildcards_cost_time_in_line_with_the_path() -> None:
     glob = parse_glob(parse_path("**/*a*a*a*a*a*b/" * 30 + "*"))
     assert glob is not None

@@ -30,7 +30,7 @@ from penstock.filters.ast import (
     Term,
     Value,
 )
-from penstock.filters.limits import check_template_values, size_of
+from penstock.filters.limits import characters_of, check_templates, size_of
 from penstock.filters.numbers import fold, power
 from penstock.filters.text_condition import phrase_match, text_match
 from penstock.filters.time_condition import Interval, compare_times, interval_of
@@ -113,6 +113,19 @@ _TIMES_ONLY = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """What a template stands for, and its size: the values of a list, and the characters of its texts."""
+
+    literal: Literal
+    listed: int
+    characters: int
+
+
+def _template(value: Value) -> _Template:
+    return _Template(Literal(value), size_of(value) if isinstance(value, tuple) else 0, characters_of(value))
+
+
 class _BareKey(str):
     """A key without quotes: how a field within a struct is named, and an error anywhere else."""
 
@@ -127,8 +140,9 @@ class Builder(Transformer[Token, Part]):
         self._schema = schema
         self._params = params
         self._matched_text = 0
-        self._templates: dict[str, Literal] = {}
+        self._templates: dict[str, _Template] = {}
         self._template_values = 0
+        self._template_text = 0
 
     # Literals
 
@@ -173,12 +187,12 @@ class Builder(Transformer[Token, Part]):
                 f"the value of expression template variable name {{{name}}} is not found", template=name
             )
         if name not in self._templates:
-            self._templates[name] = Literal(template_value(name, self._params[name]))
-        literal = self._templates[name]
-        if isinstance(literal.value, tuple):
-            self._template_values += size_of(literal.value)
-            check_template_values(self._template_values)
-        return literal
+            self._templates[name] = _template(template_value(name, self._params[name]))
+        template = self._templates[name]
+        self._template_values += template.listed
+        self._template_text += template.characters
+        check_templates(self._template_values, self._template_text)
+        return template.literal
 
     # Names
 

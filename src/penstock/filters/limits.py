@@ -42,6 +42,10 @@ MAX_TEMPLATE_VALUES = 1_000_000
 """Values of the lists that templates stand for, counted at each place where one does: they are looked through there
 before the tree is counted. A short text can name a long list ten thousand times."""
 
+MAX_TEMPLATE_TEXT = 32 * 1024 * 1024
+"""Characters of the texts that templates stand for, counted likewise: an engine gets the filter as text, which has
+a copy at each place."""
+
 MAX_NESTED_LISTS = 256
 """Lists among the values of ``json_contains`` and its kin: they are compared one by one."""
 
@@ -169,11 +173,18 @@ def check_pattern(pattern: str) -> None:
         raise _exceeded(len(pattern), MAX_PATTERN, "characters in a like pattern", "shorten the pattern")
 
 
-def check_template_values(number: int) -> None:
-    """Raise InvalidFilter if the templates so far stand for too many values."""
-    if number > MAX_TEMPLATE_VALUES:
+def check_templates(values: int, characters: int) -> None:
+    """Raise InvalidFilter if the templates so far stand for lists of too many values, or for too much text."""
+    if values > MAX_TEMPLATE_VALUES:
         raise _exceeded(
-            number, MAX_TEMPLATE_VALUES, "values in lists of its templates", "name each list once, or filter in steps"
+            values, MAX_TEMPLATE_VALUES, "values in lists of its templates", "name each list once, or filter in steps"
+        )
+    if characters > MAX_TEMPLATE_TEXT:
+        raise _exceeded(
+            characters,
+            MAX_TEMPLATE_TEXT,
+            "characters in texts of its templates",
+            "name each once, or filter in steps",
         )
 
 
@@ -184,3 +195,10 @@ def _exceeded(number: int, limit: int, what: str, remedy: str) -> InvalidFilter:
 def size_of(value: Value) -> int:
     """Count the scalars and lists in a value."""
     return 1 + sum(map(size_of, value)) if isinstance(value, tuple) else 1
+
+
+def characters_of(value: Value) -> int:
+    """Count the characters of the texts in a value."""
+    if isinstance(value, tuple):
+        return sum(map(characters_of, value))
+    return len(value) if isinstance(value, str) else 0

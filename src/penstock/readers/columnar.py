@@ -24,6 +24,7 @@ from penstock.readers.origins import rejected_rows
 from penstock.readers.shared_values import decoded_bytes, takeable, with_takeable_dictionaries
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 from penstock.rules.bad_rows import BadRows, Rows, make_good_rows, take_rows
+from penstock.sources.errors import is_of_disk
 
 MAX_NAMED, MAX_NAME = 100, 200
 """Columns that warnings name one by one, and characters per name: a file may have a million, of any length."""
@@ -381,7 +382,7 @@ def _check_count(rows: int, chunk: Chunk, request: ReadRequest) -> None:
 def content_errors(title: str, name: str, *kinds: type[Exception]) -> Iterator[None]:
     """Translate the errors that a library raises for the content of a file of the format ``title``.
 
-    These are of ``kinds``, or an OSError without a number; one with a number is the disk's.
+    These are of ``kinds``, or an OSError that is not of the disk.
     """
     translated: tuple[type[Exception], ...] = (OSError, *kinds)
     try:
@@ -389,7 +390,7 @@ def content_errors(title: str, name: str, *kinds: type[Exception]) -> Iterator[N
     except (PenstockError, MemoryError):
         raise
     except translated as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if is_of_disk(error):
             raise
         raise broken(title, error, name) from error
 

@@ -48,16 +48,17 @@ from penstock.runners.stalls import STALL_SECONDS, StallWatch
 
 log = structlog.get_logger(__name__)
 
-_SLOTS = 256
-_BYTES, _ROWS, _STOP, _EXCESS, _WIDTH = 0, 1, 2, 3, 4
-"""``_STOP`` is 0, or cancels the task: then it is the milliseconds until its worker is killed."""
-_CLOSING = _SLOTS * _WIDTH
-"""The board's index after all slots: set when the runner closes."""
-_WORKERS = _CLOSING + 1
+_CLOSING = 0
+"""The board's first index: set when the runner closes."""
+_WORKERS = 1
 """From here on, for each worker: its process id, 0 until it has started, and a heartbeat counter."""
 _PID, _BEAT, _PLACES = 0, 1, 2
 _STALLED = -1
 """In place of the heartbeat counter: the task has stalled."""
+_SLOTS_PER_WORKER = 256
+"""After the workers come the slots of tasks that run or wait. A task's slot is the index where it begins."""
+_BYTES, _ROWS, _STOP, _EXCESS, _WIDTH = 0, 1, 2, 3, 4
+"""``_STOP`` is 0, or cancels the task: then it is the milliseconds until its worker is killed."""
 _BEAT_SECONDS = 0.5
 _CHECK_SECONDS = 1.0
 HEARTBEAT_TIMEOUT = 30.0
@@ -119,8 +120,10 @@ class LocalRunner:
         grace: float = CANCEL_GRACE,
         stall: float = STALL_SECONDS,
     ) -> None:
-        self._board = RawArray(c_int64, _WORKERS + workers * _PLACES)
-        self._free = list(range(_SLOTS))
+        slots = _WORKERS + workers * _PLACES
+        self._board = RawArray(c_int64, slots + workers * _SLOTS_PER_WORKER * _WIDTH)
+        self._slots = range(slots, len(self._board), _WIDTH)
+        self._free = list(self._slots)
         self._lock = threading.Lock()
         self._closed = False
         self._workers = [_Worker(self._board, number, setup, stall) for number in range(workers)]
@@ -169,10 +172,9 @@ class LocalRunner:
 
     def _new_task(self, function: Callable[[Any, _Context], Any], argument: Any) -> _Task:
         if not self._free:
-            raise RuntimeError(f"more than {_SLOTS} tasks at a time; submit fewer")
+            raise RuntimeError(f"more than {len(self._slots)} tasks at a time; submit fewer")
         slot = self._free.pop()
-        start = slot * _WIDTH
-        self._board[start : start + _WIDTH] = [0] * _WIDTH
+        self._board[slot : slot + _WIDTH] = [0] * _WIDTH
         return _Task(function, argument, slot, _Handle(self._board, slot, self._lock, self._grace))
 
     def close(self) -> None:
@@ -180,8 +182,8 @@ class LocalRunner:
             self._closed = True
             waiting = list(self._waiting)
             self._waiting.clear()
-            for slot in range(_SLOTS):
-                self._board[slot * _WIDTH + _STOP] = _millis(self._grace)
+            for slot in self._slots:
+                self._board[slot + _STOP] = _millis(self._grace)
             self._board[_CLOSING] = 1
         for task in waiting:
             task.handle.future.set_exception(TaskCancelled("the task was cancelled before it began"))
@@ -232,7 +234,7 @@ class LocalRunner:
         if running.cancelled():
             future.set_exception(TaskCancelled("the task was cancelled before it began"))
         elif isinstance(error := running.exception(), BrokenProcessPool):
-            why = self._why_lost(self._board[task.slot * _WIDTH + _EXCESS], worker.fault)
+            why = self._why_lost(self._board[task.slot + _EXCESS], worker.fault)
             worker.replace()
             future.set_exception(why)
         elif error is not None:
@@ -314,7 +316,7 @@ class _Worker:
         if not pid or task is not last_task:
             self._silent_checks = self._cancelled_checks = 0
             return
-        grace = 0.0 if task is None else self._board[task.slot * _WIDTH + _STOP] / 1000
+        grace = 0.0 if task is None else self._board[task.slot + _STOP] / 1000
         self._silent_checks = self._silent_checks + 1 if beat == last_beat else 0
         self._cancelled_checks = self._cancelled_checks + 1 if grace else 0
         if beat == _STALLED:
@@ -363,7 +365,7 @@ class _Handle:
     def __init__(self, board: Any, slot: int, lock: threading.Lock, grace: float) -> None:
         self._board = board
         self._grace = grace
-        self._start = slot * _WIDTH
+        self._slot = slot
         self._lock = lock
         self._future: Future[Any] = Future()
         self._last = (0, 0)
@@ -375,13 +377,13 @@ class _Handle:
     def progress(self) -> tuple[int, int]:
         # A finished task's slot may already belong to another task.
         if not self._future.done():
-            self._last = (self._board[self._start + _BYTES], self._board[self._start + _ROWS])
+            self._last = (self._board[self._slot + _BYTES], self._board[self._slot + _ROWS])
         return self._last
 
     def cancel(self, grace: float | None = None) -> None:
         with self._lock:
             if not self._future.done():
-                self._board[self._start + _STOP] = _millis(self._grace if grace is None else grace)
+                self._board[self._slot + _STOP] = _millis(self._grace if grace is None else grace)
 
 
 class _Context:
@@ -389,19 +391,19 @@ class _Context:
 
     def __init__(self, board: Any, slot: int) -> None:
         self._board = board
-        self._start = slot * _WIDTH
+        self._slot = slot
 
     def report(self, done_bytes: int, done_rows: int) -> None:
-        self._board[self._start + _BYTES] = done_bytes
-        self._board[self._start + _ROWS] = done_rows
+        self._board[self._slot + _BYTES] = done_bytes
+        self._board[self._slot + _ROWS] = done_rows
 
     def check(self) -> None:
-        if self._board[self._start + _STOP]:
+        if self._board[self._slot + _STOP]:
             raise TaskCancelled("the task was cancelled")
 
     def end_for_memory(self, taken: int) -> None:
         """Record ``taken``, and end this process before the machine runs out of memory."""
-        self._board[self._start + _EXCESS] = taken
+        self._board[self._slot + _EXCESS] = taken
         os._exit(1)
 
 

@@ -1,6 +1,9 @@
-"""Errors of files in remote stores and of files that change."""
+"""Errors of files in remote stores, of disks, and of files that change."""
 
 from __future__ import annotations
+
+import errno
+from typing import TypeGuard
 
 from penstock.errors import FileMissing, FileUnreadable, SourceError, SourceUnavailable
 
@@ -31,6 +34,14 @@ def of_status(status: int, where: str, name: str) -> SourceError:
         )
     why = f"status {status}" if status else "it cannot be reached"
     return SourceUnavailable(f"object {shown}: the object store failed: {why}", path=name, uri=where, status=status)
+
+
+def is_of_disk(error: Exception) -> TypeGuard[OSError]:
+    """Whether a library that reads a file failed to read the disk: its errors of the content have no number.
+
+    Where a damaged file says that data is at a place that no file has, the number is EINVAL.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def changed(name: str, where: str, difference: str = "") -> FileUnreadable:

@@ -28,8 +28,11 @@ _CLOCK_STEP = 0.02
 """Seconds: Linux takes file times from a clock with a resolution of 1 to 10 ms."""
 _COARSE_CLOCK_STEP = 2.0
 """Seconds, for file systems without fractions of a second; FAT has a resolution of two."""
-_PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO)
-"""Errors of network file systems that may pass: a server of NFS is restarted, or takes over another's files."""
+_PASSING = (
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+)
+"""Errors that may pass: a server of NFS is restarted, or takes over another's files; other tasks close theirs."""
 _PSEUDO_FILE_SYSTEMS = ("/proc", "/sys")
 """Pseudo file systems, which expose data of processes, this one's environment included."""
 
@@ -63,7 +66,7 @@ def find_local(
         if not stat.S_ISDIR(os.stat(real).st_mode):
             return []
     except OSError as error:
-        problem = _translate(error, name)
+        problem = disk_error(error, name)
         if isinstance(problem, FileMissing):
             return []
         raise problem from error
@@ -101,7 +104,7 @@ def match_local(
             following = matcher.advance(state, entry.name)
             if not following:
                 continue
-            if entry.is_dir():
+            if _is_folder(entry, name + prefix):
                 if not matcher.may_descend(following):
                     continue
                 if entry.is_symlink():
@@ -123,7 +126,15 @@ def _entries(folder: str, name: str) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             yield from entries
     except OSError as error:
-        raise _translate(error, name) from error
+        raise disk_error(error, name) from error
+
+
+def _is_folder(entry: os.DirEntry[str], name: str) -> bool:
+    """Whether an entry of the folder ``name`` is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        raise disk_error(error, name + entry.name) from error
 
 
 def _linked_folder(folder: str, path: str) -> FileUnreadable:
@@ -146,7 +157,7 @@ def _members(folder: str, name: str, side_files: list[str]) -> Iterator[str]:
     """Walk all files below ``folder`` except side files, as paths relative to it."""
 
     def fail(error: OSError) -> None:
-        raise _translate(error, name + os.path.relpath(os.fsdecode(error.filename or folder), folder)) from error
+        raise disk_error(error, name + os.path.relpath(os.fsdecode(error.filename or folder), folder)) from error
 
     for at, folders, files in os.walk(folder, onerror=fail):
         below = os.path.relpath(at, folder)
@@ -224,7 +235,7 @@ def open_regular(path: str, name: str) -> int:
         # Without O_NONBLOCK opening a named pipe would block for ever.
         handle = os.open(last or ".", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
     except OSError as error:
-        raise _translate(error, name) from error
+        raise disk_error(error, name) from error
     finally:
         os.close(at)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -236,8 +247,11 @@ def open_regular(path: str, name: str) -> int:
     return handle
 
 
-def _translate(error: OSError, name: str) -> SourceError:
-    """Map an OSError. ``name`` is the path as the request gave it: the server's own path is not disclosed."""
+def disk_error(error: OSError, name: str) -> SourceError:
+    """The error for an OSError of reading a file.
+
+    ``name`` is the path as the request gave it: the server's own path is not disclosed.
+    """
     shown = repr(name)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return FileMissing(f"file {shown} is not there", path=name)
@@ -325,7 +339,7 @@ class _Slice(io.RawIOBase):
         try:
             count = os.preadv(self._handle, [view], self._at) if len(view) else 0
         except OSError as error:
-            raise _translate(error, self._name) from error
+            raise disk_error(error, self._name) from error
         self._at += count
         return count
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from penstock.errors import SourceError, SourceUnavailable, TaskCancelled, Transient, Unsupported
 from penstock.sources.base import Location, Source
-from penstock.sources.local import LocalSource
+from penstock.sources.errors import is_of_disk
+from penstock.sources.local import LocalSource, disk_error
 from penstock.sources.paths import BUCKETS, LOCAL, WEB
 from penstock.sources.prefetching_reader import KEPT
 
@@ -36,10 +37,12 @@ def open_source(location: Location, held_bytes: int = KEPT) -> Source:
 def unchanged(sources: Sequence[Source]) -> Iterator[None]:
     """Run a block that reads sources, then check that they did not change meanwhile.
 
-    A content error of a file that has changed may be caused by the change: the change is raised instead.
+    A content error of a file that has changed may be caused by the change: the change is raised instead. Libraries
+    that read a file themselves raise the OSError of its disk, which becomes a SourceError.
 
     Raises:
-        FileUnreadable: a source has changed.
+        FileUnreadable: a source has changed, or its disk refuses to be read.
+        SourceUnavailable: a disk failed in a way that may pass.
         FileMissing, PathNotAllowed, SourceUnavailable: it can't be checked.
     """
     try:
@@ -47,10 +50,10 @@ def unchanged(sources: Sequence[Source]) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, SourceError | TaskCancelled | Transient):
             raise
-        try:
+        with suppress(SourceUnavailable):
             _check_unchanged(sources)
-        except SourceUnavailable:
-            raise error from None
+        if is_of_disk(error):
+            raise disk_error(error, ", ".join(source.name for source in sources)) from error
         raise
     _check_unchanged(sources)
 

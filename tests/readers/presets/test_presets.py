@@ -249,6 +249,16 @@ def test_records_of_pinecone() -> None:
     ]
 
 
+def test_a_sample_of_pinecone_has_as_many_values_of_each_key_and_says_where_keys_are_left_out() -> None:
+    keys = json.dumps({f"k{number}": number for number in range(20)})
+    sources = [BytesSource("a.parquet", pinecone([keys, '{"k0": 5}']))]
+    reader = detect(["a.parquet"], "pinecone").reader
+    assert reader.sample(SampleRequest(sources=sources)).has_all_columns
+    few = reader.sample(SampleRequest(sources=sources, max_columns=10, max_bytes=len(keys)))
+    assert not few.has_all_columns
+    assert len(few.columns["k9"]) == len(few.columns["id"]) == few.rows
+
+
 def test_bad_metadata_of_pinecone_rejects_its_row() -> None:
     content = pinecone(['{"title": 5}', '{"title": "Two"}'])
     request = ReadRequest(

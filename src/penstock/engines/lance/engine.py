@@ -282,7 +282,7 @@ class LanceEngine:
         memory: int | None = None,
     ) -> int:
         optimize.optimize(self._tables, table, specs, committed, memory)
-        version = probes.record_probes(self._tables, table, specs, renews=True)
+        version = probes.record_probes(self._tables, table, specs, renews=True, committed=committed)
         committed(version)
         return version
 

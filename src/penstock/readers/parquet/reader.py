@@ -34,6 +34,7 @@ from penstock.readers.columnar import (
 )
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.readers.parquet.vectors import VectorColumns, vector_columns
+from penstock.sources.errors import is_of_disk
 
 BUFFER = 1 << 20
 """Read buffer of a column, in bytes. Without it a whole column of a row group is read at once."""
@@ -145,6 +146,8 @@ def _opened(request: ReadRequest) -> Iterator[tuple[pq.ParquetFile, pa.NativeFil
         except pa.ArrowMemoryError:
             raise
         except (pa.ArrowException, OSError, UnicodeError) as error:
+            if is_of_disk(error):
+                raise
             raise _broken(error, source.name) from error
         yield file, stream
 
@@ -345,6 +348,8 @@ def _batches(
         except pa.ArrowMemoryError:
             raise
         except (pa.ArrowException, OSError) as error:
+            if is_of_disk(error):
+                raise
             raise _broken(error, name, first_row + read) from error
         if batch is None:
             break

@@ -49,11 +49,16 @@ class _PineconeReader:
             return sample
         name = request.sources[0].name
         texts = _texts(metadata, name)
-        inner = sample_records(replace(request, max_rows=len(texts) + 1), [[(0, text) for text in texts]])
+        all_rows = replace(request, max_rows=len(texts) + 1, max_bytes=sum(map(len, texts)) + 1)
+        inner = sample_records(all_rows, [[(0, text) for text in texts]])
         if twice := inner.columns.keys() & sample.columns.keys():
             raise _two_values(sorted(twice)[0]).at(file=name)
         columns = {key: values for key, values in sample.columns.items() if key != _METADATA}
-        return replace(sample, columns={**columns, **inner.columns})
+        return replace(
+            sample,
+            columns={**columns, **inner.columns},
+            has_all_columns=sample.has_all_columns and inner.has_all_columns,
+        )
 
 
 def _file_request(request: ReadRequest) -> ReadRequest:

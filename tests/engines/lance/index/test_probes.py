@@ -17,6 +17,7 @@ from penstock.domain.schema import DataType
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.index import build, mapping, present_rows, probes
 from penstock.engines.values import SearchRequest, Table
+from penstock.errors import TaskCancelled
 from tests.support.exact_search import exact, ids, nearest
 from tests.support.tables import fixed_lists, import_rows, new_table, plain, plain_batch
 
@@ -138,6 +139,42 @@ def test_an_index_without_a_number_is_searched_and_measured_in_the_background(
     table = replace(table, version=lance_on_a_disk.optimize(table, [VECTOR]))
     assert recorded(tmp_path, table) == number
     assert not lance_on_a_disk.due(table, [VECTOR]).optimization
+
+
+def test_two_hosts_that_measure_the_same_index_record_one_number(
+    lance_on_a_disk: LanceEngine, tmp_path: Path
+) -> None:
+    table = indexed(lance_on_a_disk, imported(lance_on_a_disk, latent(ROWS, 1)))
+    number = recorded(tmp_path, table)
+    opened(tmp_path, table).delete_config_keys(["penstock.probes.vector.index"])
+    searches = 0
+
+    def another_host_measures(version: int) -> None:
+        nonlocal searches
+        searches += 1
+        if searches == 5:
+            table_there = replace(table, version=version)
+            assert lance_on_a_disk.optimize(table_there, [VECTOR]) == version + 1
+
+    version = lance_on_a_disk.optimize(table, [VECTOR], another_host_measures)
+    assert searches > 5
+    assert version == opened(tmp_path, table).version
+    assert recorded(tmp_path, table) == number
+
+
+def test_a_measurement_ends_when_its_task_is_cancelled(lance_on_a_disk: LanceEngine, tmp_path: Path) -> None:
+    table = indexed(lance_on_a_disk, imported(lance_on_a_disk, latent(ROWS, 1)))
+    opened(tmp_path, table).delete_config_keys(["penstock.probes.vector.index"])
+    searches: list[int] = []
+
+    def cancel(version: int) -> None:
+        searches.append(version)
+        if len(searches) == 5:
+            raise TaskCancelled("the server stops")
+
+    with pytest.raises(TaskCancelled):
+        lance_on_a_disk.optimize(table, [VECTOR], cancel)
+    assert recorded(tmp_path, table) is None
 
 
 def test_equal_vectors_are_as_near_as_each_other(lance_on_a_disk: LanceEngine, tmp_path: Path) -> None:

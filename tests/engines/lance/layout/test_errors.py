@@ -20,6 +20,10 @@ OPTIONS = {"aws_secret_access_key": "very-secret", "aws_region": "us-east-1"}
         ("LanceError(IO): No space left on device (os error 28), /home/x/writer.rs:254:9", StorageFull),
         ("Disk quota exceeded (os error 122)", StorageFull),
         ("Retryable commit conflict for version 6: preempted. Please retry., /x/commit.rs:1:2", StorageConflict),
+        (
+            "Incompatible transaction: This UpdateConfig transaction is incompatible with UpdateConfig, /x/a.rs:1:2",
+            StorageConflict,
+        ),
         ("error sending request for url (http://127.0.0.1:9): Connection refused", StorageUnavailable),
         (
             "Generic S3 error: Error getting list response body: HTTP error: request or response body error",

@@ -40,6 +40,7 @@ from penstock.engines.lance.index.build import (
 from penstock.engines.lance.index.mapping import vector_bytes
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
+from penstock.engines.lance.write.commit import retry_conflicts
 from penstock.engines.values import Table
 
 RECALL = 0.985
@@ -99,28 +100,42 @@ def probes_are_due(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpe
     return any(_unmeasured(dataset, table, specs, renews=True))
 
 
-def record_probes(store: TableRoot, table: Table, specs: Sequence[IndexSpec], *, renews: bool) -> int:
+def record_probes(
+    store: TableRoot,
+    table: Table,
+    specs: Sequence[IndexSpec],
+    *,
+    renews: bool,
+    committed: Callable[[int], None] = lambda version: None,
+) -> int:
     """Measure and record the probes of each index that has none; returns the table's version after it.
 
     With ``renews`` also where the rows have doubled: not while a job waits, as a training is due then, too.
+    ``committed`` is called before each search with the table's version; what it raises ends the work.
+
+    Raises:
+        StorageConflict: other processes kept recording first; try again later.
     """
+    return retry_conflicts(_record_probes, store, table, specs, renews, committed)
+
+
+def _record_probes(
+    store: TableRoot, table: Table, specs: Sequence[IndexSpec], renews: bool, committed: Callable[[int], None]
+) -> int:
     doing = f"measuring the recall of searches of the table {table.id}"
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
-        before, known = int(dataset.version), segment_ids(dataset)
         for each in list(_unmeasured(dataset, table, specs, renews=renews)):
+            before, known = int(dataset.version), segment_ids(dataset)
             entry = {
                 "trained": _trained(each.index, each.partitions),
                 "rows": each.index.rows,
-                "probes": _measure(dataset, each),
+                "probes": _measure(dataset, each, partial(committed, before)),
             }
             dataset.update_config({_key(each.index.name): orjson.dumps(entry).decode()})
-        version = int(dataset.version)
-        if version != before:
             durable_indexes(store, table.id, dataset, before, known)
-    if version != before:
-        store.forget(table.id)
-    return version
+            store.forget(table.id)
+        return int(dataset.version)
 
 
 def _key(name: str) -> str:
@@ -145,9 +160,12 @@ def _unmeasured(
             yield _Measured(desired.column, desired.metric, target, actual, partitions)
 
 
-def _measure(dataset: LanceDataset, measured: _Measured) -> int:
-    """The fewest partitions in which a search finds :data:`RECALL` of the rows that it finds in all of them."""
-    searches = list(_searches(dataset, measured))
+def _measure(dataset: LanceDataset, measured: _Measured, check: Callable[[], None]) -> int:
+    """The fewest partitions in which a search finds :data:`RECALL` of the rows that it finds in all of them.
+
+    ``check`` is called before each search.
+    """
+    searches = list(_searches(dataset, measured, check))
     if len(searches) < _LEAST_QUERIES:  # nearly all vectors are null
         return _estimate(measured.partitions)
     numbers = _numbers(min(measured.partitions, MOST_PROBES))
@@ -184,11 +202,11 @@ def _recall(searches: Sequence[_Search], probes: int) -> float:
     return sum(search.share(probes) for search in searches) / len(searches)
 
 
-def _searches(dataset: LanceDataset, measured: _Measured) -> Iterator[_Search]:
+def _searches(dataset: LanceDataset, measured: _Measured, check: Callable[[], None]) -> Iterator[_Search]:
     """A search for each stored vector that has neighbours: some have no direction, or too few others beside them."""
     compared = min(measured.partitions, _MOST_COMPARED)
     for vector in _stored_vectors(dataset, measured, compared):
-        distances = partial(_distances, dataset, measured, vector)
+        distances = partial(_distances, dataset, measured, check, vector)
         nearest = distances(compared)
         if len(nearest) > NEIGHBOURS and math.isfinite(nearest[-1]):
             yield _Search(distances, float(nearest[-1]), compared)
@@ -207,9 +225,10 @@ def _stored_vectors(dataset: LanceDataset, measured: _Measured, compared: int) -
 
 
 def _distances(
-    dataset: LanceDataset, measured: _Measured, query: npt.NDArray[Any], probes: int
+    dataset: LanceDataset, measured: _Measured, check: Callable[[], None], query: npt.NDArray[Any], probes: int
 ) -> npt.NDArray[np.float32]:
     """The distances, as the index has them, of the nearest rows in this many partitions, and of the query itself."""
+    check()
     answer = dataset.scanner(
         columns=["_rowid", "_distance"],
         nearest={

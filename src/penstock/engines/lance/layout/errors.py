@@ -27,6 +27,7 @@ _MISSING = re.compile(
 _UNEXPLAINED = "The engine failed while"
 
 _FULL = ("no space left on device", "os error 28", "disk quota exceeded", "os error 122")
+_CONFLICT = ("commit conflict", "incompatible transaction", "too many concurrent writers")
 _UNAVAILABLE = (
     "connection refused",
     "connection reset",
@@ -63,7 +64,7 @@ def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> S
     lower = text.lower()
     if any(sign in lower for sign in _FULL):
         return StorageFull(f"No space is left while {doing}. Free space on the store's disk, then retry. ({text})")
-    if "commit conflict" in lower or "too many concurrent writers" in lower:
+    if any(sign in lower for sign in _CONFLICT):
         return StorageConflict(f"Another process changed the table while {doing}. Try again. ({text})")
     if any(sign in lower for sign in _FORBIDDEN):
         return StorageError(f"The store denies access while {doing}. Check its permissions. ({text})")

@@ -19,15 +19,12 @@ from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.filter_pushdown import SCAN_WEIGHT, split
 from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.engines.lance.read.row_expiry import not_expired
-from penstock.engines.lance.read.rows import output_columns, rows_within, take_rows
+from penstock.engines.lance.read.rows import IO_BUFFER, READAHEAD, output_columns, rows_within, take_rows
 from penstock.engines.result_limit import ResultLimit
 from penstock.engines.values import Table
 from penstock.filters import Filter
 
 _BATCH_ROWS = 8192
-_READAHEAD = 2
-_IO_BUFFER = 64 << 20
-"""Bytes read ahead of decoding; Lance's default is 2 GB."""
 
 
 def condition(table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
@@ -143,7 +140,9 @@ def _page(
         keys = dataset.scanner(columns=[key], filter=where, with_row_address=True)
         addresses = _sorted_addresses(keys.to_batches(), key, limit, offset)
     elif list(columns) == [schema.primary.name]:
-        return decode(page, schema, columns)
+        rows = decode(page, schema, columns)
+        ResultLimit(max_bytes).add(rows)
+        return rows
     else:
         addresses = page["_rowaddr"].combine_chunks()
     return take_rows(dataset, addresses, schema, columns, max_bytes)
@@ -164,8 +163,8 @@ def _scan(
 ) -> pa.Table:
     bounds: dict[str, Any] = {}
     if max_bytes is not None and (rows := rows_within(schema, columns, max_bytes)) < _BATCH_ROWS:
-        io_buffer = min(_IO_BUFFER, max_bytes)
-        bounds = {"batch_size": rows, "batch_readahead": _READAHEAD, "io_buffer_size": io_buffer}
+        io_buffer = min(IO_BUFFER, max_bytes)
+        bounds = {"batch_size": rows, "batch_readahead": READAHEAD, "io_buffer_size": io_buffer}
     scanner = dataset.scanner(columns=[stored_name(name) for name in columns], filter=where, **bounds)
     result = ResultLimit(max_bytes)
     tables = [decode(pa.Table.from_batches([], scanner.projected_schema), schema, columns)]

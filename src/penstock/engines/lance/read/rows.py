@@ -20,6 +20,9 @@ from penstock.engines.result_limit import ResultLimit
 from penstock.errors import FieldNotFound
 from penstock.rules.table import MAX_JSON_BYTES
 
+READAHEAD, IO_BUFFER = 2, 64 << 20
+"""Of scans of many rows: batches, and bytes that are read ahead of decoding; Lance's default is 2 GB."""
+
 _LEAST_ROWS = 16
 """Rows that are read at a time though they may be too long: arrays may have 4,096 long texts, and have few."""
 _NUMBER_BYTES = 8

@@ -18,7 +18,7 @@ from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.filter_pushdown import SCAN_WEIGHT, split
 from penstock.engines.lance.read.query import condition
-from penstock.engines.lance.read.rows import rows_in_parts, rows_within
+from penstock.engines.lance.read.rows import IO_BUFFER, READAHEAD, rows_in_parts, rows_within
 from penstock.engines.values import Snapshot, SnapshotFragment, Table
 from penstock.errors import TableDamaged
 from penstock.filters import Filter
@@ -27,9 +27,6 @@ _BATCH_ROWS = 8192
 _BATCH_BYTES = 4 << 20
 """Of 40,000 rows of 768 dimensions an export took 33,000 page faults with batches of 8 MB, 25,000 with these."""
 _TAKEN_BYTES = 64 << 20
-_READAHEAD = 2
-_IO_BUFFER = 64 << 20
-"""Bytes read ahead of decoding; Lance's default is 2 GB."""
 
 
 def snapshot(store: TableRoot, table: Table, *, by_partition: bool) -> Snapshot:
@@ -85,8 +82,8 @@ def scan(
             fragments=chosen,
             batch_size=_BATCH_ROWS,
             batch_size_bytes=_BATCH_BYTES,
-            batch_readahead=_READAHEAD,
-            io_buffer_size=_IO_BUFFER,
+            batch_readahead=READAHEAD,
+            io_buffer_size=IO_BUFFER,
             scan_in_order=True,
         )
         for batch in scanner.to_batches():
