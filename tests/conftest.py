@@ -11,6 +11,7 @@ import pytest
 from httpx._transports import default as httpx_transports
 from hypothesis import settings
 
+import tests.support.forked_server  # noqa: F401 - chooses what the fork server of all tests loads
 from tests.support.catalogs import migrated_file
 from tests.support.compiled_statements import share_compiled_statements
 from tests.support.migrated_databases import MigratedDatabases

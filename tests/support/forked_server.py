@@ -28,6 +28,9 @@ __all__ = ["FORKS", "ForkedProcess", "begin_worker", "serve"]
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
+# A server that a test builds in its own process would have it load what Penstock's workers need, and refuse what they
+# don't: then no process of it could load pytest.
+vars(FORKS)["set_forkserver_preload"] = lambda modules: None
 
 
 class ForkedProcess:
