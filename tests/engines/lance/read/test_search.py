@@ -106,6 +106,31 @@ def test_matching_rows_are_read_where_that_is_less_than_probing_the_index(
     assert matching.called == reads
 
 
+def test_a_search_within_bounds_reads_the_matching_rows_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes of an index have no exact distances to compare with bounds, so it is not used."""
+    monkeypatch.setattr(mapping, "LEAST_VECTOR_BYTES", 1)
+    monkeypatch.setattr(nearest, "RESIDENT_BYTES", 1)
+    monkeypatch.setattr(nearest, "LEAST_BYTES_PER_MATCH", 1024)
+    values = vectors(8000)
+    engine = LanceEngine(str(tmp_path))
+    table, _ = import_rows(engine, new_table(engine), plain_batch(values))
+    table = replace(table, version=engine.index(table, [IndexSpec(name="v", field_name="vector", metric=Metric.L2)]))
+    query = vectors(1, seed=1)
+    distances = np.sort(np.square(values[:400] - query).sum(axis=1))
+    request = SearchRequest(
+        field_name="vector",
+        queries=query,
+        metric=Metric.L2,
+        limit=5,
+        radius=1e9,
+        range_filter=float(distances[2]),
+        filter=parse("id < 400", table.schema),
+    )
+    monkeypatch.delattr(nearest, "_candidates")
+    [hits] = engine.search(table, request)
+    np.testing.assert_allclose(hits.scores, distances[2:7], rtol=1e-4)
+
+
 def test_many_queries_are_compared_in_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = LanceEngine(str(tmp_path))
     table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(ROWS)))
