@@ -19,6 +19,7 @@ __all__ = [
     "Fill",
     "Hoard",
     "Small",
+    "Wait",
     "append_line",
     "compute",
     "double",
@@ -59,10 +60,18 @@ def halve(task: Small, context: TaskContext) -> int:
     return task.number // 2
 
 
-def stall(seconds: float, context: TaskContext) -> str:
+@dataclass(frozen=True)
+class Wait:
+    """So many seconds, with a limit of memory that a thread watches."""
+
+    seconds: float
+    memory_limit: int | None
+
+
+def stall(wait: Wait, context: TaskContext) -> str:
     """Wait for what another thread would do, which waits itself."""
     threading.Thread(target=threading.Event().wait, daemon=True).start()
-    threading.Event().wait(seconds)
+    threading.Event().wait(wait.seconds)
     return "was not killed"
 
 

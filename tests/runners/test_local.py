@@ -20,6 +20,7 @@ from penstock.runners.memory import tune_malloc_reuse
 from tests.runners.tasks import (
     Build,
     Fill,
+    Wait,
     append_line,
     compute,
     double,
@@ -78,13 +79,20 @@ def test_a_worker_that_stands_still_is_ended_and_its_task_lost() -> None:
     local.close()
 
 
-def test_a_task_whose_threads_wait_for_each_other_is_ended() -> None:
+@pytest.mark.parametrize("memory_limit", [None, 1 << 30])
+def test_a_task_whose_threads_wait_for_each_other_is_ended(memory_limit: int | None) -> None:
     local = LocalRunner(1, stall=2.0)
     with pytest.raises(WorkerLost, match="used no processor for 2 s, and was killed"):
-        local.submit(stall, LIMIT).future.result(LIMIT)
+        local.submit(stall, Wait(LIMIT, memory_limit)).future.result(LIMIT)
+    local.close()
+
+
+def test_a_task_that_computes_and_a_worker_without_a_task_are_not_ended() -> None:
+    local = LocalRunner(1, stall=2.0)
     assert local.submit(compute, 4.0).future.result(LIMIT) == "was not killed"
-    time.sleep(3.0)  # without a task a worker may be idle
-    assert local.restarts == 1
+    time.sleep(3.0)  # longer than a task may be idle
+    assert local.submit(double, 4).future.result(LIMIT) == 8
+    assert local.restarts == 0
     local.close()
 
 

@@ -36,9 +36,12 @@ class StallWatch:
 
     def is_stalled(self, task: int) -> bool:
         """Whether the task of this number has used no processor for so long. 0 if there is none."""
+        if not task:
+            self._task = 0
+            return False
         threads = _nanoseconds()
         used = sum(threads.values()) - sum(self._threads.values())
-        if not task or task != self._task or threads.keys() != self._threads.keys() or used > self._least:
+        if task != self._task or threads.keys() != self._threads.keys() or used > self._least:
             self._task, self._threads, self._idle = task, threads, 0
             return False
         self._idle += 1
