@@ -52,7 +52,7 @@ def wait_until_heard(speaker: LoginLimits, listener: LoginLimits) -> None:
     until = time.monotonic() + LIMIT
     for number in range(10_000):
         address = f"198.51.{number // 250}.{number % 250}"
-        for _ in range(PER_USER_LIMIT.amount):
+        for _ in range(PER_USER_LIMIT):
             speaker.note_failure(address, "probe")
         time.sleep(0.05)
         if is_refused(listener, address, "probe"):
@@ -66,7 +66,7 @@ def test_servers_count_failed_logins_together(servers: list[tuple[Catalog, Login
     wait_until_heard(servers[0][1], servers[1][1])
     wait_until_heard(servers[1][1], servers[0][1])
     both = [Authenticator(catalog.accounts, fresh=0, limits=limits) for catalog, limits in servers]
-    for attempt in range(PER_USER_LIMIT.amount):
+    for attempt in range(PER_USER_LIMIT):
         with pytest.raises(Unauthenticated):
             both[attempt % 2].identify("ann:wrong", HERE)
     until = time.monotonic() + LIMIT
@@ -105,7 +105,7 @@ def test_a_notification_that_is_not_understood_changes_nothing(
 
 def test_an_address_has_a_limit_of_its_own_whatever_the_names() -> None:
     limits = LoginLimits()
-    for number in range(PER_ADDRESS_LIMIT.amount):
+    for number in range(PER_ADDRESS_LIMIT):
         limits.note_failure(HERE, f"user:{number}")
     assert is_refused(limits, HERE, "user:ann")
     assert not is_refused(limits, ELSEWHERE, "user:ann")
@@ -114,7 +114,7 @@ def test_an_address_has_a_limit_of_its_own_whatever_the_names() -> None:
 def test_an_attempt_counts_for_a_minute() -> None:
     now = 1000.0
     limits = LoginLimits(clock=lambda: now)
-    for _ in range(PER_USER_LIMIT.amount):
+    for _ in range(PER_USER_LIMIT):
         limits.note_failure(HERE, "user:ann")
         now += 1
     with pytest.raises(TooManyAttempts, match="try again in 50 s"):

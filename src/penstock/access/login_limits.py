@@ -7,7 +7,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from cachetools import TTLCache
 
@@ -21,15 +20,8 @@ _MAX_COUNTED = 50_000
 forgotten: callers send as many names as they like, and some have very many addresses."""
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """At most ``amount`` failed attempts within a minute."""
-
-    amount: int
-
-
-PER_USER_LIMIT, PER_ADDRESS_LIMIT = RateLimit(10), RateLimit(100)
-"""Rate limits of failed attempts: per user and address, and per address. Never per user over all addresses: any
+PER_USER_LIMIT, PER_ADDRESS_LIMIT = 10, 100
+"""Failed attempts within a minute, per user and address, and per address. Never per user over all addresses: any
 caller could then lock out any user."""
 
 
@@ -73,7 +65,7 @@ class LoginLimits:
         for limit, of in _limits(network, user_key):
             with self._lock:
                 times = self._failures.get(of, ())
-                remaining = times[0] + _WINDOW - self._clock() if len(times) >= limit.amount else 0.0
+                remaining = times[0] + _WINDOW - self._clock() if len(times) >= limit else 0.0
             if remaining > 0:
                 seconds = math.ceil(remaining)
                 raise TooManyAttempts(
@@ -97,11 +89,11 @@ class LoginLimits:
             now = self._clock()
             for limit, of in _limits(network, user_key):
                 times = tuple(at for at in self._failures.get(of, ()) if at > now - _WINDOW)
-                if len(times) < limit.amount:  # one more, which came at the same time, makes nobody wait longer
+                if len(times) < limit:  # one more, which came at the same time, makes nobody wait longer
                     self._failures[of] = (*times, now)
 
 
-def _limits(network: str, user_key: str) -> tuple[tuple[RateLimit, tuple[str, ...]], ...]:
+def _limits(network: str, user_key: str) -> tuple[tuple[int, tuple[str, ...]], ...]:
     """The limits that an attempt counts towards, each with what is counted."""
     return (PER_ADDRESS_LIMIT, (network,)), (PER_USER_LIMIT, (network, user_key))
 

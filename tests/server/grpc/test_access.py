@@ -134,7 +134,7 @@ def test_reads_are_not_in_the_audit_log(guarded: Guarded) -> None:
 
 
 def test_wrong_passwords_by_grpc_and_http_count_together(guarded: Guarded) -> None:
-    for _ in range(PER_USER_LIMIT.amount):
+    for _ in range(PER_USER_LIMIT):
         with pytest.raises(grpc.RpcError) as error:
             call(guarded.channel, "Connect", secret="clerk:wrong")
         assert status_code(error) is grpc.StatusCode.UNAUTHENTICATED
