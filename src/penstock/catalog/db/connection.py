@@ -84,7 +84,7 @@ class CatalogDatabase:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a connection for statements that read."""
-        with self._translated_errors(), self._reading.connect() as connection, connection.begin():
+        with self.translated_errors(), self._reading.connect() as connection, connection.begin():
             yield connection
 
     def read_cached(self, key: Hashable, read: Callable[[Connection], Result]) -> Result:
@@ -117,7 +117,7 @@ class CatalogDatabase:
             READ: {},
         }
         with (
-            self._translated_errors(),
+            self.translated_errors(),
             nullcontext() if self.is_shared else self._writer,
             self.engine.connect().execution_options(**options) as connection,
             connection.begin(),
@@ -154,7 +154,8 @@ class CatalogDatabase:
             return function(connection)
 
     @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
+    def translated_errors(self) -> Iterator[None]:
+        """Translate the errors of statements within the context, as :meth:`read` and :meth:`write` do."""
         try:
             yield
         except SQLAlchemyError as error:
@@ -178,7 +179,7 @@ class CatalogDatabase:
         self._wal_has_secrets.clear()
         busy = True
         try:
-            with self._translated_errors(), self._writer, self.engine.connect() as connection:
+            with self.translated_errors(), self._writer, self.engine.connect() as connection:
                 # Writes wait meanwhile, and some readers take long: a backup, the checks of penstock doctor.
                 connection.exec_driver_sql(f"PRAGMA busy_timeout={_PURGE_MILLIS}")
                 try:

@@ -16,12 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, or_, select, text
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, current_revision
 from penstock.catalog.db.dialects import run_in_driver
-from penstock.catalog.db.errors import translate
 from penstock.domain.jobs import LIVE_STATES, SplitState
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import CatalogError, CatalogUnavailable, InvalidParameter
@@ -66,7 +65,7 @@ def take_snapshot(database: CatalogDatabase, root: Callable[[str], TableRoot]) -
         CatalogUnavailable: the catalog stayed locked by others, or can't be reached any more.
         CatalogError: listing the versions of all tables took too long, or the user may not lock the tables.
     """
-    with _translated_errors(database), _reading(database) as reader:
+    with database.translated_errors(), _reading(database) as reader:
         with _no_writes(database):
             begun = time.monotonic()
             # The first statement fixes what this transaction sees.
@@ -98,17 +97,6 @@ def _version_of(roots: Mapping[str, TableRoot], begun: float, place: TablePlace)
     # Lance counts down from 2**64 - 1.
     matches = [_MANIFEST.fullmatch(name.rpartition("/")[2]) for name in names]
     return max((2**64 - 1 - int(match[1]) for match in matches if match), default=None)
-
-
-@contextmanager
-def _translated_errors(database: CatalogDatabase) -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        translated = translate(error, database.where)
-        if translated is error:
-            raise
-        raise translated from error
 
 
 @contextmanager
