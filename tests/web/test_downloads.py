@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from penstock.collections.result_memory import MemoryReservation, ResultMemory
 from penstock.server.http.protocol import BoundedProtocol
 from tests.support.data_planes import data_plane
+from tests.support.result_memory import record_releases
 from tests.support.servers import RunningServer
 
 SCHEMA = {
@@ -83,14 +83,7 @@ def test_downloaded_rows_import_back_equal(server: RunningServer, filter_text: s
 def test_a_download_holds_memory_until_it_is_sent_and_may_take_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    released: list[int] = []
-    release = ResultMemory.release
-
-    def record(memory: ResultMemory, held: MemoryReservation) -> None:
-        released.append(held.size)
-        release(memory, held)
-
-    monkeypatch.setattr(ResultMemory, "release", record)
+    released = record_releases(monkeypatch)
     monkeypatch.setattr(BoundedProtocol, "idle_write_seconds", 0.6)
     dim, rows, bytes_per_second = 4000, 400, 14e6
     with data_plane(tmp_path) as plane, socket.socket() as client:

@@ -122,9 +122,16 @@ def collection_of(pages: Pages, visit: Visit) -> Collection:
     return pages.services.collections.get(visit.cluster.id, database, name)
 
 
-def show_tab(pages: Pages, visit: Visit, collection: Collection, tab: str, template: str, **values: Any) -> PageReply:
-    """Render a tab of a collection, with what all of them show."""
-    values.setdefault("copies", _describe_copies(visit, collection))
+def show_tab(
+    pages: Pages,
+    visit: Visit,
+    collection: Collection,
+    tab: str,
+    template: str,
+    copies: Copies | None = None,
+    **values: Any,
+) -> PageReply:
+    """Render a tab of a collection, with what all of them show. Without ``copies`` these describe the collection."""
     return pages.show(
         visit,
         template,
@@ -134,6 +141,7 @@ def show_tab(pages: Pages, visit: Visit, collection: Collection, tab: str, templ
         count=_count(pages, collection),
         is_released=collection.load_state is LoadState.RELEASED,
         may_change=visit.may(Role.WRITER, collection.database),
+        copies=copies or _describe_copies(visit, collection),
         **values,
     )
 

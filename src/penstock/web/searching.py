@@ -72,7 +72,7 @@ def routes(pages: Pages) -> tuple[PageRoute, ...]:
             panes=panes,
             vector_fields=[field for field in collection.schema.vectors if not field.function_output],
             has_text=bool(_text_fields(collection)),
-            **({"copies": _copies(visit, collection, request, fields)} if wanted else {}),
+            copies=_copies(visit, collection, request, fields) if wanted else None,
         )
 
     path = f"{PATH}/search"

@@ -7,21 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from penstock.collections.result_memory import MemoryReservation, ResultMemory
 from tests.support.data_planes import grpc_data_plane
+from tests.support.result_memory import record_releases
 
 DIM = 3000
 
 
 def test_memory_is_released_once_per_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    released: list[int] = []
-    release = ResultMemory.release
-
-    def record(memory: ResultMemory, held: MemoryReservation) -> None:
-        released.append(held.size)
-        release(memory, held)
-
-    monkeypatch.setattr(ResultMemory, "release", record)
+    released = record_releases(monkeypatch)
     with grpc_data_plane(tmp_path) as (plane, client):
         name = plane.quick(DIM)
         plane.put(name, [{"id": i, "vector": [i] * DIM} for i in range(100)])
